@@ -1,0 +1,78 @@
+"""What every command shares: quiet start-up, clean errors, exit statuses, callable modules."""
+
+import errno
+import logging
+import os
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from dream_keras.errors import UserError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def quiet_tensorflow() -> None:
+    """Silence TensorFlow's start-up noise; a setting made by the user is kept."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a command and leave with its exit status: 0, 2 (a user's mistake) or 130 (Ctrl-C).
+
+    A full disk or a folder that cannot be written is the user's to mend as well, so it is
+    reported in one line too. Anything else is a bug of ours and keeps its traceback.
+    """
+    quiet_tensorflow()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        main()
+    except UserError as error:
+        _leave(str(error), EXIT_USER_ERROR)
+    except BrokenPipeError:
+        # The reader (head, less) has gone; stop Python from complaining at shutdown.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        _leave(_describe_os_error(error), EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        _leave("interrupted", EXIT_INTERRUPTED)
+
+
+def _leave(message: str, status: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _describe_os_error(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    remedy = {
+        errno.ENOSPC: " Free some space or choose another folder with --out; then --resume.",
+        errno.EACCES: " Choose a folder you may write to with --out.",
+        errno.EROFS: " Choose a folder you may write to with --out.",
+    }.get(error.errno or 0, "")
+    return f"{where}{(error.strerror or str(error)).lower()}.{remedy}"
+
+
+def make_callable(module_name: str, function: Callable[..., Any]) -> None:
+    """Let ``dream_keras.<command>(...)`` call ``function``.
+
+    The commands are modules (``python -m dream_keras.train``) and public functions of the same
+    name (``dream_keras.train(...)``). Importing the module would hide the function; a module that
+    can be called is both.
+    """
+
+    class CallableModule(types.ModuleType):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+    module = sys.modules[module_name]
+    module.__class__ = CallableModule
+    module.__doc__, module.__wrapped__ = function.__doc__, function  # type: ignore[attr-defined]

@@ -1,0 +1,26 @@
+"""The reporter plasmid around the insert: adapters and flanks of the yeast GPRA library.
+
+Source of each constant: the challenge's data description (adapters) and plasmid (flanks).
+"""
+
+LEFT_ADAPTER = "TGCATTTTTTTCACATC"
+"""17 bp in front of the random insert, part of every sequence in the official files."""
+RIGHT_ADAPTER = "GGTTACGGCTGTT"
+"""13 bp behind the random insert, part of every sequence in the official files."""
+INSERT_LENGTH = 80
+"""Designed length of the random insert in bp; real inserts run from 48 to 112."""
+
+LEFT_FLANK = (
+    "TTCCAGTTTGGAACAAGAGTCCACTATTAAAGAACGTGGACTCCAACGTCAAAGGGCGAAAAACCGTCTATCAGG"
+    "GCGATGGCCCACTACGTGAACCATCACCCTAATCAAGTGCTAGCAGGAATGATGCAAAAGGTTCCCGATTCGAAC"
+)
+"""The 150 vector bases 5' of the left adapter; the last 37 are the BHI processor's left padding."""
+RIGHT_FLANK = (
+    "TCTTAATTAAAAAAAGATAGAAAACATTAGGAGTGTAACACAAGACTTTCGGATCCTGAGCAGGCAAGATAAACG"
+    "A"
+)
+"""The 76 vector bases 3' of the right adapter: the BHI processor's right padding."""
+PLASMID_LENGTH = 8294
+"""Length of the whole reporter plasmid in bp, insert included."""
+INSERT_START = 3648
+"""Where the insert starts in the plasmid, counted from 0."""

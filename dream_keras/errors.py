@@ -1,0 +1,26 @@
+"""The one exception for mistakes that a user can mend, and its helpers."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake in what the user gave: a file, a setting, an argument.
+
+    The message says what was given, where, what is allowed and what to do. Commands print it
+    without a traceback and leave with exit status 2.
+    """
+
+
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """Return `` Did you mean "x"?`` for the nearest allowed word, or an empty string."""
+    close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
+    return f' Did you mean "{close[0]}"?' if close else ""
+
+
+def unknown(kind: str, word: str, allowed: Iterable[str]) -> UserError:
+    """Build the error for a name that is not one of the allowed names."""
+    names = sorted(allowed)
+    return UserError(
+        f'unknown {kind} "{word}".{did_you_mean(word, names)} Allowed: {", ".join(names)}.'
+    )
