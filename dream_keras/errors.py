@@ -1,7 +1,8 @@
 """The one exception for mistakes that a user can mend, and its helpers."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class UserError(ValueError):
@@ -9,7 +10,22 @@ class UserError(ValueError):
 
     The message says what was given, where, what is allowed and what to do. Commands print it
     without a traceback and leave with exit status 2.
+
+    Attributes:
+        key: Where in a config the mistake stands, outermost section first.
     """
+
+    key: tuple[str, ...] = ()
+
+
+@contextlib.contextmanager
+def within(key: str) -> Iterator[None]:
+    """Put ``key`` in front of the config key of any mistake found inside."""
+    try:
+        yield
+    except UserError as error:
+        error.key = (key, *error.key)
+        raise
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:

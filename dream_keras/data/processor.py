@@ -1,0 +1,63 @@
+"""What a data processor is: a host part that moves bytes and a graph part that makes floats."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dream_keras.data.alphabet import Tokens
+
+Lengths = npt.NDArray[np.int32]
+
+
+class Processor(ABC):
+    """Turns rows of a table into what a network is trained on.
+
+    Attributes:
+        length: Positions of the input in bp.
+        planes: Channels of the input.
+        longest: The longest sequence it takes in bp.
+        targets: Kinds of target it can make, the preferred one first; see ``menu.Head``.
+        both_strands: Whether each training row is also trained on as its reverse complement.
+    """
+
+    length: int
+    planes: int
+    longest: int
+    targets: tuple[str, ...]
+    both_strands: bool
+
+    @abstractmethod
+    def encode(self, tokens: Tokens, lengths: Lengths) -> Tokens:
+        """Bring sequences to one length; host side, before training.
+
+        Args:
+            tokens: (rows, width); what stands behind a sequence's length is ignored.
+            lengths: (rows,), in bp.
+
+        Returns:
+            Tokens, (rows, length).
+        """
+
+    @abstractmethod
+    def make_planes(self, tokens: Any, reverse: Any, singleton: Any) -> Any:
+        """Make input planes from tokens; inside the compiled step.
+
+        Args:
+            tokens: (batch, length), any integer type.
+            reverse: (batch,), 1 where the reverse complement is wanted.
+            singleton: (batch,), 1 where the label comes from a single read or cell.
+
+        Returns:
+            Planes, (batch, length, planes), float32.
+        """
+
+    @abstractmethod
+    def make_target(self, values: Any, kind: str) -> Any:
+        """Make the training target from measured values; inside the compiled step.
+
+        Args:
+            values: (batch,), float32.
+            kind: One of ``targets``.
+        """

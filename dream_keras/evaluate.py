@@ -1,0 +1,135 @@
+"""Score a run, or a file of predictions, on a scoring suite."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dream_keras.cli import make_callable, run
+from dream_keras.errors import UserError
+from dream_keras.scoring.suite import PARTS
+
+if TYPE_CHECKING:
+    from dream_keras.scoring.metrics import ScoreCard
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the command's argument parser."""
+    result = argparse.ArgumentParser(
+        prog="python -m dream_keras.evaluate",
+        description="Score a run, or a file of predictions, on a scoring suite: Pearson's r and "
+        "r^2 and Spearman's rho on every subset, and the two challenge scores.",
+    )
+    result.add_argument("run", metavar="RUN", nargs="?", help="run folder whose model predicts")
+    result.add_argument(
+        "--predictions",
+        metavar="FILE",
+        help="submission to score instead: JSON {position: prediction}, or lines of "
+        "sequence<TAB>prediction with all rows of the suite in order; may be gzipped",
+    )
+    result.add_argument(
+        "--suite",
+        metavar="DIR",
+        help="folder with the test table, test_subset_ids/ and public_leaderboard_ids/ "
+        "(default: the suite recorded in RUN)",
+    )
+    result.add_argument(
+        "--part",
+        choices=PARTS,
+        default="private",
+        help="rows to score: without the public leaderboard's, only them, or all "
+        "(default: %(default)s)",
+    )
+    result.add_argument("--json", metavar="FILE", help="also write the scores to this file")
+    return result
+
+
+def evaluate(
+    run: str | Path | None = None,
+    *,
+    predictions: str | Path | None = None,
+    suite: str | Path | None = None,
+    part: str = "private",
+) -> "ScoreCard":
+    """Score a run, or a file of predictions, on a scoring suite.
+
+    Args:
+        run: Run folder whose model predicts the suite.
+        predictions: Submission to score instead of a run: JSON or table, see
+            ``dream_keras.scoring.submission.read_submission``.
+        suite: Folder of the suite; the one recorded in the run when left out.
+        part: ``"private"``, ``"public"`` or ``"all"``.
+
+    Returns:
+        The score card; ``dream_keras.scoring.report.table`` makes a table of it.
+
+    Raises:
+        UserError: Not exactly one of ``run`` and ``predictions`` is given, there is no suite, or
+            one of them is unusable.
+    """
+    from dream_keras.scoring.metrics import score
+    from dream_keras.scoring.submission import read_submission
+    from dream_keras.scoring.suite import load_suite
+
+    if (run is None) == (predictions is None):
+        raise UserError("give either a run folder or a file of predictions (--predictions FILE).")
+    loaded_run = None
+    if run is not None:
+        from dream_keras.training.run_folder import load_run
+
+        loaded_run = load_run(Path(run))
+        suite = suite or loaded_run.suite_folder
+    if suite is None:
+        where = "to score a file of predictions" if run is None else f"{run} records none"
+        raise UserError(f"no suite to score on: {where}. Give its folder with --suite DIR.")
+    loaded_suite = load_suite(suite)
+    loaded_suite.check_part(part)
+    if loaded_run is not None:
+        values = loaded_run.predict_suite(loaded_suite)
+    else:
+        assert predictions is not None
+        values = read_submission(predictions, loaded_suite)
+    return score(loaded_suite, values, part)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command."""
+    arguments = parser().parse_args(argv)
+    if arguments.json is not None:
+        _check_writable(Path(arguments.json))
+    card = evaluate(
+        arguments.run,
+        predictions=arguments.predictions,
+        suite=arguments.suite,
+        part=arguments.part,
+    )
+    from dream_keras.scoring.report import table
+
+    print(table(card))
+    if arguments.json is not None:
+        _write_json(Path(arguments.json), card)
+
+
+def _check_writable(path: Path) -> None:
+    """Refuse a bad --json before minutes of prediction, not after."""
+    if not path.parent.is_dir():
+        raise UserError(f"--json {path}: the folder {path.parent} does not exist.")
+    if path.exists() and not path.is_file():
+        raise UserError(f"--json {path}: exists and is no ordinary file.")
+
+
+def _write_json(path: Path, card: "ScoreCard") -> None:
+    """Write the card so that the file is whole or absent, never half."""
+    part_file = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part_file.write_text(json.dumps(card.to_dict(), indent=2, allow_nan=False) + "\n")
+        part_file.replace(path)
+    finally:
+        part_file.unlink(missing_ok=True)
+
+
+make_callable(__name__, evaluate)
+
+if __name__ == "__main__":
+    run(main)

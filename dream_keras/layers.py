@@ -1,0 +1,333 @@
+"""Layers and initialisers that blocks share, written with ``keras.ops``.
+
+Shapes are channels-last, ``(batch, length, channels)``. Every argument of a layer is an attribute
+of the same name and part of its config.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+register = keras.saving.register_keras_serializable(package="dream_keras")
+
+
+@register
+class AutosomeInitializer(keras.initializers.Initializer):
+    """The autosome team's start: conv ~ N(0, sqrt(2 / (k * out))), dense ~ N(0, 0.001).
+
+    ``out`` is the number of filters, not divided by the number of groups. Biases start at 0,
+    which is the layers' own default. Source: SPEC of the published blocks, "initial weights".
+    """
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """Draw a kernel of shape (k, in, out) or (in, out)."""
+        deviation = math.sqrt(2 / (shape[0] * shape[-1])) if len(shape) == 3 else 0.001
+        return keras.random.normal(shape, stddev=deviation, dtype=dtype)
+
+
+@register
+class TorchUniform(keras.initializers.Initializer):
+    """PyTorch's default for dense, convolution and LSTM: U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
+
+    Args:
+        fan_in: Inputs that one output sums over; for an LSTM, its units.
+    """
+
+    def __init__(self, fan_in: int):
+        self.fan_in = fan_in
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """Draw a weight of the given shape."""
+        limit = 1 / math.sqrt(self.fan_in)
+        return keras.random.uniform(shape, -limit, limit, dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"fan_in": self.fan_in}
+
+
+def torch_start(fan_in: int, *, bias: bool = True) -> dict[str, Any]:
+    """Return the keyword arguments that give a dense or conv layer PyTorch's initial weights."""
+    start: dict[str, Any] = {"kernel_initializer": TorchUniform(fan_in)}
+    return start | ({"bias_initializer": TorchUniform(fan_in)} if bias else {"use_bias": False})
+
+
+@register
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalisation as PyTorch does it: momentum 0.1 (0.9 here), epsilon 1e-5.
+
+    PyTorch normalises with the batch's variance over n values but keeps a running average of the
+    variance over n - 1; Keras keeps the former. The difference shows in evaluation.
+    """
+
+    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any):
+        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalise (batch, length, channels) over batch and length."""
+        if not training or not self.trainable:
+            return super().call(inputs, training=training, mask=mask)
+        kept = ops.multiply(self.moving_variance, self.momentum)
+        outputs = super().call(inputs, training=training, mask=mask)
+        count = ops.cast(ops.prod(ops.shape(inputs)[:-1]), kept.dtype) * self._replicas()
+        added = ops.subtract(self.moving_variance, kept)
+        self.moving_variance.assign(kept + added * (count / ops.maximum(count - 1, 1)))
+        return outputs
+
+    def _replicas(self) -> int:
+        if not (self.synchronized and keras.backend.backend() == "tensorflow"):
+            return 1
+        import tensorflow as tf
+
+        return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+@register
+class GroupedConv1D(keras.layers.Layer):
+    """Grouped convolution, same padding, stride 1, no bias, as a depthwise convolution.
+
+    Every group reads and writes ``channels_per_group`` channels. A depthwise convolution with that
+    multiplier computes each input channel's share in each output of its group; summing the shares
+    of a group gives the grouped convolution. This needs no XLA, which Keras wraps around grouped
+    convolutions on TensorFlow, and is faster on a CPU. The kernel has the grouped convolution's
+    own shape, (k, channels_per_group, channels).
+
+    Args:
+        kernel_size: k.
+        channels_per_group: Channels in a group; must divide the number of channels.
+        kernel_initializer: Initialiser of the kernel.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int,
+        channels_per_group: int = 2,
+        kernel_initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.kernel_size = kernel_size
+        self.channels_per_group = channels_per_group
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the kernel for (batch, length, channels)."""
+        channels = int(input_shape[-1] or 0)
+        if channels % self.channels_per_group:
+            raise ValueError(f"{channels} channels do not divide by {self.channels_per_group}")
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(self.kernel_size, self.channels_per_group, channels),
+            initializer=self.kernel_initializer,
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """Convolve (batch, length, channels) to the same shape."""
+        size, per_group = self.kernel_size, self.channels_per_group
+        length, channels = inputs.shape[1:]
+        groups = channels // per_group
+        # (k, in of group, group, out of group) -> (k, group and in of group, out of group)
+        kernel = ops.reshape(self.kernel, (size, per_group, groups, per_group))
+        kernel = ops.reshape(ops.transpose(kernel, (0, 2, 1, 3)), (size, channels, per_group))
+        shares = ops.depthwise_conv(inputs, kernel, strides=1, padding="same")
+        shares = ops.reshape(shares, (-1, length, groups, per_group, per_group))
+        return ops.reshape(ops.sum(shares, axis=3), (-1, length, channels))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {
+            "kernel_size": self.kernel_size,
+            "channels_per_group": self.channels_per_group,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+
+@register
+class AddPositionEmbedding(keras.layers.Layer):
+    """Add a learned vector per position, shape (length, channels), drawn from N(0, 1)."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the table for (batch, length, channels)."""
+        self.embedding = self.add_weight(
+            name="embedding", shape=input_shape[1:], initializer=keras.initializers.RandomNormal(0, 1)
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """Return the inputs plus the table."""
+        return inputs + ops.cast(self.embedding, inputs.dtype)
+
+
+@register
+class AddStrandEmbedding(keras.layers.Layer):
+    """Add one learned vector to the first half of the positions and another to the second."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the table, shape (2, channels), drawn from N(0, 1)."""
+        self.embedding = self.add_weight(
+            name="embedding",
+            shape=(2, input_shape[-1]),
+            initializer=keras.initializers.RandomNormal(0, 1),
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """Return (batch, length, channels) plus the vector of each position's half."""
+        length = inputs.shape[1]
+        half = ops.cast(ops.arange(length) >= length // 2, "int32")
+        return inputs + ops.cast(ops.take(self.embedding, half, axis=0), inputs.dtype)
+
+
+class _TwoBiasCell(keras.layers.LSTMCell):
+    """An LSTM cell whose bias is the sum of two weights."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        super().build(input_shape)
+        self.recurrent_bias = self.add_weight(
+            name="recurrent_bias", shape=(4 * self.units,), initializer=self.bias_initializer
+        )
+
+    @property
+    def bias(self) -> Any:
+        return ops.add(self.input_bias, self.recurrent_bias)
+
+    @bias.setter
+    def bias(self, weight: Any) -> None:
+        self.input_bias = weight
+
+
+@register
+class TorchLSTM(keras.layers.LSTM):
+    """An LSTM that learns as PyTorch's does: two biases per gate, start U(+-1/sqrt(units)).
+
+    Both biases get the same gradient, so under Adam their sum moves twice as far in a step as the
+    one bias of Keras would; that changes what is learnt, so both are kept.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        return_sequences: bool = False,
+        go_backwards: bool = False,
+        **kwargs: Any,
+    ):
+        start = TorchUniform(units)
+        cell = _TwoBiasCell(
+            units,
+            kernel_initializer=start,
+            recurrent_initializer=start,
+            bias_initializer=start,
+            unit_forget_bias=False,
+            dtype=kwargs.get("dtype"),
+            name="lstm_cell",
+        )
+        # LSTM's own constructor makes its cell and takes no other; what is wanted of LSTM is its
+        # loop, which uses cuDNN where it can.
+        keras.layers.RNN.__init__(
+            self, cell, return_sequences=return_sequences, go_backwards=go_backwards, **kwargs
+        )
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+        self.use_cudnn = "auto"
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        kept = ("name", "trainable", "dtype", "units", "return_sequences", "go_backwards")
+        return {key: config[key] for key in kept}
+
+
+@register
+class SwiGLU(keras.layers.Layer):
+    """Gate: the first half of the channels times the SiLU of the second half."""
+
+    def call(self, inputs: Any) -> Any:
+        """Turn (batch, length, 2 * channels) into (batch, length, channels)."""
+        value, gate = ops.split(inputs, 2, axis=-1)
+        return value * ops.silu(gate)
+
+
+@register
+class SelfAttention(keras.layers.Layer):
+    """Multi-head self-attention over the positions, as PyTorch's ``MultiheadAttention``.
+
+    Query, key and value come from one matrix; all projections have biases. Starts as PyTorch
+    does: the input projection Xavier-uniform over its (3 * channels, channels) matrix, the output
+    projection U(+-1/sqrt(channels)), biases 0.
+
+    Args:
+        num_heads: Heads; they share the channels, so it must divide their number.
+    """
+
+    def __init__(self, num_heads: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the weights for (batch, length, channels)."""
+        width = int(input_shape[-1] or 0)
+        if width % self.num_heads:
+            raise ValueError(f"{width} channels do not divide by num_heads={self.num_heads}")
+        limit = math.sqrt(6 / (3 * width + width))
+        uniform = keras.initializers.RandomUniform(-limit, limit)
+        self.in_kernel = self.add_weight(
+            name="in_kernel", shape=(width, 3 * width), initializer=uniform
+        )
+        self.in_bias = self.add_weight(name="in_bias", shape=(3 * width,), initializer="zeros")
+        self.out_kernel = self.add_weight(
+            name="out_kernel", shape=(width, width), initializer=TorchUniform(width)
+        )
+        self.out_bias = self.add_weight(name="out_bias", shape=(width,), initializer="zeros")
+
+    def call(self, inputs: Any) -> Any:
+        """Attend among the positions of (batch, length, channels); same shape out."""
+        length, width = inputs.shape[1:]
+        packed = ops.matmul(inputs, self.in_kernel) + self.in_bias
+        packed = ops.reshape(packed, (-1, length, 3, self.num_heads, width // self.num_heads))
+        query, key, value = (packed[:, :, part] for part in range(3))
+        y = ops.dot_product_attention(query, key, value)
+        return ops.matmul(ops.reshape(y, (-1, length, width)), self.out_kernel) + self.out_bias
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {"num_heads": self.num_heads}
+
+
+def batch_norm(name: str) -> BatchNormalization:
+    """Make the batch normalisation that the blocks use, synchronised between replicas."""
+    replicas = 1
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return BatchNormalization(synchronized=replicas > 1, name=name)
+
+
+def parallel_convs(
+    x: Any, out_channels: int, kernel_sizes: tuple[int, ...], dropout: float, prefix: str
+) -> Any:
+    """Put convolutions of several kernel sizes side by side and concatenate them in that order.
+
+    Each has ``out_channels / len(kernel_sizes)`` filters with bias, then ReLU, then dropout.
+    """
+    if out_channels % len(kernel_sizes):
+        raise ValueError(
+            f"out_channels={out_channels} does not divide by the {len(kernel_sizes)} kernel sizes"
+        )
+    branches = []
+    for index, size in enumerate(kernel_sizes):
+        y = keras.layers.Conv1D(
+            out_channels // len(kernel_sizes),
+            size,
+            padding="same",
+            activation="relu",
+            **torch_start(size * x.shape[-1]),
+            name=f"{prefix}_branch{index}_conv",
+        )(x)
+        branches.append(keras.layers.Dropout(dropout, name=f"{prefix}_branch{index}_dropout")(y))
+    return keras.layers.Concatenate(name=f"{prefix}_branches")(branches)
+
+
+def named(prefix: str) -> Callable[[str], str]:
+    """Return a function that puts ``prefix_`` in front of a layer name."""
+    return lambda name: f"{prefix}_{name}"

@@ -1,0 +1,113 @@
+"""Data processor of the autosome team: promoters in their plasmid, 18 soft sorting bins."""
+
+import math
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from dream_keras.data import alphabet, vector
+from dream_keras.data.alphabet import Tokens
+from dream_keras.data.processor import Lengths, Processor
+from dream_keras.menu.registry import register
+
+BINS = 18
+"""Fluorescence bins of the sorting experiment; labels are mean bins, 0 to 17."""
+LABEL_DEVIATION = 0.5
+"""Standard deviation of the normal distribution that a label is spread over the bins with."""
+CHANNELS = (alphabet.A, alphabet.G, alphabet.C, alphabet.T)
+"""Order of the one-hot planes, which matters when published weights are imported."""
+
+
+@register("processor", "autosome", source="Prix Fixe, autosome.org data processor")
+class Autosome(Processor):
+    """150 bp that end where the read ends, filled up on the left with the plasmid's own bases.
+
+    Planes: one-hot A, G, C, T (N is all zeros), is_reverse, is_singleton. Every row is trained on
+    as both strands. At test is_singleton is 0 and the two strands' scores are averaged.
+
+    Args:
+        length: Positions of the input in bp; 150 as published.
+        singleton_in_validation: Take is_singleton from the label on validation rows too, as the
+            reference does; the default leaves it 0 there, as at test.
+        average_validation_strands: Average the two strands' scores of a validation row, as at
+            test; the reference scores each strand as a row of its own.
+        n_value_at_prediction: What an N puts into each one-hot plane at prediction. The reference
+            puts 0.25 there, although it trains with 0.
+    """
+
+    planes = 6
+    targets = ("bins", "value")
+    both_strands = True
+
+    def __init__(
+        self,
+        length: int = 150,
+        singleton_in_validation: bool = False,
+        average_validation_strands: bool = True,
+        n_value_at_prediction: float = 0.0,
+    ):
+        self.length = length
+        self.singleton_in_validation = singleton_in_validation
+        self.average_validation_strands = average_validation_strands
+        self.n_value_at_prediction = n_value_at_prediction
+        self.adapter = len(vector.LEFT_ADAPTER)
+        self.longest = length + self.adapter
+        self._upstream = alphabet.encode(vector.LEFT_FLANK + vector.LEFT_ADAPTER)
+
+    def encode(self, tokens: Tokens, lengths: Lengths) -> Tokens:
+        """Take the last ``length`` of plasmid + sequence without its left adapter.
+
+        Shapes as in ``Processor.encode``. Rows of the same length are done together.
+        """
+        encoded = np.empty((len(tokens), self.length), np.uint8)
+        for length in np.unique(lengths):
+            rows = lengths == length
+            kept = int(np.clip(length - self.adapter, 0, self.length))
+            upstream = self.length - kept
+            encoded[rows, upstream:] = tokens[rows, length - kept : length]
+            encoded[rows, :upstream] = self._upstream[len(self._upstream) - upstream :]
+        return encoded
+
+    def make_planes(
+        self, tokens: Any, reverse: Any, singleton: Any, n_value: float = 0.0
+    ) -> Any:
+        """Make the six planes; shapes as in ``Processor.make_planes``."""
+        tokens = ops.cast(tokens, "int32")
+        complement = ops.convert_to_tensor(alphabet.COMPLEMENT.astype("int32"))
+        other = ops.take(complement, ops.flip(tokens, axis=1))
+        reverse = ops.expand_dims(ops.cast(reverse, "int32"), -1)
+        tokens = ops.where(reverse == 1, other, tokens)
+        channels = ops.convert_to_tensor(np.array(CHANNELS, "int32"))
+        bases = ops.cast(ops.expand_dims(tokens, -1) == channels, "float32")
+        if n_value:
+            unknown = ops.cast(ops.expand_dims(tokens == alphabet.N, -1), "float32")
+            bases = bases + n_value * unknown
+        flags = [reverse, ops.expand_dims(ops.cast(singleton, "int32"), -1)]
+        ones = ops.ones_like(bases[..., :1])
+        flags = [ones * ops.expand_dims(ops.cast(flag, "float32"), -1) for flag in flags]
+        return ops.concatenate([bases, *flags], axis=-1)
+
+    def make_target(self, values: Any, kind: str) -> Any:
+        """Return soft bins, (batch, 18), for ``"bins"`` and the values for ``"value"``."""
+        return soft_bins(values) if kind == "bins" else values
+
+
+def soft_bins(values: Any) -> Any:
+    """Spread labels over the sorting bins.
+
+    Args:
+        values: Labels, (batch,), on the scale of 0 to 17.
+
+    Returns:
+        Probabilities, (batch, 18): Normal(label + 0.5, sd 0.5) integrated over
+        (-inf, 1], (1, 2], ..., (17, inf).
+    """
+    values = ops.expand_dims(ops.cast(values, "float32"), -1)
+    edges = ops.arange(1, BINS, dtype="float32")
+    z = (edges - (values + 0.5)) / (LABEL_DEVIATION * math.sqrt(2))
+    below = 0.5 * (1 + ops.erf(z))
+    below = ops.concatenate(
+        [ops.zeros_like(values), below, ops.ones_like(values)], axis=-1
+    )
+    return below[:, 1:] - below[:, :-1]

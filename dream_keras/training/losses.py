@@ -1,0 +1,91 @@
+"""Losses, one value per row, and how a final block's outputs become one expression value.
+
+All are computed in float32 whatever the precision policy. They return one value per row (not a
+batch mean), so the gradient does not depend on the number of replicas.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+register = keras.saving.register_keras_serializable(package="dream_keras")
+
+SMALLEST_PROBABILITY = 1e-37
+"""Below this the logarithm of a float32 probability would overflow; no gradient flows there."""
+
+
+def expected_bin(probabilities: Any) -> Any:
+    """Return the mean bin, sum over i of i * p_i: (batch, bins) to (batch,)."""
+    bins = ops.arange(probabilities.shape[-1], dtype=probabilities.dtype)
+    return ops.sum(probabilities * bins, axis=-1)
+
+
+def single_task(values: Any) -> Any:
+    """Return (batch, tasks) as it is, or (batch,) for one task."""
+    return ops.squeeze(values, axis=-1) if values.shape[-1] == 1 else values
+
+
+def expression_output(outputs: dict[str, Any]) -> Any:
+    """Return the expression, (batch,), of a block that also predicts nucleotides."""
+    return ops.squeeze(outputs["expression"], axis=-1)
+
+
+def _per_row(values: Any) -> Any:
+    """Give a target of shape (batch,) or (batch, tasks) the second shape."""
+    return values if len(values.shape) == 2 else ops.expand_dims(values, -1)
+
+
+class RowLoss(keras.losses.Loss):
+    """Base of the losses: float32, one value per row."""
+
+    def __init__(self, name: str | None = None, reduction: str = "sum_over_batch_size", **_: Any):
+        super().__init__(name=name, reduction=reduction, dtype="float32")
+
+
+@register
+class BinDivergence(RowLoss):
+    """Kullback-Leibler divergence of the measured from the predicted bin probabilities."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Compare two (batch, bins) arrays of probabilities; a measured 0 contributes 0."""
+        log_true = ops.log(ops.maximum(y_true, SMALLEST_PROBABILITY))
+        log_pred = ops.log(ops.maximum(y_pred, SMALLEST_PROBABILITY))
+        return ops.sum(y_true * (log_true - log_pred), axis=-1)
+
+
+@register
+class ExpectedBinError(RowLoss):
+    """Squared error of the mean bin, for data that give a value and no probabilities."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Compare values (batch,) or (batch, 1) with probabilities (batch, bins)."""
+        return ops.square(_per_row(y_true)[:, 0] - expected_bin(y_pred))
+
+
+@register
+class TaskError(RowLoss):
+    """Squared error, summed over tasks."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Compare two (batch, tasks) arrays."""
+        return ops.sum(ops.square(_per_row(y_true) - y_pred), axis=-1)
+
+
+@register
+class HuberError(RowLoss):
+    """Huber loss with delta 1, as the BHI team trains."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Compare two (batch, tasks) arrays."""
+        error = ops.abs(_per_row(y_true) - y_pred)
+        return ops.sum(ops.where(error < 1, 0.5 * ops.square(error), error - 0.5), axis=-1)
+
+
+@register
+class ExpressionError(RowLoss):
+    """Squared error of the expression of a block that also predicts nucleotides."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Compare values (batch,) or (batch, 1) with the outputs' ``"expression"``."""
+        return ops.square(_per_row(y_true)[:, 0] - expression_output(y_pred))

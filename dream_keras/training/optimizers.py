@@ -1,0 +1,67 @@
+"""AdamW as PyTorch computes it, with a beta1 that may follow a schedule."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="dream_keras")
+class AdamW(keras.optimizers.AdamW):
+    """AdamW in PyTorch's form, so that published settings mean the same here.
+
+    Two things differ from Keras: epsilon is added to the bias-corrected root of the second moment
+    (Keras adds it before the correction), and beta1 may be a schedule of the step.
+
+    Args:
+        learning_rate: A number or a schedule.
+        beta_1: A number or a schedule.
+        weight_decay: Decoupled decay, applied to every weight, biases and norms included.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any,
+        weight_decay: float = 0.01,
+        beta_1: Any = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            learning_rate, weight_decay, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **kwargs
+        )
+
+    def current_beta_1(self) -> Any:
+        """Return beta1 at the step that comes next."""
+        return self.beta_1(self.iterations) if callable(self.beta_1) else self.beta_1
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Move one weight along its gradient."""
+        dtype = variable.dtype
+        gradient = ops.cast(gradient, dtype)
+        step = ops.cast(self.iterations + 1, dtype)
+        beta_1 = ops.cast(self.current_beta_1(), dtype)
+        beta_2 = ops.cast(self.beta_2, dtype)
+        index = self._get_variable_index(variable)
+        momentum, velocity = self._momentums[index], self._velocities[index]
+        self.assign_add(momentum, (gradient - momentum) * (1 - beta_1))
+        self.assign_add(velocity, (ops.square(gradient) - velocity) * (1 - beta_2))
+        root = ops.sqrt(velocity / (1 - ops.power(beta_2, step))) + self.epsilon
+        size = ops.cast(learning_rate, dtype) / (1 - ops.power(beta_1, step))
+        self.assign_sub(variable, size * momentum / root)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        if callable(self.beta_1):
+            config["beta_1"] = keras.saving.serialize_keras_object(self.beta_1)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "AdamW":
+        """Build the optimiser again from ``get_config``."""
+        if isinstance(config.get("beta_1"), dict):
+            schedule = keras.saving.deserialize_keras_object(config["beta_1"], custom_objects)
+            config = {**config, "beta_1": schedule}
+        return super().from_config(config, custom_objects)

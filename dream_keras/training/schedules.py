@@ -1,0 +1,58 @@
+"""Learning-rate schedules per step, with the exact shape of the published trainers."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+register = keras.saving.register_keras_serializable(package="dream_keras")
+
+
+@register
+class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
+    """Rise from ``start`` to ``peak`` and fall to ``end``, both along a half cosine.
+
+    The published autosome trainer moves the learning rate this way and Adam's beta1 against it.
+    Equal to PyTorch's ``OneCycleLR`` (cosine, two phases) at every step.
+
+    Args:
+        start: Value at step 0.
+        peak: Value after ``rise * total_steps - 1`` steps.
+        end: Value at the last step, ``total_steps - 1``, and ever after.
+        total_steps: Steps in the whole cycle.
+        rise: Share of the steps on the way up; 0.3 as published.
+    """
+
+    def __init__(self, start: float, peak: float, end: float, total_steps: int, rise: float = 0.3):
+        self.start = start
+        self.peak = peak
+        self.end = end
+        self.total_steps = total_steps
+        self.rise = rise
+
+    def __call__(self, step: Any) -> Any:
+        """Return the value at ``step``, counted from 0."""
+        turn = self.rise * self.total_steps - 1
+        last = max(self.total_steps - 1, 1)
+        step = ops.minimum(ops.cast(step, "float32"), float(last))
+        up = ops.clip(step / max(turn, 1e-6), 0.0, 1.0)
+        down = ops.clip((step - turn) / max(last - turn, 1e-6), 0.0, 1.0)
+        rising = _half_cosine(self.start, self.peak, up)
+        falling = _half_cosine(self.peak, self.end, down)
+        return ops.where(step <= turn, rising, falling)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "start": self.start,
+            "peak": self.peak,
+            "end": self.end,
+            "total_steps": self.total_steps,
+            "rise": self.rise,
+        }
+
+
+def _half_cosine(start: float, end: float, share: Any) -> Any:
+    """Go from ``start`` (share 0) to ``end`` (share 1) along half a cosine."""
+    return end + (start - end) / 2 * (1 + ops.cos(math.pi * share))
