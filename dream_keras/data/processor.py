@@ -18,6 +18,7 @@ class Processor(ABC):
         length: Positions of the input in bp.
         planes: Channels of the input.
         longest: The longest sequence it takes in bp.
+        left_adapter: What every sequence is expected to start with, and the processor cuts off.
         targets: Kinds of target it can make, the preferred one first; see ``menu.Head``.
         both_strands: Whether each training row is also trained on as its reverse complement.
     """
@@ -25,6 +26,7 @@ class Processor(ABC):
     length: int
     planes: int
     longest: int
+    left_adapter: Tokens
     targets: tuple[str, ...]
     both_strands: bool
 
@@ -41,13 +43,14 @@ class Processor(ABC):
         """
 
     @abstractmethod
-    def make_planes(self, tokens: Any, reverse: Any, singleton: Any) -> Any:
+    def make_planes(self, tokens: Any, reverse: Any, singleton: Any, prediction: bool = False) -> Any:
         """Make input planes from tokens; inside the compiled step.
 
         Args:
             tokens: (batch, length), any integer type.
             reverse: (batch,), 1 where the reverse complement is wanted.
             singleton: (batch,), 1 where the label comes from a single read or cell.
+            prediction: Whether the planes are for prediction rather than training.
 
         Returns:
             Planes, (batch, length, planes), float32.

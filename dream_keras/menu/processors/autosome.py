@@ -51,8 +51,8 @@ class Autosome(Processor):
         self.singleton_in_validation = singleton_in_validation
         self.average_validation_strands = average_validation_strands
         self.n_value_at_prediction = n_value_at_prediction
-        self.adapter = len(vector.LEFT_ADAPTER)
-        self.longest = length + self.adapter
+        self.left_adapter = alphabet.encode(vector.LEFT_ADAPTER)
+        self.longest = length + len(self.left_adapter)
         self._upstream = alphabet.encode(vector.LEFT_FLANK + vector.LEFT_ADAPTER)
 
     def encode(self, tokens: Tokens, lengths: Lengths) -> Tokens:
@@ -63,14 +63,14 @@ class Autosome(Processor):
         encoded = np.empty((len(tokens), self.length), np.uint8)
         for length in np.unique(lengths):
             rows = lengths == length
-            kept = int(np.clip(length - self.adapter, 0, self.length))
+            kept = int(np.clip(length - len(self.left_adapter), 0, self.length))
             upstream = self.length - kept
             encoded[rows, upstream:] = tokens[rows, length - kept : length]
             encoded[rows, :upstream] = self._upstream[len(self._upstream) - upstream :]
         return encoded
 
     def make_planes(
-        self, tokens: Any, reverse: Any, singleton: Any, n_value: float = 0.0
+        self, tokens: Any, reverse: Any, singleton: Any, prediction: bool = False
     ) -> Any:
         """Make the six planes; shapes as in ``Processor.make_planes``."""
         tokens = ops.cast(tokens, "int32")
@@ -80,9 +80,9 @@ class Autosome(Processor):
         tokens = ops.where(reverse == 1, other, tokens)
         channels = ops.convert_to_tensor(np.array(CHANNELS, "int32"))
         bases = ops.cast(ops.expand_dims(tokens, -1) == channels, "float32")
-        if n_value:
+        if prediction and self.n_value_at_prediction:
             unknown = ops.cast(ops.expand_dims(tokens == alphabet.N, -1), "float32")
-            bases = bases + n_value * unknown
+            bases = bases + self.n_value_at_prediction * unknown
         flags = [reverse, ops.expand_dims(ops.cast(singleton, "int32"), -1)]
         ones = ops.ones_like(bases[..., :1])
         flags = [ones * ops.expand_dims(ops.cast(flag, "float32"), -1) for flag in flags]

@@ -1,0 +1,201 @@
+"""Correlations, and the two challenge scores made of them.
+
+Training labels and test measurements are on different scales, so only correlations between
+prediction and measurement mean anything. Everything is computed in float64 from all rows.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+from dream_keras.errors import UserError
+from dream_keras.scoring.submission import refuse
+from dream_keras.scoring.suite import Suite
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SubsetScore:
+    """How well one subset is predicted.
+
+    Attributes:
+        weight: Weight of the subset in both scores.
+        n: Number of rows, or of pairs.
+        pearson: Pearson's r; NaN when it is undefined.
+        spearman: Spearman's rho; NaN when it is undefined.
+        undefined: Why the correlations are undefined; empty when they are defined.
+    """
+
+    weight: float
+    n: int
+    pearson: float
+    spearman: float
+    undefined: str = ""
+
+    @property
+    def r2(self) -> float:
+        """Square of Pearson's r."""
+        return self.pearson**2
+
+
+@dataclass(frozen=True)
+class ScoreCard:
+    """The scores of one set of predictions on one part of a suite.
+
+    Attributes:
+        part: The part that was scored.
+        subsets: The score of each subset, in the suite's order.
+    """
+
+    part: str
+    subsets: Mapping[str, SubsetScore]
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights: 4.65 in the official suite."""
+        return math.fsum(subset.weight for subset in self.subsets.values())
+
+    @property
+    def pearson_score(self) -> float:
+        """Weighted mean of r^2 over the subsets; an undefined r counts as 0."""
+        return self._weighted_mean(lambda subset: subset.r2)
+
+    @property
+    def spearman_score(self) -> float:
+        """Weighted mean of rho over the subsets; an undefined rho counts as 0."""
+        return self._weighted_mean(lambda subset: subset.spearman)
+
+    def _weighted_mean(self, value: Callable[[SubsetScore], float]) -> float:
+        defined = [subset for subset in self.subsets.values() if not subset.undefined]
+        return math.fsum(subset.weight * value(subset) for subset in defined) / self.total_weight
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the card as plain data for JSON; undefined correlations are None."""
+        return {
+            "part": self.part,
+            "pearson_score": self.pearson_score,
+            "spearman_score": self.spearman_score,
+            "subsets": {
+                name: {
+                    "n": subset.n,
+                    "pearson": _none_if_nan(subset.pearson),
+                    "r2": _none_if_nan(subset.r2),
+                    "spearman": _none_if_nan(subset.spearman),
+                }
+                for name, subset in self.subsets.items()
+            },
+        }
+
+
+def score(suite: Suite, predictions: npt.ArrayLike, part: str = "private") -> ScoreCard:
+    """Score predictions on every subset of one part of a suite.
+
+    Args:
+        suite: The suite.
+        predictions: One value per row of the suite, shape (rows,), on any scale.
+        part: ``"private"``, ``"public"`` or ``"all"``.
+
+    Returns:
+        The card. A correlation is undefined (NaN) where the predictions or the measured values
+        are constant or there are fewer than two of them; it then counts as 0 in the scores.
+
+    Raises:
+        UserError: The suite has no such part, or the predictions have the wrong shape or are
+            not all finite.
+    """
+    suite.check_part(part)
+    predicted = np.asarray(predictions, np.float64)
+    if predicted.shape != suite.measured.shape:
+        raise UserError(
+            f"predictions have shape {predicted.shape}; the suite {suite.source} wants one value "
+            f"for each row: {suite.measured.shape}."
+        )
+    refuse(
+        "predictions that are not finite numbers",
+        [f"position {row} ({predicted[row]})" for row in np.flatnonzero(~np.isfinite(predicted))],
+    )
+    return ScoreCard(
+        part,
+        {
+            name: score_subset(
+                subset.pick(predicted, part), subset.pick(suite.measured, part), subset.weight
+            )
+            for name, subset in suite.subsets.items()
+        },
+    )
+
+
+def score_subset(predicted: Floats, measured: Floats, weight: float = 1.0) -> SubsetScore:
+    """Score one subset from its predicted and measured values, shapes (n,)."""
+    return SubsetScore(
+        weight=weight,
+        n=len(predicted),
+        pearson=pearson(predicted, measured),
+        spearman=spearman(predicted, measured),
+        undefined=why_undefined(predicted, measured),
+    )
+
+
+def pearson(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> float:
+    """Pearson's correlation r of two vectors, shapes (n,); NaN when it is undefined.
+
+    Raises:
+        UserError: The shapes differ, are not one-dimensional, or a value is not finite.
+    """
+    x, y = _vectors(predicted, measured)
+    if why_undefined(x, y):
+        return math.nan
+    return float(np.clip(_centred_unit(x) @ _centred_unit(y), -1.0, 1.0))
+
+
+def spearman(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> float:
+    """Spearman's correlation rho: Pearson's r of the ranks, ties sharing their mean rank.
+
+    Shapes (n,); NaN when it is undefined. Raises what ``pearson`` raises.
+    """
+    x, y = _vectors(predicted, measured)
+    return pearson(rankdata(x), rankdata(y))
+
+
+def why_undefined(predicted: Floats, measured: Floats) -> str:
+    """Say why two vectors have no correlation; an empty string when they have one."""
+    if len(predicted) < 2:
+        return "fewer than 2 values"
+    if predicted.min() == predicted.max():
+        return "constant predictions"
+    if measured.min() == measured.max():
+        return "constant measured values"
+    return ""
+
+
+def _vectors(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> tuple[Floats, Floats]:
+    x, y = np.asarray(predicted, np.float64), np.asarray(measured, np.float64)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise UserError(f"a correlation needs two equally long vectors, not {x.shape}, {y.shape}.")
+    for kind, values in ("predicted", x), ("measured", y):
+        if not np.isfinite(values).all():
+            where = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise UserError(
+                f"{kind} value {values[where]} at index {where} of {len(values)}: "
+                "every value must be a finite number."
+            )
+    return x, y
+
+
+def _centred_unit(values: Floats) -> Floats:
+    """Subtract the mean and divide by the norm, so that r is a dot product."""
+    # Scaling by a power of two is exact and keeps the squares from overflowing or underflowing.
+    _, exponent = np.frexp(np.abs(values).max())
+    scaled = np.ldexp(values, -exponent)
+    centred = scaled - scaled.mean()
+    return centred / np.linalg.norm(centred)
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,142 @@
+"""Score cards for people: a table for the terminal, one for Markdown, and scatter plots."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from dream_keras.scoring.metrics import ScoreCard, SubsetScore, score
+from dream_keras.scoring.suite import Suite
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_HEADER = ("subset", "weight", "n", "Pearson r", "r^2", "Spearman rho")
+_UNDEFINED = "undefined"
+_PART_TEXT = {
+    "private": "private part: without the public leaderboard's rows",
+    "public": "public part: the public leaderboard's rows",
+    "all": "all rows, public and private",
+}
+_COLUMNS = 3
+"""Panels in a row of the figure."""
+_GRID = 45
+"""Hexagons across a panel."""
+
+
+def table(card: ScoreCard) -> str:
+    """Return the card as aligned plain text, without a final line break."""
+    rows = [_HEADER, *(_cells(name, subset) for name, subset in card.subsets.items())]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
+    lines.insert(1, "-" * (sum(widths) + 2 * (len(widths) - 1)))
+    return "\n".join([*lines, "", *_summary(card)])
+
+
+def markdown_table(card: ScoreCard) -> str:
+    """Return the card as a Markdown table and its scores, without a final line break."""
+    header = ("subset", "weight", "n", "Pearson r", "r²", "Spearman ρ")
+    rows = [header, *(_cells(name, subset) for name, subset in card.subsets.items())]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|---|" + "---:|" * (len(header) - 1))
+    return "\n".join([*lines, "", *(f"- {line}" for line in _summary(card))])
+
+
+def _cells(name: str, subset: SubsetScore) -> tuple[str, ...]:
+    numbers = (subset.pearson, subset.r2, subset.spearman)
+    shown = [_UNDEFINED if subset.undefined else f"{number:.6f}" for number in numbers]
+    return (name, f"{subset.weight:.2f}", f"{subset.n:,}", *shown)
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    first, *others = zip(row, widths, strict=True)
+    return [first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]
+
+
+def _summary(card: ScoreCard) -> list[str]:
+    undefined = [
+        f"{name} is undefined: {subset.undefined}; it counts as 0"
+        for name, subset in card.subsets.items()
+        if subset.undefined
+    ]
+    weights = f"{card.total_weight:g}"
+    return [
+        *undefined,
+        f"Pearson Score  {card.pearson_score:.6f}  = sum of weight * r^2 / {weights}",
+        f"Spearman Score {card.spearman_score:.6f}  = sum of weight * rho / {weights}",
+        _PART_TEXT[card.part],
+    ]
+
+
+def scatter_figure(suite: Suite, predictions: npt.NDArray, part: str = "private") -> "Figure":
+    """Draw predicted against measured values, one panel for each subset.
+
+    Pair subsets show differences (alt minus ref). Colour is the number of rows or pairs in a
+    hexagon, on one logarithmic scale for all panels.
+
+    Args:
+        suite: The suite.
+        predictions: One value per row of the suite, shape (rows,).
+        part: The part of the suite.
+
+    Returns:
+        A figure of its own (no pyplot): save it with ``figure.savefig(path)``.
+
+    Raises:
+        UserError: What ``dream_keras.scoring.metrics.score`` raises.
+    """
+    from matplotlib.colors import LogNorm
+    from matplotlib.figure import Figure
+
+    card = score(suite, predictions, part)
+    rows = math.ceil(len(card.subsets) / _COLUMNS)
+    figure = Figure(figsize=(3.7 * _COLUMNS, 3.5 * rows + 0.3), layout="constrained")
+    panels = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()
+    hexagons = []
+    for axes, (name, subset_score) in zip(panels, card.subsets.items(), strict=False):
+        subset = suite.subsets[name]
+        _style(axes, name, subset_score, is_pairs=subset.is_pairs)
+        if subset_score.n:
+            x = subset.pick(np.asarray(predictions, np.float64), part)
+            y = subset.pick(suite.measured, part)
+            hexagons.append(
+                axes.hexbin(x, y, gridsize=_GRID, mincnt=1, cmap="viridis", linewidths=0.1)
+            )
+    for axes in panels[len(card.subsets) :]:
+        axes.set_axis_off()
+    norm = LogNorm(1, max([10, *(int(drawn.get_array().max()) for drawn in hexagons)]))
+    for drawn in hexagons:
+        drawn.set_norm(norm)
+    if hexagons:
+        bar = figure.colorbar(hexagons[0], ax=panels, shrink=0.4, aspect=30, pad=0.015)
+        bar.set_label("rows or pairs in a hexagon")
+        bar.outline.set_visible(False)
+    figure.suptitle(
+        f"{part} part    Pearson Score {card.pearson_score:.4f}    "
+        f"Spearman Score {card.spearman_score:.4f}"
+    )
+    return figure
+
+
+def _style(axes: "Axes", name: str, subset: SubsetScore, *, is_pairs: bool) -> None:
+    """Give a panel its title, labels and a quiet frame."""
+    numbers = (
+        f"r and ρ undefined: {subset.undefined}"
+        if subset.undefined
+        else f"r = {subset.pearson:.3f}   ρ = {subset.spearman:.3f}"
+    )
+    axes.set_title(f"{name}   n = {subset.n:,}\n{numbers}", loc="left", fontsize=10)
+    kind = " difference, alt − ref" if is_pairs else ""
+    axes.set_xlabel(f"predicted{kind}", fontsize=9)
+    axes.set_ylabel(f"measured{kind}", fontsize=9)
+    axes.tick_params(labelsize=8, color="0.6")
+    axes.set_axisbelow(True)
+    axes.grid(color="0.92", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("0.6")
+    if is_pairs:
+        axes.axhline(0, color="0.75", linewidth=0.8, zorder=0.9)
+        axes.axvline(0, color="0.75", linewidth=0.8, zorder=0.9)

@@ -1,0 +1,74 @@
+"""Train a model, score it on the gold-standard suite and keep everything in a run folder."""
+
+import argparse
+from typing import Any
+
+from dream_keras.cli import make_callable, run
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the command's argument parser."""
+    p = argparse.ArgumentParser(prog="python -m dream_keras.train", description=__doc__)
+    p.add_argument(
+        "--config", help="YAML file or name of a built-in config (default: quickstart)"
+    )
+    p.add_argument("--train", metavar="FILE", help="training table (default: simulated)")
+    p.add_argument("--val", metavar="FILE", help="validation table (default: a held-out tenth)")
+    p.add_argument("--suite", metavar="DIR", help="gold-standard suite to score on")
+    p.add_argument("--out", metavar="RUN", help="run folder (default: runs/CONFIG-TIME)")
+    p.add_argument("--sequence-column", metavar="NAME", help="for tables with a header")
+    p.add_argument("--target-column", metavar="NAME", help="for tables with a header")
+    p.add_argument(
+        "--set",
+        metavar="section.key=value",
+        action="append",
+        default=[],
+        help="change one setting of the config; may be given several times",
+    )
+    p.add_argument("--seed", type=int, help="seed of everything random")
+    p.add_argument("--smoke", action="store_true", help="shrink to well under a minute")
+    p.add_argument("--resume", action="store_true", help="continue the run in --out")
+    p.add_argument("--deterministic", action="store_true", help="only deterministic kernels")
+    p.add_argument("--on-bad-row", choices=["fail", "skip"], help="what to do with bad rows")
+    return p
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command."""
+    args = parser().parse_args(argv)
+    overrides = list(args.set)
+    for name in ("sequence_column", "target_column"):
+        if getattr(args, name) is not None:
+            overrides.append(f"data.{name}={getattr(args, name)}")
+    result = train(
+        args.config,
+        train=args.train,
+        validation=args.val,
+        suite=args.suite,
+        out=args.out,
+        overrides=overrides,
+        seed=args.seed,
+        smoke=args.smoke,
+        resume=args.resume,
+        deterministic=args.deterministic,
+        on_bad_row=args.on_bad_row,
+    )
+    if result.score:
+        from dream_keras.scoring.report import table
+
+        print(table(result.score))
+    print(f"\nThe run is in {result.folder}: start with report.md, or look at it with")
+    print(f"  tensorboard --logdir {result.folder}")
+
+
+def train(*args: Any, **settings: Any) -> Any:
+    """Train a model; see ``dream_keras.training.session.train`` for the arguments."""
+    from dream_keras.training.session import train
+
+    return train(*args, **settings)
+
+
+make_callable(__name__, train)
+
+if __name__ == "__main__":
+    run(main)

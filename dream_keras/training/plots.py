@@ -1,0 +1,58 @@
+"""Pictures of a training run. Figures stand alone (no pyplot): save them with ``savefig``."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY = "#2a6fb0", "#d9772b", "#8a8a8a"
+
+
+def prediction_figure(
+    predicted: npt.NDArray[np.float64], measured: npt.NDArray[np.float64]
+) -> "Figure":
+    """Draw predicted against measured values, (rows,) each, as a density."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 4), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    drawn = axes.hexbin(predicted, measured, gridsize=45, mincnt=1, cmap="viridis", bins="log")
+    figure.colorbar(drawn, ax=axes, label="rows", shrink=0.8)
+    axes.set(xlabel="predicted", ylabel="measured", title=f"{len(measured):,} validation rows")
+    _plain(axes)
+    return figure
+
+
+def learning_curve(history: pd.DataFrame, best_epoch: int) -> "Figure":
+    """Draw loss, learning rate and validation correlation over the epochs."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3), dpi=110, layout="constrained")
+    loss, rate, score = figure.subplots(1, 3)
+    marker = "o" if len(history) < 30 else None
+    style = {"marker": marker, "markersize": 3.5}
+    loss.plot(history["epoch"], history["loss"], color=BLUE, **style)
+    loss.set(title="training loss")
+    rate.plot(history["step"], history["learning_rate"], color=GREY, **style)
+    rate.set(title="learning rate after each epoch", xlabel="step")
+    score.plot(history["epoch"], history["val_pearson"], color=BLUE, label="Pearson r", **style)
+    score.plot(history["epoch"], history["val_spearman"], color=ORANGE, label="Spearman", **style)
+    score.axvline(best_epoch, color=GREY, linewidth=0.8, linestyle="--", label="best epoch")
+    score.set(title="validation")
+    score.legend(frameon=False)
+    for axes in (loss, rate, score):
+        _plain(axes)
+        if axes is not rate:
+            axes.set_xlabel("epoch")
+    return figure
+
+
+def _plain(axes: "Axes") -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)

@@ -1,0 +1,62 @@
+"""What a finished run leaves for people: scores, predictions, pictures and a page about them."""
+
+from typing import Any
+
+import pandas as pd
+
+from dream_keras.files import replacing, write_text
+from dream_keras.scoring.metrics import ScoreCard, score
+from dream_keras.scoring.report import markdown_table, scatter_figure
+from dream_keras.scoring.suite import load_suite
+from dream_keras.training.plots import learning_curve
+from dream_keras.training.run_folder import Run, RunFolder, State
+
+
+def write_report(run: Run, state: State, progress: bool | None = None) -> ScoreCard | None:
+    """Score a run on its suite and write ``metrics.json``, ``predictions.tsv`` and ``report.md``.
+
+    Args:
+        run: The run, trained to its end.
+        state: Where it stands.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Returns:
+        The score, or None when the run has no suite.
+    """
+    folder = run.folder
+    (folder.path / "plots").mkdir(exist_ok=True)
+    history = pd.DataFrame(state.history)
+    _picture(folder, "plots/learning_curve.png", learning_curve(history, state.best_epoch))
+    best = history[history["epoch"] == state.best_epoch].iloc[0]
+    lines = [
+        f"# {folder.path.name}",
+        "",
+        f"Best epoch {state.best_epoch} of {state.epoch}: validation Pearson r "
+        f"{best['val_pearson']:.4f}, Spearman {best['val_spearman']:.4f}.",
+        "",
+        "![learning curve](plots/learning_curve.png)",
+        "",
+    ]
+    card = None
+    if run.suite_folder is not None:
+        part = run.experiment.scoring.part
+        suite = load_suite(run.suite_folder)
+        suite.check_part(part)
+        predictions = run.predict_suite(suite, progress)
+        card = score(suite, predictions, part)
+        columns = {"sequence": suite.sequences, "prediction": predictions}
+        folder.write_table(
+            "predictions.tsv", pd.DataFrame(columns), sep="\t", header=False, float_format="%.6f"
+        )
+        _picture(folder, "plots/suite.png", scatter_figure(suite, predictions, part))
+        folder.write_json("metrics.json", card.to_dict())
+        lines += ["## Gold-standard suite", "", markdown_table(card), ""]
+        lines += ["![predicted against measured](plots/suite.png)", ""]
+    lines += ["## Settings", "", "```yaml", folder.config.read_text().rstrip(), "```", ""]
+    write_text(folder.path / "report.md", "\n".join(lines))
+    return card
+
+
+def _picture(folder: RunFolder, name: str, figure: Any) -> None:
+    with replacing(folder.path / name) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)

@@ -1,0 +1,237 @@
+"""The run folder: what a run leaves, and how other commands open it again.
+
+    config.yaml            the resolved experiment
+    environment.json       versions, seed, devices
+    best.weights.h5        weights of the best epoch
+    last.weights.h5        weights of the last epoch
+    state.npz              everything a resume needs
+    history.csv            one row per epoch
+    tensorboard/           events
+    metrics.json  report.md  plots/  predictions.tsv    the suite's score, when there is one
+    skipped_rows.tsv       rows left out with --on-bad-row skip
+"""
+
+import json
+import os
+import platform
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pooch
+
+from dream_keras import menu
+from dream_keras._version import __version__
+from dream_keras.data.processor import Processor
+from dream_keras.errors import UserError
+from dream_keras.files import replacing, write_text
+from dream_keras.order import Experiment, load_experiment
+
+if TYPE_CHECKING:
+    from dream_keras.model import Network
+    from dream_keras.scoring.suite import Suite
+
+CACHE_VARIABLE = "DREAM_KERAS_CACHE"
+"""Environment variable that names another folder for what is simulated or downloaded."""
+PACKAGES = ("keras", "tensorflow", "numpy", "pandas", "scipy", "tensorboard", "keras-tuner")
+
+
+@dataclass
+class State:
+    """Where a run stands after an epoch.
+
+    Attributes:
+        epoch: Epochs done.
+        best_epoch: The epoch, counted from 1, with the best validation score; 0 before the first.
+        best_score: Its validation Pearson r.
+        history: One row per epoch.
+    """
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_score: float = -np.inf
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of a run, by name."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved experiment."""
+        return self.path / "config.yaml"
+
+    @property
+    def best_weights(self) -> Path:
+        """Weights of the best epoch."""
+        return self.path / "best.weights.h5"
+
+    @property
+    def last_weights(self) -> Path:
+        """Weights of the last epoch."""
+        return self.path / "last.weights.h5"
+
+    @property
+    def state(self) -> Path:
+        """Everything a resume needs."""
+        return self.path / "state.npz"
+
+    def create(self, experiment: Experiment) -> None:
+        """Make the folder and write down the experiment and its environment.
+
+        Raises:
+            UserError: If the folder holds something already.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UserError(
+                f"{self.path} exists already. Continue that run with --resume, or choose another "
+                "folder with --out."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.config, experiment.to_yaml())
+        self.write_json("environment.json", environment(experiment))
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write a JSON file whole or not at all."""
+        write_text(self.path / name, json.dumps(content, indent=2) + "\n")
+
+    def write_table(self, name: str, table: pd.DataFrame, **options: Any) -> None:
+        """Write a table whole or not at all."""
+        with replacing(self.path / name) as temporary:
+            table.to_csv(temporary, index=False, **options)
+
+    def save_weights(self, network: "Network", path: Path) -> None:
+        """Write a network's weights whole or not at all."""
+        with replacing(path) as temporary:
+            network.save_weights(temporary)
+
+    def save_state(self, state: State, variables: list[Any]) -> None:
+        """Write where the run stands and all variables, weights and optimiser's alike."""
+        arrays = {f"variable_{i}": np.asarray(v) for i, v in enumerate(variables)}
+        with replacing(self.state) as temporary, temporary.open("wb") as file:
+            np.savez(file, state=np.array(json.dumps(vars(state))), **arrays)  # type: ignore[arg-type]
+
+    def load_state(self, variables: list[Any]) -> State:
+        """Read where the run stands, and set all variables.
+
+        Raises:
+            UserError: If the file is damaged or belongs to another network.
+        """
+        try:
+            with np.load(self.state) as saved:
+                values = [saved[f"variable_{i}"] for i in range(len(saved.files) - 1)]
+                state = State(**json.loads(str(saved["state"])))
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{self.state} cannot be read ({error}): start a new run") from None
+        if [v.shape for v in values] != [tuple(v.shape) for v in variables]:
+            raise UserError(
+                f"{self.state} does not fit this network: was it made by another version?"
+            )
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        return state
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished, converted or still unfinished run, opened to be used.
+
+    Attributes:
+        folder: Its files.
+        experiment: What it was trained with.
+    """
+
+    folder: RunFolder
+    experiment: Experiment
+
+    @cached_property
+    def processor(self) -> Processor:
+        """Its data processor."""
+        return make_processor(self.experiment)
+
+    @cached_property
+    def network(self) -> "Network":
+        """The network, with the weights of the best epoch."""
+        from dream_keras.model import assemble
+
+        network = assemble(self.experiment.model, self.processor.length, self.processor.planes)
+        if not self.folder.best_weights.exists():
+            raise UserError(
+                f"{self.folder.path} has no best.weights.h5: its training has not finished an "
+                "epoch. Continue it with --resume."
+            )
+        network.load_weights(self.folder.best_weights)
+        return network
+
+    @property
+    def suite_folder(self) -> Path | None:
+        """The suite it is scored on, if any: its own, or that of its simulation."""
+        if self.experiment.scoring.suite:
+            return Path(self.experiment.scoring.suite)
+        return self.simulated_folder() if self.experiment.data.train is None else None
+
+    def simulated_folder(self) -> Path:
+        """Simulate the run's data, once; return the folder in the cache that holds them."""
+        from dream_keras.data.simulation import simulate
+
+        rows, test_rows = (
+            self.experiment.data.simulated_rows,
+            self.experiment.data.simulated_test_rows,
+        )
+        cache = Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("dream_keras"))
+        return simulate(cache / f"simulated-{rows}-{test_rows}", rows, test_rows, seed=0)
+
+    def predict_suite(
+        self, suite: "Suite", progress: bool | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Predict every sequence of a suite, (rows,), strands averaged."""
+        from dream_keras.training.prediction import predict_sequences
+
+        return predict_sequences(self.network, self.processor, suite.sequences, progress)
+
+
+def load_run(path: str | Path) -> Run:
+    """Open a run folder.
+
+    Raises:
+        UserError: If it is none.
+    """
+    folder = RunFolder(Path(path))
+    if not folder.config.is_file():
+        raise UserError(f"{path} is not a run folder: it has no config.yaml")
+    return Run(folder, load_experiment(folder.config))
+
+
+def make_processor(experiment: Experiment) -> Processor:
+    """Build the processor that an experiment names."""
+    choice = experiment.model.processor
+    return menu.get("processor", choice.name).build(**choice.options)
+
+
+def environment(experiment: Experiment) -> dict[str, Any]:
+    """Return versions, seed and devices, to be kept with a run."""
+    import keras
+
+    versions = {"dream_keras": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "versions": versions,
+        "backend": keras.backend.backend(),
+        "devices": [str(device) for device in keras.distribution.list_devices()],
+        "platform": platform.platform(),
+        "seed": menu.get("trainer", experiment.trainer.name).build(
+            **experiment.trainer.options
+        ).seed,
+    }
