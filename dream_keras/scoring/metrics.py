@@ -98,7 +98,8 @@ def score(suite: Suite, predictions: npt.ArrayLike, part: str = "private") -> Sc
 
     Args:
         suite: The suite.
-        predictions: One value per row of the suite, shape (rows,), on any scale.
+        predictions: One value per row of the suite, shape (rows,), on any scale. Rows that the
+            part does not need may hold NaN.
         part: ``"private"``, ``"public"`` or ``"all"``.
 
     Returns:
@@ -107,9 +108,9 @@ def score(suite: Suite, predictions: npt.ArrayLike, part: str = "private") -> Sc
 
     Raises:
         UserError: The suite has no such part, or the predictions have the wrong shape or are
-            not all finite.
+            not all finite where the part needs them.
     """
-    suite.check_part(part)
+    needed = suite.rows(part)
     predicted = np.asarray(predictions, np.float64)
     if predicted.shape != suite.measured.shape:
         raise UserError(
@@ -118,7 +119,7 @@ def score(suite: Suite, predictions: npt.ArrayLike, part: str = "private") -> Sc
         )
     refuse(
         "predictions that are not finite numbers",
-        [f"position {row} ({predicted[row]})" for row in np.flatnonzero(~np.isfinite(predicted))],
+        [f"position {row} ({predicted[row]})" for row in needed[~np.isfinite(predicted[needed])]],
     )
     return ScoreCard(
         part,

@@ -118,6 +118,12 @@ class Suite:
         """The parts that can be scored."""
         return tuple(next(iter(self.subsets.values())).positions)
 
+    def rows(self, part: str) -> Positions:
+        """Return the rows that some subset of this part needs, sorted, shape (n,)."""
+        self.check_part(part)
+        needed = [subset.positions[part].ravel() for subset in self.subsets.values()]
+        return np.unique(np.concatenate(needed))
+
     def check_part(self, part: str) -> None:
         """Raise UserError unless this part can be scored."""
         if part not in PARTS:

@@ -41,12 +41,16 @@ def write_report(run: Run, state: State, progress: bool | None = None) -> ScoreC
     if run.suite_folder is not None:
         part = run.experiment.scoring.part
         suite = load_suite(run.suite_folder)
-        suite.check_part(part)
-        predictions = run.predict_suite(suite, progress)
+        # The private score needs nearly every row, so all are predicted: a whole submission.
+        predictions = run.predict_suite(suite, "public" if part == "public" else "all", progress)
         card = score(suite, predictions, part)
         columns = {"sequence": suite.sequences, "prediction": predictions}
         folder.write_table(
-            "predictions.tsv", pd.DataFrame(columns), sep="\t", header=False, float_format="%.6f"
+            "predictions.tsv",
+            pd.DataFrame(columns).dropna(),
+            sep="\t",
+            header=False,
+            float_format="%.6f",
         )
         _picture(folder, "plots/suite.png", scatter_figure(suite, predictions, part))
         folder.write_json("metrics.json", card.to_dict())

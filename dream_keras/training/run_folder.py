@@ -190,12 +190,21 @@ class Run:
         return simulate(cache / f"simulated-{rows}-{test_rows}", rows, test_rows, seed=0)
 
     def predict_suite(
-        self, suite: "Suite", progress: bool | None = None
+        self, suite: "Suite", part: str = "all", progress: bool | None = None
     ) -> npt.NDArray[np.float64]:
-        """Predict every sequence of a suite, (rows,), strands averaged."""
+        """Predict what a part of a suite needs, strands averaged.
+
+        Returns:
+            (rows,) for all rows of the suite; NaN for the private and public parts' rows where
+            only the other one needs them.
+        """
         from dream_keras.training.prediction import predict_sequences
 
-        return predict_sequences(self.network, self.processor, suite.sequences, progress)
+        rows = suite.rows(part)
+        predictions = np.full(len(suite.sequences), np.nan)
+        sequences = [suite.sequences[row] for row in rows]
+        predictions[rows] = predict_sequences(self.network, self.processor, sequences, progress)
+        return predictions
 
 
 def load_run(path: str | Path) -> Run:

@@ -80,57 +80,35 @@ class Motif:
         return relative if strand > 0 else relative[::-1, ::-1]
 
 
-_MULTI = "Doorenbosch, Mager & Planta 1992, Gene Expr 2:193 (table 1, PMC6057378)"
+_MULTI = "Doorenbosch, Mager & Planta 1992, Gene Expr 2:193 (PMC6057378), table 1"
+_RAP1 = "Graham & Chambers 1994, Nucleic Acids Res 22:124"
+_RSC3 = "Badis et al. 2008, Mol Cell 32:878 (core CGCG)"
+_GCN4 = "Sellers, Vincent & Struhl 1990, Mol Cell Biol 10:5077"
+_MCM1 = "Wynne & Treisman 1992, Nucleic Acids Res 20:3297"
+_HSF1 = "Bonner, Ballou & Fackenthal 1994, Mol Cell Biol 14:501 (nTTCnnGAAn)"
+_TATA = "Basehoar, Zanton & Pugh 2004, Cell 116:699"
+_POLY_DA = "Iyer & Struhl 1995, EMBO J 14:2570"
+_MIG1 = "Nehlin & Ronne 1990, EMBO J 9:2891; its AT-rich flank: Lundin et al. 1994"
+_UME6 = "Buckingham et al. 1990, PNAS 87:9406 (URS1)"
+_ROX1 = "Lowry, Cerdan & Zitomer 1990, Mol Cell Biol 10:5921"
+_MOT3 = "Grishin et al. 1998, Genetics 149:879"
 
 MOTIFS: tuple[Motif, ...] = (
     # name, consensus, dose, effect, opening, reverse, centre, spread, hill, source
     Motif("Reb1", "YYACCCGG", 16, 1.9, 2.0, 0.9, 65, 25, 1, _MULTI),
-    Motif(
-        *("Rap1", "rtrCACCCAnncmcc", 60, 2.4, 1.2, 0.5, 70, 25, 1),
-        source="Graham & Chambers 1994, Nucleic Acids Res 22:124",
-    ),
+    Motif("Rap1", "rtrCACCCAnncmcc", 60, 2.4, 1.2, 0.5, 70, 25, 1, _RAP1),
     Motif("Abf1", "RTCRYYYNNNACG", 14, 1.8, 1.6, 0.8, 65, 25, 1, _MULTI),
-    Motif(
-        *("Rsc3", "NNCGCGNN", 1, 0.5, 1.8, 1, 60, 35, 1),
-        source="Badis et al. 2008, Mol Cell 32:878 (core CGCG)",
-    ),
-    Motif(
-        *("Gcn4", "aTGASTCAt", 16, 2.4, 0.0, 1, 55, 25, 1.5),
-        source="Sellers, Vincent & Struhl 1990, Mol Cell Biol 10:5077",
-    ),
-    Motif("Cbf1", "rTCACGTG", 12, 1.4, 1.4, 1, 60, 25, 1, _MULTI),
-    Motif(
-        *("Mcm1", "dCCYWWWNNRG", 4, 1.8, 0.4, 1, 60, 25, 1),
-        source="Wynne & Treisman 1992, Nucleic Acids Res 20:3297",
-    ),
-    Motif(
-        *("Hsf1", "TTCNNGAA", 5, 2.2, 0.4, 1, 60, 30, 2),
-        source="Bonner, Ballou & Fackenthal 1994, Mol Cell Biol 14:7501 (unit nTTCnnGAAn)",
-    ),
-    Motif(
-        *("TATA", "TATAWAWR", 8, 0.8, 0.0, 0.25, 45, 20, 1),
-        source="Basehoar, Zanton & Pugh 2004, Cell 116:699",
-    ),
-    Motif(
-        *("poly-dA", "AAAAAAAA", 3, 0.4, 2.0, 0.7, 60, 40, 1),
-        source="Iyer & Struhl 1995, EMBO J 14:2570",
-    ),
-    Motif(
-        *("Mig1", "wwSYGGGG", 3, -2.0, 0, 0.9, 50, 35, 1),
-        source="Nehlin & Ronne 1990, EMBO J 9:2891; AT-rich flank: Lundin et al. 1994",
-    ),
-    Motif(
-        *("Ume6", "TAGCCGCCga", 20, -2.4, 0, 0.9, 55, 35, 1),
-        source="Buckingham et al. 1990, PNAS 87:9406 (URS1)",
-    ),
-    Motif(
-        *("Rox1", "yyyATTGTTCtc", 20, -2.2, 0, 0.8, 50, 35, 1.5),
-        source="Lowry, Cerdan & Zitomer 1990, Mol Cell Biol 10:5921",
-    ),
-    Motif(
-        *("Mot3", "NHAGGYAN", 1.5, -1.6, 0, 1, 45, 35, 1),
-        source="Grishin et al. 1998, Genetics 149:879",
-    ),
+    Motif("Rsc3", "NNCGCGNN", 1, 0.5, 1.8, 1.0, 60, 35, 1, _RSC3),
+    Motif("Gcn4", "aTGASTCAt", 16, 2.4, 0.0, 1.0, 55, 25, 1.5, _GCN4),
+    Motif("Cbf1", "rTCACGTG", 12, 1.4, 1.4, 1.0, 60, 25, 1, _MULTI),
+    Motif("Mcm1", "dCCYWWWNNRG", 4, 1.8, 0.4, 1.0, 60, 25, 1, _MCM1),
+    Motif("Hsf1", "TTCNNGAA", 5, 2.2, 0.4, 1.0, 60, 30, 2, _HSF1),
+    Motif("TATA", "TATAWAWR", 8, 0.8, 0.0, 0.25, 45, 20, 1, _TATA),
+    Motif("poly-dA", "AAAAAAAA", 3, 0.4, 2.0, 0.7, 60, 40, 1, _POLY_DA),
+    Motif("Mig1", "wwSYGGGG", 3, -2.0, 0.0, 0.9, 50, 35, 1, _MIG1),
+    Motif("Ume6", "TAGCCGCCga", 20, -2.4, 0.0, 0.9, 55, 35, 1, _UME6),
+    Motif("Rox1", "yyyATTGTTCtc", 20, -2.2, 0.0, 0.8, 50, 35, 1.5, _ROX1),
+    Motif("Mot3", "NHAGGYAN", 1.5, -1.6, 0.0, 1.0, 45, 35, 1, _MOT3),
 )
 """All factors of the simulated cell; a motif's number in the truth files is its place here."""
 

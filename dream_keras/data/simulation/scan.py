@@ -139,9 +139,7 @@ def doses(tokens: Tokens, sites: list[npt.NDArray[np.void]] | None = None) -> np
     return total
 
 
-def _sites(
-    affinity: Affinities, number: int, strand: int, first_row: int
-) -> npt.NDArray[np.void]:
+def _sites(affinity: Affinities, number: int, strand: int, first_row: int) -> npt.NDArray[np.void]:
     places = np.flatnonzero(affinity >= SITE_DOSE / MOTIFS[number].dose)
     rows, positions = np.divmod(places, affinity.shape[1])
     found = np.empty(len(places), SITE)

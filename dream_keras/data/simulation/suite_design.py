@@ -39,6 +39,8 @@ SNV_IN_SITE = 0.5
 """Share of the single-base changes that are placed inside a motif site."""
 PERTURBED_BACKGROUNDS, TILED_BACKGROUNDS = 10, 3
 """Random sequences into which motifs are put (official numbers)."""
+TILED_MOTIFS = 5
+"""Fewest motifs slid along each background (official: 6), unless every bp of a slide is used."""
 PERTURBED_STARTS = (20, 48)
 """Where in the insert a perturbed motif stands."""
 
@@ -178,7 +180,8 @@ def _tilings(
 ) -> Integers:
     """Slide one instance of a motif along a background, then the next motif, (count, 2)."""
     pairs: list[tuple[int, int]] = []
-    for background, insert, tag in _slides(draft, backgrounds, max(1, round(1200 / count)), rng):
+    step = max(1, round(TILED_MOTIFS * TILED_BACKGROUNDS * INSERT_LENGTH / count))
+    for background, insert, tag in _slides(draft, backgrounds, step, rng):
         if len(pairs) == count:
             break
         number, new = draft.add(insert, tag)

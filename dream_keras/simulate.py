@@ -1,0 +1,60 @@
+"""Simulate the experiment: the official files, and beside them the truth.
+
+python -m dream_keras.simulate OUT [--train-rows N] [--test-rows N] [--seed S]
+"""
+
+import argparse
+from pathlib import Path
+
+from dream_keras.cli import make_callable, run
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dream_keras.simulate",
+        description="Simulate the random-promoter experiment and write exactly the official "
+        "files, and beside them the truth: noise-free expression and motif sites.",
+    )
+    parser.add_argument("out", metavar="OUT", help="folder to create")
+    parser.add_argument(
+        "--train-rows",
+        type=int,
+        default=100_000,
+        metavar="N",
+        help="rows of train.txt (default: %(default)s); val.txt gets a ninth as many",
+    )
+    parser.add_argument(
+        "--test-rows",
+        type=int,
+        default=8_000,
+        metavar="N",
+        help="rows of the test table, at least 600 (default: %(default)s; official: 71103)",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="(default: 0)")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command."""
+    options = parser().parse_args(argv)
+    print(simulate(options.out, options.train_rows, options.test_rows, options.seed))
+
+
+def simulate(
+    out: Path | str,
+    train_rows: int = 100_000,
+    test_rows: int = 8_000,
+    seed: int = 0,
+    progress: bool = True,
+) -> Path:
+    """Simulate the experiment; see ``dream_keras.data.simulation.simulate``."""
+    from dream_keras.data import simulation
+
+    return simulation.simulate(out, train_rows, test_rows, seed, progress)
+
+
+make_callable(__name__, simulate)
+
+if __name__ == "__main__":
+    run(main)
