@@ -1,6 +1,7 @@
 """What every command shares: quiet start-up, clean errors, exit statuses, callable modules."""
 
 import errno
+import importlib
 import logging
 import os
 import sys
@@ -14,12 +15,26 @@ EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 
-def quiet_tensorflow() -> None:
-    """Silence TensorFlow's start-up noise; a setting made by the user is kept."""
+def load_backend() -> None:
+    """Import Keras and its backend without their start-up messages.
+
+    TensorFlow's libraries write some of these straight to the standard error stream before any
+    setting can reach them, so the stream itself is closed for the length of the import.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if "keras" in sys.modules:
+        return
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        importlib.import_module("keras")
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -28,7 +43,6 @@ def run(main: Callable[[], None]) -> None:
     A full disk or a folder that cannot be written is the user's to mend as well, so it is
     reported in one line too. Anything else is a bug of ours and keeps its traceback.
     """
-    quiet_tensorflow()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         main()

@@ -152,7 +152,9 @@ class AddPositionEmbedding(keras.layers.Layer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the table for (batch, length, channels)."""
         self.embedding = self.add_weight(
-            name="embedding", shape=input_shape[1:], initializer=keras.initializers.RandomNormal(0, 1)
+            name="embedding",
+            shape=input_shape[1:],
+            initializer=keras.initializers.RandomNormal(0, 1),
         )
 
     def call(self, inputs: Any) -> Any:

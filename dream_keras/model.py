@@ -89,7 +89,9 @@ def assemble(order: Order, length: int = LENGTH, planes: int = PLANES) -> Networ
     return Network(inputs, x, order, length, planes, name="dream_keras")
 
 
-def build_network(order: Order | Mapping[str, Any] | str, length: int = LENGTH, planes: int = PLANES) -> Network:
+def build_network(
+    order: Order | Mapping[str, Any] | str, length: int = LENGTH, planes: int = PLANES
+) -> Network:
     """Build the network of an order, of a preset or of a config.
 
     Args:

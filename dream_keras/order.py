@@ -18,8 +18,8 @@ import yaml
 from dream_keras import menu
 from dream_keras.errors import UserError, unknown, within
 
-CONFIG_FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parent.parent / "configs")
-"""Where the built-in configs stand: in an installed package, in a checkout."""
+CONFIGS = Path(__file__).parent / "configs"
+"""The built-in configs."""
 PRESETS = ("dream_cnn", "dream_rnn", "dream_attn")
 """The three DREAM models; each has a config of the same name, which holds its order."""
 DEFAULT_CONFIG = "quickstart"
@@ -190,7 +190,10 @@ class Experiment:
         return {
             "data": dataclasses.asdict(self.data),
             "model": self.model.plain(),
-            "trainer": {"name": trainer.name, **_plain({**trainer.options, **self.trainer.options})},
+            "trainer": {
+                "name": trainer.name,
+                **_plain({**trainer.options, **self.trainer.options}),
+            },
             "runtime": dataclasses.asdict(self.runtime),
             "scoring": dataclasses.asdict(self.scoring),
         }
@@ -208,7 +211,7 @@ def find_config(name: str | Path) -> Path:
     """
     if Path(name).is_file():
         return Path(name)
-    built_in = {file.stem: file for folder in CONFIG_FOLDERS for file in folder.glob("*.yaml")}
+    built_in = {file.stem: file for file in CONFIGS.glob("*.yaml")}
     if str(name) in built_in:
         return built_in[str(name)]
     raise UserError(

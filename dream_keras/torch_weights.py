@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -87,19 +88,21 @@ def _kmer_windows(layer: Any) -> Callable[[Array], Array]:
 
 def _all_entries(network: Network) -> Iterator[_Entry]:
     slots: tuple[menu.registry.Slot, ...] = ("first", "core", "final")
-    names = {slot: menu.get(slot, getattr(network.order, slot).name) for slot in slots}
+    items: dict[str, menu.Item] = {
+        slot: menu.get(slot, getattr(network.order, slot).name) for slot in slots
+    }
     for layer in network.layers:
         if not layer.weights:
             continue
         slot, _, ours = layer.name.partition("_")
-        for pattern, theirs in names[slot].torch_names.items():  # type: ignore[index]
+        for pattern, theirs in items[slot].torch_names.items():
             match = re.fullmatch(pattern, ours)
             if match:
                 yield from _entries(layer, f"{slot}.{match.expand(theirs)}")
                 break
         else:
             raise UserError(
-                f"{slot} block {names[slot].name} has no PyTorch name for its "  # type: ignore[index]
+                f"{slot} block {items[slot].name} has no PyTorch name for its "
                 f'layer "{ours}": add it to torch_names where the block is registered'
             )
 
@@ -150,3 +153,30 @@ def load_torch_weights(network: Network, state_dict: Mapping[str, Any]) -> None:
 def _to_numpy(value: Any) -> Array:
     """Return an array or a PyTorch tensor, on any device, as numpy."""
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
+def read_checkpoint(path: Path) -> dict[str, Array]:
+    """Read the state dict of a PyTorch file; only weights, no code in the file is run.
+
+    Raises:
+        UserError: If PyTorch is not installed, or the file is missing or no such file.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise UserError(
+            'reading a PyTorch file needs PyTorch: pip install "dream-keras[torch]"'
+        ) from None
+    if not path.is_file():
+        raise UserError(f"no file {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever its unpickler meets
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} is not a PyTorch file of plain weights: {reason}") from None
+    for key in ("model_state_dict", "state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(hasattr(v, "detach") for v in content.values()):
+        raise UserError(f"{path} holds no state dict (names and tensors)")
+    return {name: _to_numpy(value) for name, value in content.items()}

@@ -3,15 +3,13 @@
 import argparse
 from typing import Any
 
-from dream_keras.cli import make_callable, run
+from dream_keras.cli import load_backend, make_callable, run
 
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
     p = argparse.ArgumentParser(prog="python -m dream_keras.train", description=__doc__)
-    p.add_argument(
-        "--config", help="YAML file or name of a built-in config (default: quickstart)"
-    )
+    p.add_argument("--config", help="YAML file or name of a built-in config (default: quickstart)")
     p.add_argument("--train", metavar="FILE", help="training table (default: simulated)")
     p.add_argument("--val", metavar="FILE", help="validation table (default: a held-out tenth)")
     p.add_argument("--suite", metavar="DIR", help="gold-standard suite to score on")
@@ -63,6 +61,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def train(*args: Any, **settings: Any) -> Any:
     """Train a model; see ``dream_keras.training.session.train`` for the arguments."""
+    load_backend()
     from dream_keras.training.session import train
 
     return train(*args, **settings)

@@ -1,0 +1,1 @@
+"""Sequences and measured values: readers, encoding, batches, simulation."""

@@ -21,6 +21,8 @@ class Processor(ABC):
         left_adapter: What every sequence is expected to start with, and the processor cuts off.
         targets: Kinds of target it can make, the preferred one first; see ``menu.Head``.
         both_strands: Whether each training row is also trained on as its reverse complement.
+        singleton_in_validation: Whether validation rows keep is_singleton as their label says.
+        average_validation_strands: Whether a validation row's score is the mean of its strands.
     """
 
     length: int
@@ -29,6 +31,8 @@ class Processor(ABC):
     left_adapter: Tokens
     targets: tuple[str, ...]
     both_strands: bool
+    singleton_in_validation: bool = False
+    average_validation_strands: bool = True
 
     @abstractmethod
     def encode(self, tokens: Tokens, lengths: Lengths) -> Tokens:
@@ -43,7 +47,9 @@ class Processor(ABC):
         """
 
     @abstractmethod
-    def make_planes(self, tokens: Any, reverse: Any, singleton: Any, prediction: bool = False) -> Any:
+    def make_planes(
+        self, tokens: Any, reverse: Any, singleton: Any, prediction: bool = False
+    ) -> Any:
         """Make input planes from tokens; inside the compiled step.
 
         Args:

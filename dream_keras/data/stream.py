@@ -78,7 +78,8 @@ class TrainingStream:
         last = first_step + steps
         with ThreadPoolExecutor(1, "training-stream") as thread:
             waiting = [
-                thread.submit(self.batch, s) for s in range(first_step, min(first_step + ahead, last))
+                thread.submit(self.batch, s)
+                for s in range(first_step, min(first_step + ahead, last))
             ]
             for step in range(first_step, last):
                 batch = waiting.pop(0).result()
@@ -89,9 +90,7 @@ class TrainingStream:
     def _permutation(self, number: int) -> npt.NDArray[np.uint32]:
         if number not in self._order:
             random = np.random.default_rng([self.seed, number])
-            self._order[number] = random.permutation(
-                np.arange(self.rows_per_pass, dtype=np.uint32)
-            )
+            self._order[number] = random.permutation(np.arange(self.rows_per_pass, dtype=np.uint32))
         return self._order[number]
 
 

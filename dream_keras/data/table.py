@@ -26,6 +26,8 @@ from dream_keras.errors import UserError, unknown
 BLOCK = 8 << 20
 """Bytes of text handled at a time: enough to be fast, small beside the rows themselves."""
 TAB, NEWLINE, RETURN, ZERO = 9, 10, 13, 0
+LONGEST_SEQUENCE = 4_096
+"""Longest sequence that is read, in bp; the longest models of the field take 2,114."""
 LONGEST_NUMBER = 64
 
 log = logging.getLogger(__name__)
@@ -132,8 +134,15 @@ class Rows:
         return Rows(self.tokens[rows], self.values[rows])
 
 
-def read_chunks(path: str | Path, columns: Columns = OFFICIAL) -> Iterator[Chunk]:
+def read_chunks(
+    path: str | Path, columns: Columns = OFFICIAL, file: IO[bytes] | None = None
+) -> Iterator[Chunk]:
     """Read a table block by block; ``-`` reads standard input.
+
+    Args:
+        path: The file.
+        columns: Where sequence and values stand.
+        file: The file, when it is open already.
 
     Yields:
         Chunks with the good rows and a list of the bad ones; it is the caller's to refuse those.
@@ -141,24 +150,24 @@ def read_chunks(path: str | Path, columns: Columns = OFFICIAL) -> Iterator[Chunk
     Raises:
         UserError: If the file is missing, empty, a folder, not text, or lacks a named column.
     """
-    with open_text(path) as file:
-        first_line, positions, expected = 1, columns, columns.exactly
-        if columns.named:
-            header = file.readline().rstrip(b"\r\n")
-            positions, expected = _find_columns(path, header, columns)
-            first_line = 2
+    with file or open_text(path) as file:
+        header = file.readline().rstrip(b"\r\n") if columns.named else None
+        layout = _layout(path, columns, header)
+        first_line = 1 if header is None else 2
         left = b""
         while True:
             block = file.read(BLOCK)
             text = left + block
-            if not block:
-                text = text.rstrip(b"\r\n") + b"\n" if text.strip(b"\r\n") else b""
-            end = text.rfind(b"\n") + 1
+            if not block and text.strip(b"\r\n"):
+                text += b"\n"
+            # Blank lines wait for what follows: at the end of the file they are no rows.
+            solid = len(text[: text.rfind(b"\n") + 1].rstrip(b"\r\n"))
+            end = text.index(b"\n", solid) + 1 if solid else 0
             left = text[end:]
             if end:
                 if b"\0" in text[:end]:
                     raise UserError(f"{path}: not a text file (it holds zero bytes)")
-                chunk = _parse(text[:end], first_line, positions, expected)
+                chunk = _parse(text[:end], first_line, layout)
                 first_line += text.count(b"\n", 0, end)
                 yield chunk
             if not block:
@@ -236,8 +245,7 @@ def tokenize(sequences: Sequence[str], longest: int) -> tuple[Tokens, Lengths]:
     Raises:
         UserError: If one is empty, holds another letter or is longer than ``longest``.
     """
-    text = ("\n".join(sequences) + "\n").encode("utf-8")
-    chunk = _parse(text, 1, Columns(0, (), None), None)
+    chunk = parse_lines(("\n".join(sequences) + "\n").encode("utf-8"))
     if chunk.bad:
         raise UserError(f"sequence {chunk.bad[0].line}: {chunk.bad[0].detail}")
     if (chunk.lengths > longest).any():
@@ -246,6 +254,11 @@ def tokenize(sequences: Sequence[str], longest: int) -> tuple[Tokens, Lengths]:
             f"sequence {row + 1} has {chunk.lengths[row]} bp; the processor takes {longest}"
         )
     return chunk.tokens, chunk.lengths
+
+
+def parse_lines(text: bytes) -> Chunk:
+    """Parse text that holds one sequence per line, as a table with no values."""
+    return _parse(text, 1, _Layout(0, (), None))
 
 
 def open_text(path: str | Path) -> IO[bytes]:
@@ -260,12 +273,12 @@ def open_text(path: str | Path) -> IO[bytes]:
         raise UserError(f"{path} is a folder; give a file")
     else:
         try:
-            raw = Path(path).open("rb")
+            raw = Path(path).open("rb")  # noqa: SIM115  # the caller closes it
         except FileNotFoundError:
             raise UserError(f"no file {path}") from None
     file: Any = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
     if file.peek(2)[:2] == b"\x1f\x8b":
-        file = io.BufferedReader(_CheckedGzip(file, str(path)))  # type: ignore[arg-type]
+        file = io.BufferedReader(_CheckedGzip(file, str(path)))
     start = file.peek(3)[:3]
     if not start:
         raise UserError(f"{path} is empty")
@@ -288,9 +301,18 @@ class _CheckedGzip(gzip.GzipFile):
             raise UserError(f"{self.path}: damaged gzip file ({error})") from None
 
 
-def _find_columns(path: str | Path, header: bytes, columns: Columns) -> tuple[Columns, int]:
-    """Turn header names into positions."""
-    names = header.decode("utf-8", "replace").split("\t")
+@dataclass(frozen=True)
+class _Layout:
+    """Positions of the columns, counted from 0, and how many there must be."""
+
+    sequence: int
+    targets: tuple[int, ...]
+    expected: int | None
+
+
+def _layout(path: str | Path, columns: Columns, header: bytes | None) -> _Layout:
+    """Turn the names among the columns into positions."""
+    names = header.decode("utf-8", "replace").split("\t") if header is not None else []
 
     def position(column: str | int) -> int:
         if isinstance(column, int):
@@ -299,11 +321,12 @@ def _find_columns(path: str | Path, header: bytes, columns: Columns) -> tuple[Co
             raise unknown(f"column of {path}", column, names)
         return names.index(column)
 
-    found = Columns(position(columns.sequence), tuple(map(position, columns.targets)), len(names))
-    return found, len(names)
+    targets = tuple(position(target) for target in columns.targets)
+    expected = len(names) if header is not None else columns.exactly
+    return _Layout(position(columns.sequence), targets, expected)
 
 
-def _parse(text: bytes, first_line: int, columns: Columns, expected: int | None) -> Chunk:
+def _parse(text: bytes, first_line: int, layout: _Layout) -> Chunk:
     """Split whole lines into fields and check them."""
     data = np.frombuffer(text, np.uint8)
     ends = np.flatnonzero(data == NEWLINE)
@@ -312,45 +335,53 @@ def _parse(text: bytes, first_line: int, columns: Columns, expected: int | None)
     tabs = np.flatnonzero(data == TAB)
     first_tab = np.searchsorted(tabs, starts)
     tab_count = np.searchsorted(tabs, ends) - first_tab
-    needed = max((columns.sequence, *columns.targets), default=0)  # type: ignore[type-var]
-    wrong = tab_count < needed if expected is None else tab_count != expected - 1  # type: ignore[operator]
+    needed = max(layout.sequence, *layout.targets, 0)
+    expected = layout.expected
+    wrong = tab_count < needed if expected is None else tab_count != expected - 1
     blank = ends == starts
     wrong |= blank & (expected != 1)
+    wanted = f"at least {needed + 1}" if expected is None else str(expected)
     reasons: dict[int, tuple[str, str]] = {}
-    for row in np.flatnonzero(wrong):
-        reasons[int(row)] = (
+    for row in np.flatnonzero(wrong).tolist():
+        found = 0 if blank[row] else int(tab_count[row]) + 1
+        reasons[row] = (
             "columns",
-            f"expected {expected or f'at least {needed + 1}'} tab-separated columns, "  # type: ignore[operator]
-            f"found {0 if blank[row] else tab_count[row] + 1}",
+            f"expected {wanted} tab-separated columns, found {found}",
         )
     good = np.flatnonzero(~wrong)
 
-    def field_of(column: Any) -> tuple[Positions, Positions]:
+    def field_of(column: int) -> tuple[Positions, Positions]:
         at = first_tab[good] + column
         begin = starts[good] if column == 0 else tabs[at - 1] + 1
         last = column == tab_count[good]
         end = np.where(last, ends[good], tabs[np.minimum(at, len(tabs) - 1)] if len(tabs) else 0)
         return begin, end
 
-    begin, end = field_of(columns.sequence)
-    letters, lengths = _gather(data, begin, end)
+    begin, end = field_of(layout.sequence)
+    for row in np.flatnonzero(end - begin > LONGEST_SEQUENCE).tolist():
+        reasons[int(good[row])] = (
+            "length",
+            f"the sequence has {end[row] - begin[row]} letters; at most {LONGEST_SEQUENCE} are read",
+        )
+    letters, lengths = _gather(data, begin, np.minimum(end, begin + LONGEST_SEQUENCE))
     tokens = alphabet.TOKEN_OF_BYTE[letters]
     inside = np.arange(tokens.shape[1]) < lengths[:, None]
     strange = (tokens == alphabet.INVALID) & inside
-    for row in np.flatnonzero(lengths == 0):
+    for row in np.flatnonzero(lengths == 0).tolist():
         reasons[int(good[row])] = ("empty", "the sequence is empty")
-    for row in np.flatnonzero(strange.any(axis=1)):
+    for row in np.flatnonzero(strange.any(axis=1)).tolist():
         at = int(strange[row].argmax())
         letter = bytes(letters[row, at : at + 1]).decode("latin-1")
         reasons[int(good[row])] = (
             "letter",
             f"letter {letter!r} at position {at + 1} of the sequence is not A, C, G, T or N",
         )
-    values = np.empty((len(good), len(columns.targets)))
-    for number, column in enumerate(columns.targets):
-        texts, widths = _gather(data, *field_of(column))
-        values[:, number] = _numbers(texts, widths)
-        for row in np.flatnonzero(~np.isfinite(values[:, number])):
+    values = np.empty((len(good), len(layout.targets)))
+    for number, column in enumerate(layout.targets):
+        begin, end = field_of(column)
+        texts, widths = _gather(data, begin, np.minimum(end, begin + LONGEST_NUMBER))
+        values[:, number] = np.where(end - begin > LONGEST_NUMBER, np.nan, _numbers(texts, widths))
+        for row in np.flatnonzero(~np.isfinite(values[:, number])).tolist():
             given = bytes(texts[row, : widths[row]]).decode("utf-8", "replace")
             hint = _header_hint(given, first_line + int(good[row]))
             reasons.setdefault(
@@ -358,9 +389,9 @@ def _parse(text: bytes, first_line: int, columns: Columns, expected: int | None)
             )
     kept = np.array([row not in reasons for row in good.tolist()], bool) if reasons else slice(None)
     bad = []
-    for row, (reason, detail) in sorted(reasons.items()):
-        line = text[starts[row] : ends[row]].decode("utf-8", "replace")
-        bad.append(BadRow(first_line + row, reason, detail, line))
+    for number, (reason, detail) in sorted(reasons.items()):
+        line = text[starts[number] : ends[number]].decode("utf-8", "replace")
+        bad.append(BadRow(first_line + number, reason, detail, line))
     lines = good[kept] + first_line
     return Chunk(tokens[kept], lengths[kept].astype(np.int32), values[kept], lines, bad)
 
@@ -384,8 +415,8 @@ def _gather(data: Bytes, begin: Positions, end: Positions) -> tuple[Bytes, Posit
 
 
 def _numbers(texts: Bytes, widths: Positions) -> npt.NDArray[np.float64]:
-    """Read numbers; what is none becomes NaN. Modifies ``texts``."""
-    texts = texts[:, :LONGEST_NUMBER].copy()
+    """Read numbers; what is none becomes NaN."""
+    texts = texts.copy()
     texts[np.arange(texts.shape[1]) >= widths[:, None]] = ZERO
     fields = np.ascontiguousarray(texts).view(f"S{texts.shape[1]}")[:, 0]
     try:

@@ -15,10 +15,7 @@ LEFT_FLANK = (
     "GCGATGGCCCACTACGTGAACCATCACCCTAATCAAGTGCTAGCAGGAATGATGCAAAAGGTTCCCGATTCGAAC"
 )
 """The 150 vector bases 5' of the left adapter; the last 37 are the BHI processor's left padding."""
-RIGHT_FLANK = (
-    "TCTTAATTAAAAAAAGATAGAAAACATTAGGAGTGTAACACAAGACTTTCGGATCCTGAGCAGGCAAGATAAACG"
-    "A"
-)
+RIGHT_FLANK = "TCTTAATTAAAAAAAGATAGAAAACATTAGGAGTGTAACACAAGACTTTCGGATCCTGAGCAGGCAAGATAAACGA"
 """The 76 vector bases 3' of the right adapter: the BHI processor's right padding."""
 PLASMID_LENGTH = 8294
 """Length of the whole reporter plasmid in bp, insert included."""

@@ -46,7 +46,7 @@ class Head:
             (batch, tasks).
     """
 
-    losses: Mapping[str, Callable[[], Any]]
+    losses: Mapping[str, Callable[..., Any]]
     expression: Callable[[Any], Any]
 
 
@@ -75,7 +75,7 @@ class Item:
     @property
     def build_function(self) -> Callable[..., Any]:
         """The function whose annotations say what type each option has."""
-        return self.build.__init__ if isinstance(self.build, type) else self.build
+        return vars(self.build)["__init__"] if isinstance(self.build, type) else self.build
 
 
 _items: dict[tuple[str, str], Item] = {}

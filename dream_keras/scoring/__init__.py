@@ -1,0 +1,1 @@
+"""The gold-standard suite: metrics, submissions, reports."""

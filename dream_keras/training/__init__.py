@@ -1,0 +1,1 @@
+"""Runs: engine, losses, optimisers, run folders, prediction."""

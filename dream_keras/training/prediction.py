@@ -1,6 +1,8 @@
 """Prediction over many rows: batches of one size, both strands, order kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,19 +10,23 @@ from tqdm import tqdm
 
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import Processor
+from dream_keras.data.sequences import read_sequences
 from dream_keras.data.table import tokenize
+from dream_keras.errors import UserError
 from dream_keras.model import Network
+from dream_keras.training.run_folder import Run
 from dream_keras.training.steps import Steps
 
 BATCH = 256
 """Rows predicted at a time (both strands of each); every batch is filled up to this size."""
+WRITTEN_AT_A_TIME = 16 * BATCH
 
 
 def predict_strands(
     steps: Steps,
     tokens: Tokens,
     values: npt.NDArray[np.float32] | None = None,
-    progress: bool | None = False,
+    done: Callable[[int], Any] = lambda rows: None,
 ) -> npt.NDArray[np.float64]:
     """Predict both strands of encoded rows.
 
@@ -28,7 +34,7 @@ def predict_strands(
         steps: The compiled functions.
         tokens: (rows, length).
         values: Measured values, when is_singleton is to be read off them.
-        progress: Whether to show a progress bar; None shows one on a terminal.
+        done: Called with the number of rows after each batch.
 
     Returns:
         (rows, 2): the sequence as it is, and its reverse complement.
@@ -36,14 +42,12 @@ def predict_strands(
     rows = len(tokens)
     batch = min(BATCH, max(rows, 1))
     parts = []
-    hidden = None if progress is None else not progress
-    with tqdm(total=rows, desc="predict", unit="seq", unit_scale=True, disable=hidden) as bar:
-        for start in range(0, rows, batch):
-            part = tokens[start : start + batch]
-            filled = np.resize(part, (batch, *part.shape[1:]))
-            known = None if values is None else np.resize(values[start : start + batch], batch)
-            parts.append(steps.predict(filled, known)[: len(part)])
-            bar.update(len(part))
+    for start in range(0, rows, batch):
+        part = tokens[start : start + batch]
+        filled = np.resize(part, (batch, *part.shape[1:]))
+        known = None if values is None else np.resize(values[start : start + batch], batch)
+        parts.append(steps.predict(filled, known)[: len(part)])
+        done(len(part))
     return np.concatenate(parts) if parts else np.empty((0, 2))
 
 
@@ -55,9 +59,62 @@ def predict_sequences(
 ) -> npt.NDArray[np.float64]:
     """Predict the expression of sequences, (rows,), strands averaged.
 
+    Args:
+        network: The network.
+        processor: The processor it was trained with.
+        sequences: With their adapters, as in the tables.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
     Raises:
         UserError: If a sequence is too long for the processor or holds another letter.
     """
-    tokens, lengths = tokenize(sequences, processor.longest)
-    encoded = processor.encode(tokens, lengths)
-    return predict_strands(Steps(network, processor), encoded, progress=progress).mean(axis=1)
+    encoded = processor.encode(*tokenize(sequences, processor.longest))
+    with progress_bar(progress, len(sequences)) as bar:
+        strands = predict_strands(Steps(network, processor), encoded, done=bar.update)
+    return strands.mean(axis=1)
+
+
+def predict_file(
+    run: Run, source: str | Path, target: IO[str], column: str | None, progress: bool | None = None
+) -> int:
+    """Predict the sequences of a file and write ``name<TAB>prediction`` lines, order kept.
+
+    Memory does not grow with the file.
+
+    Args:
+        run: What to predict with.
+        source: FASTA, text or table; ``-`` reads standard input.
+        target: Where to write.
+        column: Header name of the sequences in a table with a header.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Returns:
+        The number of sequences.
+
+    Raises:
+        UserError: If a line is no sequence, or too long for the processor.
+    """
+    steps, processor = Steps(run.network, run.processor), run.processor
+    rows = 0
+    with progress_bar(progress) as bar:
+        for block in read_sequences(source, column):
+            if (block.lengths > processor.longest).any():
+                row = int((block.lengths > processor.longest).argmax())
+                raise UserError(
+                    f"{source}: sequence {rows + row + 1} has {block.lengths[row]} bp; the "
+                    f"processor takes at most {processor.longest}. Shorten it."
+                )
+            encoded = processor.encode(block.tokens, block.lengths)
+            for start in range(0, len(encoded), WRITTEN_AT_A_TIME):
+                part = slice(start, start + WRITTEN_AT_A_TIME)
+                values = predict_strands(steps, encoded[part], done=bar.update).mean(axis=1)
+                pairs = zip(block.names[part], values, strict=True)
+                target.writelines(f"{name}\t{value:.6f}\n" for name, value in pairs)
+            rows += len(encoded)
+    return rows
+
+
+def progress_bar(progress: bool | None, total: int | None = None) -> tqdm:
+    """Make a bar that counts sequences; None shows it on a terminal only."""
+    hidden = None if progress is None else not progress
+    return tqdm(total=total, desc="predict", unit="seq", unit_scale=True, disable=hidden)

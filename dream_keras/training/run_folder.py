@@ -1,14 +1,14 @@
 """The run folder: what a run leaves, and how other commands open it again.
 
-    config.yaml            the resolved experiment
-    environment.json       versions, seed, devices
-    best.weights.h5        weights of the best epoch
-    last.weights.h5        weights of the last epoch
-    state.npz              everything a resume needs
-    history.csv            one row per epoch
-    tensorboard/           events
-    metrics.json  report.md  plots/  predictions.tsv    the suite's score, when there is one
-    skipped_rows.tsv       rows left out with --on-bad-row skip
+config.yaml            the resolved experiment
+environment.json       versions, seed, devices
+best.weights.h5        weights of the best epoch
+last.weights.h5        weights of the last epoch
+state.npz              everything a resume needs
+history.csv            one row per epoch
+tensorboard/           events
+metrics.json  report.md  plots/  predictions.tsv    the suite's score, when there is one
+skipped_rows.tsv       rows left out with --on-bad-row skip
 """
 
 import json
@@ -240,7 +240,7 @@ def environment(experiment: Experiment) -> dict[str, Any]:
         "backend": keras.backend.backend(),
         "devices": [str(device) for device in keras.distribution.list_devices()],
         "platform": platform.platform(),
-        "seed": menu.get("trainer", experiment.trainer.name).build(
-            **experiment.trainer.options
-        ).seed,
+        "seed": menu.get("trainer", experiment.trainer.name)
+        .build(**experiment.trainer.options)
+        .seed,
     }

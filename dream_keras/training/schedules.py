@@ -56,6 +56,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
 def _half_cosine(start: float, end: float, share: Any) -> Any:
     """Go from ``start`` (share 0) to ``end`` (share 1) along half a cosine.
 
-    (1 + cos(pi * share)) / 2 is written as a square, which loses no digits in float32 at its end.
+    (1 + cos(pi * share)) / 2 is written as a square, which loses no digits in float32.
     """
-    return end + (start - end) * ops.square(ops.cos(math.pi / 2 * share))
+    angle = math.pi / 2 * share
+    return start * ops.square(ops.cos(angle)) + end * ops.square(ops.sin(angle))

@@ -16,8 +16,15 @@ from dream_keras.data.processor import Processor
 from dream_keras.data.stream import TrainingStream, hold_out
 from dream_keras.data.table import BadRow, Rows, load_rows, named_columns
 from dream_keras.errors import UserError
-from dream_keras.order import DEFAULT_CONFIG, Choice, DataSettings, Experiment, Order, load_experiment
-from dream_keras.training.run_folder import Run, RunFolder, State, load_run, make_processor
+from dream_keras.order import (
+    DEFAULT_CONFIG,
+    Choice,
+    DataSettings,
+    Experiment,
+    Order,
+    load_experiment,
+)
+from dream_keras.training.run_folder import Run, RunFolder, load_run
 
 if TYPE_CHECKING:
     from dream_keras.model import Network
@@ -244,9 +251,7 @@ def _load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows, Rows]:
 
 def _load(path: str, processor: Processor, settings: DataSettings, max_rows: int | None) -> Rows:
     columns = named_columns(settings.sequence_column, settings.target_column)
-    rows = load_rows(
-        path, processor, columns, settings.on_bad_row, settings.long_rows, max_rows
-    )
+    rows = load_rows(path, processor, columns, settings.on_bad_row, settings.long_rows, max_rows)
     log.info("%s: %s rows", path, f"{len(rows):,}")
     return rows
 

@@ -6,7 +6,6 @@ module's two methods, so another backend needs only another such class.
 
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -71,9 +70,7 @@ class Steps:
         steps = tf.shape(tokens)[0]
         losses = tf.TensorArray(tf.float32, steps)
         for step in tf.range(steps):
-            losses = losses.write(
-                step, self._train_one(tokens[step], reverse[step], values[step])
-            )
+            losses = losses.write(step, self._train_one(tokens[step], reverse[step], values[step]))
         return losses.stack()
 
     def _train_one(self, tokens: Any, reverse: Any, values: Any) -> Any:

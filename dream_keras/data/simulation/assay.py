@@ -37,10 +37,10 @@ UNREAD_REGION = 24
 UNREAD_RATE = 0.65
 """Share of N inside that region."""
 
-MEAN_CELLS = 1.18
+MEAN_CELLS = 1.22
 """Mean of the Poisson law of sorted cells per sequence, of which only non-zero counts are seen:
 with ``CELL_SD`` it makes 58 % of the labels integers."""
-CELL_SD = 1.6
+CELL_SD = 1.3
 """Cell-to-cell spread of fluorescence of one promoter, in bins."""
 STRAY_CELLS = 0.015
 """Share of cells that land in a bin at random: dead cells, doublets, swapped sequencing tags."""

@@ -80,7 +80,7 @@ class Motif:
         return relative if strand > 0 else relative[::-1, ::-1]
 
 
-_MULTI = "Doorenbosch, Mager & Planta 1992, Gene Expr 2:193 (PMC6057378), table 1"
+_MULTI = "review of ABF1, RAP1, REB1 and CPF1 (Cbf1), PMC6057378, table 1"
 _RAP1 = "Graham & Chambers 1994, Nucleic Acids Res 22:124"
 _RSC3 = "Badis et al. 2008, Mol Cell 32:878 (core CGCG)"
 _GCN4 = "Sellers, Vincent & Struhl 1990, Mol Cell Biol 10:5077"

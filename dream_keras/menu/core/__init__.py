@@ -1,0 +1,1 @@
+"""Core blocks, one file per team."""

@@ -59,7 +59,9 @@ def autosome(
         y = GroupedConv1D(
             kernel_size, channels_per_group, AutosomeInitializer(), name=name("grouped")
         )(y)
-        y = keras.layers.Activation("silu", name=name("grouped_silu"))(batch_norm(name("grouped_norm"))(y))
+        y = keras.layers.Activation("silu", name=name("grouped_silu"))(
+            batch_norm(name("grouped_norm"))(y)
+        )
         y = _squeeze_excite(y, previous // squeeze, name)
         y = _conv_norm_silu(y, previous, 1, name("project"))
         x = keras.layers.Concatenate(name=name("join"))([x, y])

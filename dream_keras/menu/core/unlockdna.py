@@ -102,9 +102,9 @@ def _half_feed_forward(
     )(y)
     y = SwiGLU(name=name(f"{part}_gate"))(y)
     y = keras.layers.Dropout(dropout, name=name(f"{part}_inner_dropout"))(y)
-    y = keras.layers.Dense(
-        width, **torch_start(inner, bias=False), name=name(f"{part}_contract")
-    )(y)
+    y = keras.layers.Dense(width, **torch_start(inner, bias=False), name=name(f"{part}_contract"))(
+        y
+    )
     y = keras.layers.Dropout(dropout, name=name(f"{part}_dropout"))(y)
     y = keras.layers.Rescaling(0.5, name=name(f"{part}_half"))(y)
     return keras.layers.Add(name=name(f"{part}_add"))([x, y])

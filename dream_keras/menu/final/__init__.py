@@ -1,0 +1,1 @@
+"""Final blocks, one file per team."""

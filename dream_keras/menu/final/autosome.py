@@ -29,8 +29,6 @@ def autosome(x: keras.KerasTensor, bins: int = 18) -> keras.KerasTensor:
     Returns:
         Probabilities, (batch, bins), float32.
     """
-    x = keras.layers.Conv1D(
-        bins, 1, kernel_initializer=AutosomeInitializer(), name="final_bins"
-    )(x)
+    x = keras.layers.Conv1D(bins, 1, kernel_initializer=AutosomeInitializer(), name="final_bins")(x)
     x = keras.layers.GlobalAveragePooling1D(name="final_mean", dtype="float32")(x)
     return keras.layers.Softmax(name="final_probabilities", dtype="float32")(x)

@@ -30,6 +30,4 @@ def bhi(x: keras.KerasTensor, hidden: int = 64) -> keras.KerasTensor:
         x = keras.layers.Dense(
             hidden, "relu", **torch_start(x.shape[-1]), name=f"final_hidden{index}"
         )(x)
-    return keras.layers.Dense(
-        1, **torch_start(x.shape[-1]), name="final_value", dtype="float32"
-    )(x)
+    return keras.layers.Dense(1, **torch_start(x.shape[-1]), name="final_value", dtype="float32")(x)

@@ -1,0 +1,1 @@
+"""First blocks, one file per team."""

@@ -12,9 +12,7 @@ from dream_keras.menu.registry import register
     source="Prix Fixe, Unlock_DNA first layers",
     torch_names={"kmer": "kmer_dense", "strand": "strand_embedding"},
 )
-def unlockdna(
-    x: keras.KerasTensor, out_channels: int = 512, kmer: int = 10
-) -> keras.KerasTensor:
+def unlockdna(x: keras.KerasTensor, out_channels: int = 512, kmer: int = 10) -> keras.KerasTensor:
     """One dense layer on every window of ``kmer`` positions, plus a learned strand vector.
 
     The windows, flattened position by position, through one dense layer are a convolution: kernel

@@ -1,0 +1,1 @@
+"""Data processors, one file per team."""

@@ -107,7 +107,5 @@ def soft_bins(values: Any) -> Any:
     edges = ops.arange(1, BINS, dtype="float32")
     z = (edges - (values + 0.5)) / (LABEL_DEVIATION * math.sqrt(2))
     below = 0.5 * (1 + ops.erf(z))
-    below = ops.concatenate(
-        [ops.zeros_like(values), below, ops.ones_like(values)], axis=-1
-    )
+    below = ops.concatenate([ops.zeros_like(values), below, ops.ones_like(values)], axis=-1)
     return below[:, 1:] - below[:, :-1]

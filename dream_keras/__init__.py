@@ -1,0 +1,55 @@
+"""dream_keras: the models of the Random Promoter DREAM Challenge as Keras 3 building blocks.
+
+Everything public is imported on first use, so importing the package is quick and loads neither
+Keras nor TensorFlow. The commands (``python -m dream_keras.train``) are functions here too.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from dream_keras._version import __version__
+
+if TYPE_CHECKING:
+    from dream_keras.model import build_network, expression
+    from dream_keras.order import Experiment, Order, load_experiment
+    from dream_keras.torch_weights import load_torch_weights
+    from dream_keras.training.run_folder import load_run
+
+_HOME = {
+    "build_network": "dream_keras.model",
+    "expression": "dream_keras.model",
+    "Experiment": "dream_keras.order",
+    "Order": "dream_keras.order",
+    "load_experiment": "dream_keras.order",
+    "load_torch_weights": "dream_keras.torch_weights",
+    "load_run": "dream_keras.training.run_folder",
+}
+_COMMANDS = ("train", "evaluate", "predict", "simulate", "convert")
+
+__all__ = [
+    "Experiment",
+    "Order",
+    "__version__",
+    "build_network",
+    "convert",
+    "evaluate",
+    "expression",
+    "load_experiment",
+    "load_run",
+    "load_torch_weights",
+    "predict",
+    "simulate",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _COMMANDS or name in ("menu", "layers", "model"):
+        return importlib.import_module(f"dream_keras.{name}")
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'dream_keras' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

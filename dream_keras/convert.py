@@ -1,0 +1,64 @@
+"""Turn published PyTorch weights into a run folder that every other command takes."""
+
+import argparse
+from pathlib import Path
+
+from dream_keras.cli import load_backend, make_callable, run
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the command's argument parser."""
+    p = argparse.ArgumentParser(prog="python -m dream_keras.convert", description=__doc__)
+    p.add_argument("checkpoint", metavar="CHECKPOINT.pth", help="PyTorch file with a state dict")
+    p.add_argument(
+        "--preset", required=True, help="dream_cnn, dream_rnn, dream_attn, or a config file"
+    )
+    p.add_argument("--out", metavar="RUN", required=True, help="run folder to make")
+    return p
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command."""
+    args = parser().parse_args(argv)
+    folder = convert(args.checkpoint, args.preset, args.out)
+    print(f"converted to {folder}: evaluate and predict take it as a run")
+
+
+def convert(checkpoint: str | Path, preset: str | Path, out: str | Path) -> Path:
+    """Turn a PyTorch checkpoint into a run folder.
+
+    Args:
+        checkpoint: A file written by ``torch.save``: a state dict, or a mapping that holds one
+            under ``"model"``, ``"state_dict"`` or ``"model_state_dict"``. Only weights are read;
+            code in the file is not run.
+        preset: The config whose order the weights belong to.
+        out: Run folder to make.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        UserError: If PyTorch is not installed, the file is not a checkpoint or does not fit.
+    """
+    load_backend()
+    from dream_keras.model import assemble
+    from dream_keras.order import load_experiment
+    from dream_keras.torch_weights import load_torch_weights, read_checkpoint
+    from dream_keras.training.run_folder import RunFolder, make_processor
+
+    experiment = load_experiment(preset)
+    state_dict = read_checkpoint(Path(checkpoint))
+    processor = make_processor(experiment)
+    network = assemble(experiment.model, processor.length, processor.planes)
+    load_torch_weights(network, state_dict)
+    folder = RunFolder(Path(out))
+    folder.create(experiment)
+    folder.save_weights(network, folder.best_weights)
+    folder.save_weights(network, folder.last_weights)
+    return folder.path
+
+
+make_callable(__name__, convert)
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,59 @@
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real data; the test is skipped without it."""
+    folder = os.environ.get("DREAM_KERAS_DATA")
+    if not folder:
+        pytest.skip("needs real data: set DREAM_KERAS_DATA to their folder")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory):
+    """Keep what the tests simulate away from the user's cache."""
+    os.environ["DREAM_KERAS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Load a golden file: its arrays, and its weights without their prefix."""
+
+    def load(name):
+        arrays = dict(np.load(GOLDEN / f"{name}.npz"))
+        weights = {k.partition(":")[2]: v for k, v in arrays.items() if ":" in k}
+        return {k: v for k, v in arrays.items() if ":" not in k}, weights
+
+    return load
+
+
+def official_rows(random, count, insert=80):
+    """Make rows in the official format: sequences with adapters, and labels."""
+    inserts = random.choice(list("ACGT"), (count, insert))
+    sequences = ["TGCATTTTTTTCACATC" + "".join(i) + "GGTTACGGCTGTT" for i in inserts]
+    # The share of G and C decides the label, so that there is something to learn.
+    gc = np.isin(inserts, ["G", "C"]).mean(axis=1)
+    labels = np.clip(np.round(20 * gc + random.normal(0, 0.5, count), 1), 0, 17)
+    return sequences, labels
+
+
+@pytest.fixture(scope="session")
+def training_table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tables") / "train.txt"
+    sequences, labels = official_rows(np.random.default_rng(3), 400)
+    path.write_text("".join(f"{s}\t{y}\n" for s, y in zip(sequences, labels, strict=True)))
+    return path

@@ -1,0 +1,55 @@
+import pytest
+
+from dream_keras import menu
+from dream_keras.errors import UserError
+from dream_keras.menu import registry
+
+
+@pytest.fixture
+def empty_place(monkeypatch):
+    """Let a test register things that are gone afterwards."""
+    monkeypatch.setattr(registry, "_items", dict(registry._items))
+
+
+def test_everything_published_is_on_the_menu():
+    assert menu.names("first") == menu.names("core") == ["autosome", "bhi", "unlockdna"]
+    assert menu.names("final") == ["autosome", "autosome_regression", "bhi", "unlockdna"]
+    assert "autosome" in menu.names("processor")
+    assert "autosome" in menu.names("trainer")
+
+
+@pytest.mark.usefixtures("empty_place")
+def test_a_block_of_ones_own():
+    @menu.register("core", "mine", source="here")
+    def mine(x, width: int = 8):
+        return x
+
+    item = menu.get("core", "mine")
+    assert item.build is mine
+    assert dict(item.options) == {"width": 8}
+    assert "mine" in menu.names("core")
+
+
+@pytest.mark.usefixtures("empty_place")
+def test_what_cannot_be_registered():
+    with pytest.raises(UserError, match="is on the menu already"):
+        menu.register("core", "bhi", source="here")(lambda x: x)
+    with pytest.raises(UserError, match='unknown slot "middle"'):
+        menu.register("middle", "x", source="here")
+    with pytest.raises(UserError, match="needs head="):
+        menu.register("final", "x", source="here")
+
+
+def test_unknown_names_list_what_there_is():
+    with pytest.raises(UserError, match=r'"bhii".*Did you mean "bhi".*autosome, bhi, unlockdna'):
+        menu.get("first", "bhii")
+
+
+@pytest.mark.parametrize("item", menu.items(), ids=lambda item: f"{item.slot}-{item.name}")
+def test_every_item_says_what_it_is(item):
+    assert item.source
+    assert item.build.__doc__
+    documented = item.build.__doc__ + (item.build.__init__.__doc__ or "")
+    if item.slot not in ("trainer",):
+        for option in item.options:
+            assert f"{option}:" in documented, f"option {option} is not documented"
