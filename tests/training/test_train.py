@@ -1,0 +1,246 @@
+"""Whole runs: what they leave, that they can be broken off, and what they refuse."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dream_keras
+from dream_keras.errors import UserError
+from dream_keras.training.run_folder import RunFolder
+
+SMALL = [
+    "model.first.out_channels=8",
+    "model.core.widths=[8]",
+    "model.core.out_channels=8",
+    "trainer.batch_size=16",
+    "trainer.epochs=3",
+    "trainer.steps_per_epoch=6",
+]
+FILES = [
+    "best.weights.h5",
+    "config.yaml",
+    "environment.json",
+    "history.csv",
+    "last.weights.h5",
+    "plots/learning_curve.png",
+    "report.md",
+    "state.npz",
+]
+
+
+def small_run(table, out, *overrides, **settings):
+    return dream_keras.train(
+        "dream_cnn", train=table, out=out, overrides=[*SMALL, *overrides], progress=False, **settings
+    )
+
+
+def command(table, out, *arguments):
+    overrides = [part for setting in SMALL for part in ("--set", setting)]
+    base = [sys.executable, "-m", "dream_keras.train", "--config", "dream_cnn"]
+    return [*base, "--train", str(table), "--out", str(out), *overrides, *arguments]
+
+
+def weights(folder):
+    with np.load(folder / "state.npz") as saved:
+        return [saved[name] for name in saved.files if name.startswith("variable")]
+
+
+@pytest.fixture(scope="module")
+def finished(training_table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "finished"
+    return small_run(training_table, out, deterministic=True, seed=4)
+
+
+def test_a_run_leaves_its_files(finished):
+    for name in FILES:
+        assert (finished.folder / name).stat().st_size > 0, name
+    assert list((finished.folder / "tensorboard").iterdir())
+    assert not list(finished.folder.rglob(".writing-*"))
+
+
+def test_history_has_a_row_per_epoch(finished):
+    history = pd.read_csv(finished.folder / "history.csv")
+    assert history["epoch"].tolist() == [1, 2, 3]
+    assert history["step"].tolist() == [6, 12, 18]
+    pd.testing.assert_frame_equal(history, finished.history)
+    assert finished.metrics is None
+
+
+def test_the_best_epoch_is_kept(finished):
+    from dream_keras.data.stream import hold_out
+    from dream_keras.data.table import load_rows
+    from dream_keras.scoring.metrics import pearson
+    from dream_keras.training.prediction import predict_strands
+    from dream_keras.training.steps import Steps
+
+    run = dream_keras.load_run(finished.folder)
+    rows = load_rows(run.experiment.data.train, run.processor)
+    held_out = hold_out(rows, 0.1, seed=4)[1]
+    predicted = predict_strands(Steps(run.network, run.processor), held_out.tokens).mean(axis=1)
+    best = finished.history["val_pearson"].max()
+    assert pearson(predicted, held_out.values) == pytest.approx(best, abs=1e-5)
+
+
+def test_the_environment_is_written_down(finished):
+    written = json.loads((finished.folder / "environment.json").read_text())
+    assert written["seed"] == 4
+    assert written["versions"]["dream_keras"] == dream_keras.__version__
+    assert written["backend"] == "tensorflow"
+
+
+def test_tensorboard_finds_scalars_pictures_text_and_graph(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished.folder / "tensorboard"), {"tensors": 0, "images": 0})
+    events.Reload()
+    tags = events.Tags()
+    assert {"step/loss", "step/learning_rate", "epoch/val_pearson", "config"} <= set(tags["tensors"])
+    assert len(events.Tensors("step/loss")) == 18
+    assert tags["graph"]
+    assert len(events.Images("validation")) == 3
+    names = [node.name for node in events.Graph().node]
+    assert "core/stage0_grouped" in names
+    inputs = {i for node in events.Graph().node for i in node.input}
+    assert inputs <= set(names)
+
+
+def test_resuming_a_finished_run_changes_nothing(finished, training_table):
+    before = weights(finished.folder)
+    again = small_run(training_table, finished.folder, deterministic=True, seed=4, resume=True)
+    for then, now in zip(before, weights(finished.folder), strict=True):
+        np.testing.assert_array_equal(then, now)
+    assert len(again.history) == 3
+
+
+def test_resume_refuses_other_settings(finished):
+    with pytest.raises(UserError, match=r"was trained with trainer.epochs=3, not 5"):
+        dream_keras.train(out=finished.folder, overrides=["trainer.epochs=5"], resume=True)
+
+
+def wait_for(condition, process, seconds=240):
+    for _ in range(seconds * 20):
+        if condition():
+            return
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    raise AssertionError("waited too long")
+
+
+def test_a_killed_run_resumes_to_the_same_weights(finished, training_table, tmp_path):
+    """Kill -9 in the middle of the second epoch, resume, and compare bit by bit."""
+    out = tmp_path / "killed"
+    arguments = ("--deterministic", "--seed", "4")
+    # Slow steps leave time to hit one; they change no number.
+    slow = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    (tmp_path / "sitecustomize.py").write_text(
+        "import threading, time\n"
+        "def slow():\n"
+        "    import sys\n"
+        "    while 'dream_keras.training.engine' not in sys.modules: time.sleep(0.01)\n"
+        "    time.sleep(0.2)\n"
+        "    from dream_keras.training.engine import Engine\n"
+        "    call = Engine._call\n"
+        "    def slowly(self, *a):\n"
+        "        time.sleep(0.3)\n"
+        "        return call(self, *a)\n"
+        "    Engine._call = slowly\n"
+        "threading.Thread(target=slow, daemon=True).start()\n"
+    )
+    process = subprocess.Popen(
+        command(training_table, out, *arguments), env=slow, stderr=subprocess.PIPE, text=True
+    )
+    history = out / "history.csv"
+    wait_for(history.exists, process)
+    time.sleep(0.8)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(pd.read_csv(history)) < 3
+    assert not (out / "report.md").exists()
+    done = subprocess.run(
+        [sys.executable, "-m", "dream_keras.train", "--out", str(out), "--resume"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for unbroken, resumed in zip(weights(finished.folder), weights(out), strict=True):
+        np.testing.assert_array_equal(unbroken, resumed)
+    columns = ["epoch", "step", "loss", "val_pearson"]
+    pd.testing.assert_frame_equal(
+        pd.read_csv(history)[columns], finished.history[columns], check_exact=True
+    )
+    assert (out / "report.md").exists()
+
+
+def test_an_infinite_loss_stops_the_run_and_keeps_the_weights(training_table, tmp_path):
+    out = tmp_path / "broken"
+    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+, learning rate"):
+        small_run(training_table, out, "trainer.learning_rate=1e30")
+    for value in weights(out):
+        assert np.isfinite(value).all()
+
+
+def test_an_existing_folder_is_refused(finished):
+    with pytest.raises(UserError, match=r"exists already.*--resume"):
+        dream_keras.train(out=finished.folder)
+
+
+def test_resume_needs_a_folder_that_is_a_run(tmp_path):
+    with pytest.raises(UserError, match="--resume needs --out"):
+        dream_keras.train(resume=True)
+    with pytest.raises(UserError, match="is not a run folder"):
+        dream_keras.train(out=tmp_path, resume=True)
+
+
+def test_a_run_without_a_finished_epoch_says_so(finished, tmp_path):
+    folder = RunFolder(tmp_path / "young")
+    folder.create(dream_keras.load_run(finished.folder).experiment)
+    with pytest.raises(UserError, match="has not finished an epoch"):
+        _ = dream_keras.load_run(folder.path).network
+
+
+def test_damaged_state_is_refused(finished, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.folder, copy)
+    (copy / "state.npz").write_bytes(b"junk")
+    with pytest.raises(UserError, match=r"state\.npz cannot be read"):
+        dream_keras.train(out=copy, resume=True)
+
+
+def test_skipped_rows_are_written_down(training_table, tmp_path):
+    table = tmp_path / "train.txt"
+    table.write_text(training_table.read_text() + "ACGX\t1\nACGT\tx\n")
+    result = small_run(table, tmp_path / "run", "trainer.epochs=1", on_bad_row="skip")
+    skipped = pd.read_csv(result.folder / "skipped_rows.tsv", sep="\t")
+    assert skipped["line"].tolist() == [401, 402]
+    assert skipped["reason"].tolist() == ["letter", "number"]
+
+
+def test_seeds_decide_the_start(training_table, tmp_path):
+    runs = [
+        small_run(training_table, tmp_path / str(n), "trainer.epochs=1", seed=seed)
+        for n, seed in enumerate([1, 1, 2])
+    ]
+    losses = [run.history["loss"][0] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert losses[0] != pytest.approx(losses[2], rel=1e-4)
+
+
+def test_reference_validation_scores_every_strand(training_table, tmp_path):
+    overrides = ["trainer.epochs=1"]
+    plain = small_run(training_table, tmp_path / "a", *overrides, seed=1)
+    reference = [
+        "model.processor={name: autosome, singleton_in_validation: true, "
+        "average_validation_strands: false}"
+    ]
+    other = small_run(training_table, tmp_path / "b", *overrides, *reference, seed=1)
+    assert plain.history["loss"][0] == pytest.approx(other.history["loss"][0], rel=1e-4)
+    assert plain.history["val_mse"][0] != other.history["val_mse"][0]
