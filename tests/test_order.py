@@ -99,7 +99,7 @@ def test_overrides_change_single_settings(tmp_path):
 
 @pytest.mark.parametrize("override", ["epochs=3", "trainer.epochs", ".x=1", "data.train.x.y=1"])
 def test_malformed_overrides_are_refused(tmp_path, override):
-    with pytest.raises(UserError, match="--set|expected|unknown"):
+    with pytest.raises(UserError, match=r"--set|expected|unknown"):
         load_experiment(config(tmp_path, FULL), [override])
 
 

@@ -54,7 +54,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_changed(network, weights, cha
 
 
 def test_weights_of_another_network_are_refused_with_a_short_list(network, golden):
-    with pytest.raises(UserError, match="and .* more"):
+    with pytest.raises(UserError, match=r"and .* more"):
         load_torch_weights(network, golden("trace_rnn")[1])
 
 

@@ -361,7 +361,8 @@ def _parse(text: bytes, first_line: int, layout: _Layout) -> Chunk:
     for row in np.flatnonzero(end - begin > LONGEST_SEQUENCE).tolist():
         reasons[int(good[row])] = (
             "length",
-            f"the sequence has {end[row] - begin[row]} letters; at most {LONGEST_SEQUENCE} are read",
+            f"the sequence has {end[row] - begin[row]} letters; at most {LONGEST_SEQUENCE} "
+            "are read",
         )
     letters, lengths = _gather(data, begin, np.minimum(end, begin + LONGEST_SEQUENCE))
     tokens = alphabet.TOKEN_OF_BYTE[letters]

@@ -97,6 +97,9 @@ def test_labels_are_the_weighted_mean_of_bins_by_hand(monkeypatch):
     }
     assert {round(float(label), 9) for label in labels} <= pairs
     assert len(set(labels)) > 40
+    monkeypatch.setattr(assay, "EXTRA_READS", 2.0)
+    labels = labels_of(np.full(2000, 8.0), weights=weights)
+    assert not {round(float(label), 9) for label in labels} <= pairs
 
 
 def test_deep_measurement_is_another_scale_with_little_noise(expression):

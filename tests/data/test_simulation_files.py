@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -264,6 +265,24 @@ def test_a_file_in_the_way_is_refused(tmp_path):
     with pytest.raises(UserError, match="cannot be written"):
         simulate(tmp_path / "file" / "below", 10, 600, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("twin_rows", [10, 11])
+def test_another_process_that_finishes_first(tmp_path, monkeypatch, twin_rows):
+    twin = simulate(tmp_path / "twin", twin_rows, 600, progress=False)
+    put_in_place = writer._put_in_place
+
+    def late(partial, target, manifest):
+        shutil.copytree(twin, target)
+        put_in_place(partial, target, manifest)
+
+    monkeypatch.setattr(writer, "_put_in_place", late)
+    if twin_rows == 10:
+        assert content(simulate(tmp_path / "out", 10, 600, progress=False)) == content(twin)
+    else:
+        with pytest.raises(UserError, match="another simulation"):
+            simulate(tmp_path / "out", 10, 600, progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "twin"]
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):

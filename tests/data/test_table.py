@@ -138,7 +138,7 @@ def test_named_columns_and_several_targets(tmp_path):
 
 def test_wrong_column_name_offers_the_nearest(tmp_path):
     path = write(tmp_path, HEADER)
-    with pytest.raises(UserError, match='unknown column .* "sec".*Did you mean "seq"'):
+    with pytest.raises(UserError, match=r'unknown column .* "sec".*Did you mean "seq"'):
         read(path, named_columns("sec", "dev"))
 
 

@@ -131,11 +131,12 @@ def test_saved_models_load_in_a_fresh_process(tmp_path, random):
         np.save(tmp_path / f"{name}.want.npy", dream_keras.expression(network, planes))
         calls.append(name)
     script = (
-        "import keras, numpy as np, dream_keras.model\n"
+        "import keras, numpy as np\n"
+        "from dream_keras.model import expression\n"
         f"for name in {calls}:\n"
         f"    network = keras.saving.load_model(f'{tmp_path}/{{name}}.keras')\n"
         f"    planes = np.load('{tmp_path}/planes.npy')\n"
-        f"    np.save(f'{tmp_path}/{{name}}.got.npy', dream_keras.model.expression(network, planes))\n"
+        f"    np.save(f'{tmp_path}/{{name}}.got.npy', expression(network, planes))\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
     for name in calls:
@@ -160,7 +161,9 @@ def test_low_precision_keeps_heads_in_float32(item):
         outputs = network(np.zeros((2, 24, 6), "float32"))
     finally:
         keras.config.set_dtype_policy("float32")
-    assert all(keras.backend.standardize_dtype(o.dtype) == "float32" for o in keras.tree.flatten(outputs))
+    assert all(
+        keras.backend.standardize_dtype(o.dtype) == "float32" for o in keras.tree.flatten(outputs)
+    )
 
 
 # Parameters of the published networks. PyTorch's LSTM has two biases per gate and direction where

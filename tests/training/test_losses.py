@@ -30,7 +30,9 @@ def test_divergence_of_equal_distributions_is_zero_and_otherwise_positive(random
 
 
 def test_divergence_is_finite_where_the_prediction_is_zero():
-    loss = rows(losses.BinDivergence, np.array([[0.0, 1]], "float32"), np.array([[1.0, 0]], "float32"))
+    loss = rows(
+        losses.BinDivergence, np.array([[0.0, 1]], "float32"), np.array([[1.0, 0]], "float32")
+    )
     assert np.isfinite(loss).all()
 
 
@@ -48,9 +50,13 @@ def test_expected_bin():
 def test_errors_against_their_formulas(target, outputs):
     difference = np.abs(target.astype(float) - outputs)
     huber = np.where(difference < 1, difference**2 / 2, difference - 0.5).sum(axis=1)
-    np.testing.assert_allclose(rows(losses.HuberError, target, outputs), huber, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        rows(losses.HuberError, target, outputs), huber, rtol=1e-4, atol=1e-5
+    )
     squared = (difference**2).sum(axis=1)
-    np.testing.assert_allclose(rows(losses.TaskError, target, outputs), squared, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        rows(losses.TaskError, target, outputs), squared, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_error_of_the_block_with_nucleotides():

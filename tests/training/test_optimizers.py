@@ -34,13 +34,17 @@ def test_equal_to_torch(random):
 
 def test_first_step_by_hand():
     # Bias-corrected moments of a first gradient are the gradient and its square.
-    got = follow(AdamW(0.1, weight_decay=0.01), np.full((1, 1), 4.0, "float32"), np.ones(1, "float32"))
+    got = follow(
+        AdamW(0.1, weight_decay=0.01), np.full((1, 1), 4.0, "float32"), np.ones(1, "float32")
+    )
     assert got[0, 0] == pytest.approx(1 - 0.1 * 0.01 - 0.1, rel=1e-6)
 
 
 def test_beta_1_follows_its_schedule():
     betas = OneCycle(0.95, 0.85, 0.95, 10)
-    got = follow(AdamW(0.1, 0.0, betas), np.array([[1.0], [2.0], [3.0]], "float32"), np.zeros(1, "float32"))
+    got = follow(
+        AdamW(0.1, 0.0, betas), np.array([[1.0], [2.0], [3.0]], "float32"), np.zeros(1, "float32")
+    )
     weight = momentum = velocity = 0.0
     for step, gradient in enumerate([1.0, 2.0, 3.0], 1):
         beta = float(betas(step - 1))

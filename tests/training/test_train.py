@@ -37,7 +37,12 @@ FILES = [
 
 def small_run(table, out, *overrides, **settings):
     return dream_keras.train(
-        "dream_cnn", train=table, out=out, overrides=[*SMALL, *overrides], progress=False, **settings
+        "dream_cnn",
+        train=table,
+        out=out,
+        overrides=[*SMALL, *overrides],
+        progress=False,
+        **settings,
     )
 
 
@@ -101,7 +106,9 @@ def test_tensorboard_finds_scalars_pictures_text_and_graph(finished):
     events = EventAccumulator(str(finished.folder / "tensorboard"), {"tensors": 0, "images": 0})
     events.Reload()
     tags = events.Tags()
-    assert {"step/loss", "step/learning_rate", "epoch/val_pearson", "config"} <= set(tags["tensors"])
+    assert {"step/loss", "step/learning_rate", "epoch/val_pearson", "config"} <= set(
+        tags["tensors"]
+    )
     assert len(events.Tensors("step/loss")) == 18
     assert tags["graph"]
     assert len(events.Images("validation")) == 3

@@ -126,9 +126,7 @@ def _is_there(target: Path, manifest: dict[str, int]) -> bool:
 
 def _put_in_place(partial: Path, target: Path, manifest: dict[str, int]) -> None:
     try:
-        if target.exists():
-            target.rmdir()
-        partial.rename(target)
+        partial.rename(target)  # An empty folder in its place is replaced.
     except OSError:
         if not _is_there(target, manifest):  # Another process may have been faster.
             raise

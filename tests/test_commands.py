@@ -1,0 +1,102 @@
+"""What every command promises: quick help, clean errors, exit statuses."""
+
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = ["train", "evaluate", "predict", "simulate", "convert"]
+
+
+def run(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, **options
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_loads_nothing_heavy(command):
+    script = (
+        "import sys, runpy\n"
+        f"sys.argv = ['{command}', '--help']\n"
+        "try:\n"
+        f"    runpy.run_module('dream_keras.{command}', run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        "heavy = {'tensorflow', 'keras', 'pandas', 'matplotlib', 'scipy', 'torch', 'jax'}\n"
+        "print('LOADED', sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"dream_keras.{command}" in done.stdout
+    assert done.stdout.strip().endswith("LOADED []")
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    script = "import sys, dream_keras; assert not {'keras', 'tensorflow'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_functions_too(command):
+    script = (
+        f"import dream_keras, dream_keras.{command}\n"
+        f"from dream_keras import {command}\n"
+        f"assert callable(dream_keras.{command}) and {command} is dream_keras.{command}\n"
+        f"assert dream_keras.{command}.__doc__"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "--config", "dream_ccn"], "no config file dream_ccn"),
+        (["train", "--train", "missing.txt", "--out", "new"], "no file"),
+        (["train", "--set", "trainer.epoch=3"], 'Did you mean "epochs"'),
+        (["train", "--resume"], "--resume needs --out"),
+        (["predict", "nowhere", "-"], "nowhere is not a run folder"),
+        (
+            ["convert", "x.pth", "--preset", "dream_cnn", "--out", "y"],
+            "no file x.pth|needs PyTorch",
+        ),
+        (["evaluate", "nowhere", "--suite", "."], "nowhere is not a run folder"),
+    ],
+)
+def test_mistakes_are_one_clear_line_and_status_2(tmp_path, arguments, said):
+    done = run(f"dream_keras.{arguments[0]}", *arguments[1:], cwd=tmp_path)
+    assert done.returncode == 2
+    error = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(error) == 1
+    assert any(part in error[0] for part in said.split("|"))
+    assert "Traceback" not in done.stderr
+    assert "I0000" not in done.stderr
+
+
+def test_an_unwritable_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = run("dream_keras.train", "--out", str(tmp_path / "file" / "run"), "--smoke")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path / "file") in done.stderr
+
+
+def test_a_full_disk_is_named(tmp_path):
+    """Files are limited to 20 kB, which no weights fit into."""
+    sequence = "TGCATTTTTTTCACATC" + "ACGT" * 20 + "GGTTACGGCTGTT"
+    (tmp_path / "train.txt").write_text(f"{sequence}\t1\n{sequence}\t2\n" * 20)
+    script = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "from dream_keras.cli import run\n"
+        "from dream_keras.train import main\n"
+        "run(lambda: main(['--train', 'train.txt', '--out', 'run', '--smoke']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "state.npz").exists()
