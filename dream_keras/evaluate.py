@@ -2,11 +2,10 @@
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dream_keras.cli import make_callable, run
+from dream_keras.cli import load_backend, make_callable, run
 from dream_keras.errors import UserError
 from dream_keras.scoring.suite import PARTS
 
@@ -51,6 +50,7 @@ def evaluate(
     predictions: str | Path | None = None,
     suite: str | Path | None = None,
     part: str = "private",
+    progress: bool | None = None,
 ) -> "ScoreCard":
     """Score a run, or a file of predictions, on a scoring suite.
 
@@ -60,6 +60,7 @@ def evaluate(
             ``dream_keras.scoring.submission.read_submission``.
         suite: Folder of the suite; the one recorded in the run when left out.
         part: ``"private"``, ``"public"`` or ``"all"``.
+        progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
         The score card; ``dream_keras.scoring.report.table`` makes a table of it.
@@ -76,9 +77,10 @@ def evaluate(
         raise UserError("give either a run folder or a file of predictions (--predictions FILE).")
     loaded_run = None
     if run is not None:
+        load_backend()
         from dream_keras.training.run_folder import load_run
 
-        loaded_run = load_run(Path(run))
+        loaded_run = load_run(run)
         suite = suite or loaded_run.suite_folder
     if suite is None:
         where = "to score a file of predictions" if run is None else f"{run} records none"
@@ -86,7 +88,7 @@ def evaluate(
     loaded_suite = load_suite(suite)
     loaded_suite.check_part(part)
     if loaded_run is not None:
-        values = loaded_run.predict_suite(loaded_suite)
+        values = loaded_run.predict_suite(loaded_suite, part, progress)
     else:
         assert predictions is not None
         values = read_submission(predictions, loaded_suite)
@@ -104,11 +106,13 @@ def main(argv: list[str] | None = None) -> None:
         suite=arguments.suite,
         part=arguments.part,
     )
+    from dream_keras.files import write_text
     from dream_keras.scoring.report import table
 
     print(table(card))
     if arguments.json is not None:
-        _write_json(Path(arguments.json), card)
+        text = json.dumps(card.to_dict(), indent=2, allow_nan=False)
+        write_text(Path(arguments.json), f"{text}\n")
 
 
 def _check_writable(path: Path) -> None:
@@ -117,16 +121,6 @@ def _check_writable(path: Path) -> None:
         raise UserError(f"--json {path}: the folder {path.parent} does not exist.")
     if path.exists() and not path.is_file():
         raise UserError(f"--json {path}: exists and is no ordinary file.")
-
-
-def _write_json(path: Path, card: "ScoreCard") -> None:
-    """Write the card so that the file is whole or absent, never half."""
-    part_file = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part_file.write_text(json.dumps(card.to_dict(), indent=2, allow_nan=False) + "\n")
-        part_file.replace(path)
-    finally:
-        part_file.unlink(missing_ok=True)
 
 
 make_callable(__name__, evaluate)
