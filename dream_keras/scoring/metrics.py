@@ -195,6 +195,8 @@ def _centred_unit(values: Floats) -> Floats:
     _, exponent = np.frexp(np.abs(values).max())
     scaled = np.ldexp(values, -exponent)
     centred = scaled - scaled.mean()
+    # The mean was rounded; for nearly constant values that error is as large as the deviations.
+    centred -= centred.mean()
     return centred / np.linalg.norm(centred)
 
 

@@ -196,6 +196,8 @@ def refuse(problem: str, offenders: Iterable[str], remedy: str = "") -> None:
 
 
 def _to_float(text: str) -> float:
+    if "_" in text:  # Python reads "1_5" as 15, as in its source code.
+        return math.nan
     try:
         return float(text)
     except ValueError:

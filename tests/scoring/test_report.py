@@ -1,0 +1,95 @@
+"""Score cards for people show the card's numbers."""
+
+import math
+
+import numpy as np
+import pytest
+
+from dream_keras.scoring.metrics import ScoreCard, SubsetScore, score
+from dream_keras.scoring.report import markdown_table, scatter_figure, table
+from dream_keras.scoring.suite import load_suite
+
+CARD = ScoreCard(
+    "public",
+    {
+        "all": SubsetScore(1.0, 71_103, pearson=-0.5, spearman=0.123456789),
+        "motif_tiling": SubsetScore(0.4, 9, pearson=0.25, spearman=-0.75),
+        "SNVs": SubsetScore(0.6, 1, math.nan, math.nan, "fewer than 2 values"),
+    },
+)
+# (1 * 0.25 + 0.4 * 0.0625) / 2 and (1 * 0.123456789 - 0.4 * 0.75) / 2.
+PEARSON_SCORE, SPEARMAN_SCORE = "0.137500", "-0.088272"
+
+
+def test_table():
+    assert table(CARD).splitlines() == [
+        "subset        weight       n  Pearson r        r^2  Spearman rho",
+        "----------------------------------------------------------------",
+        "all             1.00  71,103  -0.500000   0.250000      0.123457",
+        "motif_tiling    0.40       9   0.250000   0.062500     -0.750000",
+        "SNVs            0.60       1  undefined  undefined     undefined",
+        "",
+        "SNVs is undefined: fewer than 2 values; it counts as 0",
+        f"Pearson Score  {PEARSON_SCORE}  = sum of weight * r^2 / 2",
+        f"Spearman Score {SPEARMAN_SCORE}  = sum of weight * rho / 2",
+        "public part: the public leaderboard's rows",
+    ]
+
+
+def test_markdown_table():
+    assert markdown_table(CARD).splitlines() == [
+        "| subset | weight | n | Pearson r | r² | Spearman ρ |",
+        "|---|---:|---:|---:|---:|---:|",
+        "| all | 1.00 | 71,103 | -0.500000 | 0.250000 | 0.123457 |",
+        "| motif_tiling | 0.40 | 9 | 0.250000 | 0.062500 | -0.750000 |",
+        "| SNVs | 0.60 | 1 | undefined | undefined | undefined |",
+        "",
+        "- SNVs is undefined: fewer than 2 values; it counts as 0",
+        f"- Pearson Score  {PEARSON_SCORE}  = sum of weight * r^2 / 2",
+        f"- Spearman Score {SPEARMAN_SCORE}  = sum of weight * rho / 2",
+        "- public part: the public leaderboard's rows",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("part", "said"), [("private", "private part: without"), ("all", "all rows, public and")]
+)
+def test_the_part_is_named(part, said):
+    card = ScoreCard(part, CARD.subsets)
+    assert table(card).splitlines()[-1].startswith(said)
+    assert markdown_table(card).splitlines()[-1].startswith(f"- {said}")
+
+
+@pytest.mark.parametrize("part", ["private", "public", "all"])
+def test_figure_has_a_panel_for_each_subset(suite_files, tmp_path, part):
+    suite = load_suite(suite_files.folder)
+    card = score(suite, suite_files.predictions, part)
+    figure = scatter_figure(suite, suite_files.predictions, part)
+    panels = {
+        axes.get_title(loc="left").split()[0]: axes
+        for axes in figure.axes
+        if axes.get_title(loc="left")
+    }
+    assert list(panels) == list(card.subsets)
+    assert len(figure.axes) == 9 + 1  # The last one is the colour bar.
+    for name, axes in panels.items():
+        subset = card.subsets[name]
+        title = axes.get_title(loc="left")
+        assert f"n = {subset.n}" in title
+        assert f"r = {subset.pearson:.3f}   ρ = {subset.spearman:.3f}" in title
+        (hexagons,) = axes.collections
+        assert hexagons.get_array().sum() == subset.n
+        assert ("difference, alt − ref" in axes.get_xlabel()) == suite.subsets[name].is_pairs
+    assert f"Pearson Score {card.pearson_score:.4f}" in figure.get_suptitle()
+    figure.savefig(tmp_path / "scatter.png", dpi=20)
+    assert (tmp_path / "scatter.png").stat().st_size > 1000
+
+
+def test_figure_with_an_empty_subset_and_constant_predictions(suite_files, tmp_path):
+    suite_files.public_file("high").write_text("{}")
+    suite = load_suite(suite_files.folder)
+    figure = scatter_figure(suite, np.ones(300), "public")
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[1] == "high   n = 0\nr and ρ undefined: fewer than 2 values"
+    assert titles[2] == "low   n = 6\nr and ρ undefined: constant predictions"
+    figure.savefig(tmp_path / "scatter.png", dpi=20)
