@@ -1,6 +1,7 @@
 """Turn published PyTorch weights into a run folder that every other command takes."""
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from dream_keras.cli import load_backend, make_callable, run
@@ -52,7 +53,9 @@ def convert(checkpoint: str | Path, preset: str | Path, out: str | Path) -> Path
     network = assemble(experiment.model, processor.length, processor.planes)
     load_torch_weights(network, state_dict)
     folder = RunFolder(Path(out))
-    folder.create(experiment)
+    # What it was trained on is not known; where it came from is.
+    source = dataclasses.replace(experiment.data, train=str(Path(checkpoint).resolve()))
+    folder.create(dataclasses.replace(experiment, data=source))
     folder.save_weights(network, folder.best_weights)
     folder.save_weights(network, folder.last_weights)
     return folder.path

@@ -28,6 +28,18 @@ def within(key: str) -> Iterator[None]:
         raise
 
 
+def at_least(minimum: float, **values: float | None) -> None:
+    """Refuse a setting below its minimum; None passes.
+
+    Raises:
+        UserError: Names the setting, its value and the minimum.
+    """
+    for name, value in values.items():
+        if value is not None and not value >= minimum:
+            with within(name):
+                raise UserError(f"{name}={value}: at least {minimum} is needed")
+
+
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """Return `` Did you mean "x"?`` for the nearest allowed word, or an empty string."""
     close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)

@@ -6,15 +6,23 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+UNFINISHED = ".writing-"
+"""How the names of files begin while they are being written."""
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that takes its place when the block ends well.
 
     A kill or a full disk at any moment leaves either the old file or the new one. The temporary
-    name keeps all suffixes, since Keras and numpy choose formats by them.
+    name keeps all suffixes, since Keras and numpy choose formats by them. A link is followed; a
+    pipe or device is written to as it is.
     """
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=f"-{path.name}", dir=path.parent)
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    handle, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=f"-{path.name}", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:

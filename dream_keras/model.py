@@ -60,13 +60,16 @@ class Network(keras.Model):
         return assemble(Order.parse(config["order"]), config["length"], config["planes"])
 
 
-def assemble(order: Order, length: int = LENGTH, planes: int = PLANES) -> Network:
+def assemble(
+    order: Order, length: int = LENGTH, planes: int = PLANES, precision: str | None = None
+) -> Network:
     """Put the blocks of an order together.
 
     Args:
         order: What to put together; its processor plays no part here.
         length: Positions of the input.
         planes: Channels of the input.
+        precision: Keras dtype policy of its layers; the global one by default.
 
     Returns:
         A network from (batch, length, planes), float32, to the final block's outputs.
@@ -74,6 +77,15 @@ def assemble(order: Order, length: int = LENGTH, planes: int = PLANES) -> Networ
     Raises:
         UserError: If a block cannot take what the one before it gives.
     """
+    global_policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision or global_policy)
+    try:
+        return _assemble(order, length, planes)
+    finally:
+        keras.config.set_dtype_policy(global_policy)
+
+
+def _assemble(order: Order, length: int, planes: int) -> Network:
     inputs = keras.Input((length, planes), name="planes")
     x: Any = inputs
     slots: tuple[menu.registry.Slot, ...] = ("first", "core", "final")
@@ -127,5 +139,7 @@ def expression(
         Expression, (rows,), or (rows, tasks) for a final block with several tasks.
     """
     values = np.asarray(planes, np.float32)
+    if not len(values):
+        return np.empty(0)
     outputs = network.predict(values, batch_size=batch_size, verbose=0)
     return np.asarray(keras.ops.convert_to_numpy(network.head.expression(outputs)), np.float64)

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar, Union
 import yaml
 
 from dream_keras import menu
-from dream_keras.errors import UserError, unknown, within
+from dream_keras.errors import UserError, at_least, unknown, within
 
 CONFIGS = Path(__file__).parent / "configs"
 """The built-in configs."""
@@ -50,10 +50,10 @@ class Choice:
         options = {key: option for key, option in given.items() if key != "name"}
         _only(options, item.options, f"option of {slot} {item.name}")
         expected = typing.get_type_hints(item.build_function)
-        return cls(
-            item.name,
-            {key: _checked(option, expected[key], key) for key, option in options.items()},
-        )
+        checked = {key: _checked(option, expected[key], key) for key, option in options.items()}
+        if slot in ("processor", "trainer"):
+            item.build(**checked)  # refuses values that it cannot work with
+        return cls(item.name, checked)
 
     def plain(self) -> str | dict[str, Any]:
         """Return what ``parse`` reads: the name alone where no option is set."""
@@ -119,6 +119,15 @@ class DataSettings:
     simulated_test_rows: int = 8_000
     max_rows: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that no table can have."""
+        at_least(
+            1,
+            simulated_rows=self.simulated_rows,
+            simulated_test_rows=self.simulated_test_rows,
+            max_rows=self.max_rows,
+        )
+
 
 @dataclass(frozen=True)
 class RuntimeSettings:
@@ -130,9 +139,13 @@ class RuntimeSettings:
         deterministic: Use only deterministic kernels, at some cost in speed.
     """
 
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
     steps_per_call: int = 1
     deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a call without steps."""
+        at_least(1, steps_per_call=self.steps_per_call)
 
 
 @dataclass(frozen=True)
@@ -220,16 +233,29 @@ def find_config(name: str | Path) -> Path:
     )
 
 
-def load_experiment(config: str | Path, overrides: Iterable[str] = ()) -> Experiment:
-    """Read an experiment from a YAML file or built-in config and apply ``section.key=value``.
+def load_experiment(
+    config: str | Path,
+    overrides: Iterable[str] = (),
+    settings: Mapping[str, Any] | None = None,
+) -> Experiment:
+    """Read an experiment from a YAML file or built-in config.
+
+    Args:
+        config: The file, or the name of a built-in config.
+        overrides: Changes as ``"section.key=value"``, the value read as YAML.
+        settings: Changes as ``{"section.key": value}``, the value taken as it is.
 
     Raises:
         UserError: If the file or an override is wrong; the message names the line.
     """
     path = find_config(config)
     value, lines = _read_yaml(path)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected the sections {', '.join(_sections())}, got {value!r}")
     for override in overrides:
-        _apply_override(value, override)
+        _set(value, *_parse_override(override))
+    for name, setting in (settings or {}).items():
+        _set(value, name, setting)
     try:
         return Experiment.parse(value)
     except UserError as error:
@@ -344,15 +370,23 @@ def _read_yaml(path: Path) -> tuple[Any, dict[tuple[str, ...], int]]:
     return value, lines
 
 
-def _apply_override(value: Any, override: str) -> None:
-    """Set one ``section.key=value`` in place; the value is read as YAML."""
+def _parse_override(override: str) -> tuple[str, Any]:
+    """Split ``section.key=value`` and read the value as YAML."""
     path, equals, text = override.partition("=")
     keys = path.split(".")
     if not equals or len(keys) < 2 or not all(keys):
         raise UserError(
             f"--set {override}: expected section.key=value, for example trainer.epochs=5"
         )
-    *above, last = keys
+    try:
+        return path, yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {override}: {text!r} is not a YAML value") from None
+
+
+def _set(value: dict[str, Any], path: str, setting: Any) -> None:
+    """Set one ``section.key`` in place."""
+    *above, last = path.split(".")
     for key in above:
         below = value.get(key)
         if below is None:
@@ -360,7 +394,7 @@ def _apply_override(value: Any, override: str) -> None:
         elif isinstance(below, str):
             below = {"name": below}
         elif not isinstance(below, dict):
-            raise UserError(f"--set {override}: {key} has no keys below it")
+            raise UserError(f"{path}: {key} has no keys below it")
         value[key] = value = below
     # A slot set to a name alone becomes that choice without the former one's options.
-    value[last] = yaml.safe_load(text)
+    value[last] = setting

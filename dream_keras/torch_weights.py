@@ -132,11 +132,15 @@ def load_torch_weights(network: Network, state_dict: Mapping[str, Any]) -> None:
     for entry in entries:
         if entry.name not in arrays:
             continue
-        value = entry.turn(arrays[entry.name])
-        if value.shape != tuple(entry.variable.shape):
+        array, wanted_shape = arrays[entry.name], tuple(entry.variable.shape)
+        try:
+            value = entry.turn(array)
+        except ValueError:  # it has another number of axes
+            value = array
+        if value.shape != wanted_shape:
             problems.append(
-                f"misshapen: {entry.name} is {arrays[entry.name].shape}, which gives "
-                f"{value.shape} where {tuple(entry.variable.shape)} is needed"
+                f"misshapen: {entry.name} is {array.shape}, which does not give the "
+                f"{wanted_shape} that is needed"
             )
         values.append((entry.variable, value))
     if problems:

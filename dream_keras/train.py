@@ -34,17 +34,15 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
     args = parser().parse_args(argv)
-    overrides = list(args.set)
-    for name in ("sequence_column", "target_column"):
-        if getattr(args, name) is not None:
-            overrides.append(f"data.{name}={getattr(args, name)}")
     result = train(
         args.config,
         train=args.train,
         validation=args.val,
         suite=args.suite,
         out=args.out,
-        overrides=overrides,
+        overrides=args.set,
+        sequence_column=args.sequence_column,
+        target_column=args.target_column,
         seed=args.seed,
         smoke=args.smoke,
         resume=args.resume,

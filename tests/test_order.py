@@ -81,10 +81,11 @@ def test_mistakes_are_named_with_their_line(tmp_path, old, new, line, said):
     assert str(error.value).startswith(f"{path}:{line}: ")
 
 
+@pytest.mark.parametrize("overrides", [[], ["trainer.seed=1"]])
 @pytest.mark.parametrize("text", ["", "- a\n", "model: [\n", "\x00"])
-def test_what_is_no_config_is_refused(tmp_path, text):
+def test_what_is_no_config_is_refused(tmp_path, text, overrides):
     with pytest.raises(UserError, match=r"experiment\.yaml"):
-        load_experiment(config(tmp_path, text))
+        load_experiment(config(tmp_path, text), overrides)
 
 
 def test_overrides_change_single_settings(tmp_path):
@@ -97,9 +98,11 @@ def test_overrides_change_single_settings(tmp_path):
     assert plain["data"]["train"] is None
 
 
-@pytest.mark.parametrize("override", ["epochs=3", "trainer.epochs", ".x=1", "data.train.x.y=1"])
+@pytest.mark.parametrize(
+    "override", ["trainer.epochs=[1", "epochs=3", "trainer.epochs", ".x=1", "data.train.x.y=1"]
+)
 def test_malformed_overrides_are_refused(tmp_path, override):
-    with pytest.raises(UserError, match=r"--set|expected|unknown"):
+    with pytest.raises(UserError, match=r"--set|expected|unknown|no keys"):
         load_experiment(config(tmp_path, FULL), [override])
 
 

@@ -1,4 +1,5 @@
 import gzip
+import os
 import subprocess
 import sys
 
@@ -75,7 +76,8 @@ def test_blocks_of_input_change_nothing(run, inserts, tmp_path, monkeypatch):
         (f"{LEFT}ACGT\n\n{LEFT}\n", r"in:2: "),
         (f">a\n{LEFT}\n>b\n>c\nACGT\n", r"in:3: record 'b'"),
         (f">a\n{LEFT}\n>b\nAC-T\n", r"in:3: record 'b': letter '-'"),
-        (f"{LEFT}{'A' * 151}\n", r"sequence 1 has 168 bp; the processor takes at most 167"),
+        (f"{LEFT}{'A' * 151}\n", r"sequence 1 has 168 bp; the processor takes 18 to 167"),
+        (f"{LEFT}AC\nACGT\n", r"sequence 2 has 4 bp; the processor takes 18 to 167"),
         ("", "is empty"),
     ],
 )
@@ -84,6 +86,26 @@ def test_bad_input_is_named_and_leaves_no_output(run, tmp_path, text, said):
     with pytest.raises(UserError, match=said):
         dream_keras.predict(run, tmp_path / "in", tmp_path / "out.tsv")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_pipes_are_written_to_and_links_followed(run, inserts, tmp_path):
+    (tmp_path / "in").write_text("\n".join(inserts))
+    (tmp_path / "real.tsv").write_text("old")
+    (tmp_path / "link.tsv").symlink_to(tmp_path / "real.tsv")
+    dream_keras.predict(run, tmp_path / "in", tmp_path / "link.tsv")
+    assert (tmp_path / "link.tsv").is_symlink()
+    assert len(predictions(tmp_path / "real.tsv")[0]) == 5
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE, text=True)
+    dream_keras.predict(run, tmp_path / "in", tmp_path / "pipe")
+    assert reader.communicate()[0] == (tmp_path / "real.tsv").read_text()
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_missing_adapters_are_pointed_out(run, tmp_path, caplog):
+    (tmp_path / "in").write_text("ACGT" * 20)
+    dream_keras.predict(run, tmp_path / "in", tmp_path / "out.tsv")
+    assert "without their adapters" in caplog.text
 
 
 def test_standard_input_to_standard_output(run, inserts):

@@ -40,7 +40,11 @@ def test_pytorch_counters_and_unused_tables_are_passed_over(network, weights):
         (lambda w: w.update({"final.extra": np.zeros(3)}), "unknown: final.extra"),
         (
             lambda w: w.update({"final.mapper.0.bias": np.zeros(17)}),
-            r"misshapen: final.mapper.0.bias is \(17,\), .* \(18,\) is needed",
+            r"misshapen: final.mapper.0.bias is \(17,\), .* \(18,\) that is needed",
+        ),
+        (
+            lambda w: w.update({"final.mapper.0.weight": np.zeros(18)}),
+            r"misshapen: final.mapper.0.weight is \(18,\)",
         ),
     ],
 )

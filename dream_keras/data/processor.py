@@ -1,7 +1,8 @@
 """What a data processor is: a host part that moves bytes and a graph part that makes floats."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ class Processor(ABC):
         longest: The longest sequence it takes in bp.
         left_adapter: What every sequence is expected to start with, and the processor cuts off.
         targets: Kinds of target it can make, the preferred one first; see ``menu.Head``.
+        label_ranges: For kinds of target that allow only some labels, the lowest and highest.
         both_strands: Whether each training row is also trained on as its reverse complement.
         singleton_in_validation: Whether validation rows keep is_singleton as their label says.
         average_validation_strands: Whether a validation row's score is the mean of its strands.
@@ -30,6 +32,7 @@ class Processor(ABC):
     longest: int
     left_adapter: Tokens
     targets: tuple[str, ...]
+    label_ranges: ClassVar[Mapping[str, tuple[float, float]]]
     both_strands: bool
     singleton_in_validation: bool = False
     average_validation_strands: bool = True

@@ -82,7 +82,7 @@ class BadRow:
 
     Attributes:
         line: Line in the file, counted from 1.
-        reason: Short name of what is wrong: columns, empty, letter, number or length.
+        reason: Short name of what is wrong: columns, empty, letter, number, length or short.
         detail: What is wrong, with the value.
         text: The row as it stands in the file.
     """
@@ -201,6 +201,8 @@ def load_rows(
     skipped: list[BadRow] = []
     rows = too_long = longest = 0
     for chunk in read_chunks(path, columns):
+        short = too_short(chunk, processor)
+        chunk.bad = sorted([*chunk.bad, *short], key=lambda row: row.line)
         if chunk.bad and on_bad_row == "fail":
             bad = chunk.bad[0]
             raise UserError(
@@ -212,8 +214,9 @@ def load_rows(
         too_long += int(long.sum())
         longest = max(longest, int(chunk.lengths.max(initial=0)))
         keep = ~long if long_rows == "drop" else np.ones(len(long), bool)
+        keep &= ~np.isin(chunk.lines, [row.line for row in short])
         if not tokens:
-            _warn_of_missing_adapter(path, chunk, processor)
+            warn_of_missing_adapter(path, chunk.tokens, processor)
         encoded = processor.encode(chunk.tokens[keep], chunk.lengths[keep])
         tokens.append(encoded)
         values.append(chunk.values[keep].astype(np.float32))
@@ -237,6 +240,21 @@ def load_rows(
     if all_values.shape[1] == 1:
         all_values = all_values[:, 0]
     return Rows(np.concatenate(tokens)[:max_rows], all_values, tuple(skipped))
+
+
+def too_short(chunk: Chunk, processor: Processor) -> list[BadRow]:
+    """List the rows of which nothing is left once the processor cuts the adapter off."""
+    adapter = len(processor.left_adapter)
+    return [
+        BadRow(
+            int(chunk.lines[row]),
+            "short",
+            f"the sequence has {chunk.lengths[row]} bp, no more than the adapter of {adapter} bp "
+            "that is cut off",
+            alphabet.decode(chunk.tokens[row, : chunk.lengths[row]]),
+        )
+        for row in np.flatnonzero(chunk.lengths <= adapter).tolist()
+    ]
 
 
 def tokenize(sequences: Sequence[str], longest: int) -> tuple[Tokens, Lengths]:
@@ -382,7 +400,9 @@ def _parse(text: bytes, first_line: int, layout: _Layout) -> Chunk:
         begin, end = field_of(column)
         texts, widths = _gather(data, begin, np.minimum(end, begin + LONGEST_NUMBER))
         values[:, number] = np.where(end - begin > LONGEST_NUMBER, np.nan, _numbers(texts, widths))
-        for row in np.flatnonzero(~np.isfinite(values[:, number])).tolist():
+        # Also refuses what is too large for the float32 that networks are trained in.
+        unusable = ~(np.abs(values[:, number]) <= np.finfo(np.float32).max)
+        for row in np.flatnonzero(unusable).tolist():
             given = bytes(texts[row, : widths[row]]).decode("utf-8", "replace")
             hint = _header_hint(given, first_line + int(good[row]))
             reasons.setdefault(
@@ -433,10 +453,10 @@ def _number(text: bytes) -> float:
         return float("nan")
 
 
-def _warn_of_missing_adapter(path: str | Path, chunk: Chunk, processor: Processor) -> None:
+def warn_of_missing_adapter(path: str | Path, tokens: Tokens, processor: Processor) -> None:
     """Warn when most sequences do not start with the adapter that a processor cuts off."""
     adapter = processor.left_adapter
-    starts = chunk.tokens[:, : len(adapter)]
+    starts = tokens[:, : len(adapter)]
     if starts.shape[1] < len(adapter) or np.mean((starts == adapter).all(axis=1)) < 0.5:
         log.warning(
             "%s: most sequences do not start with the left adapter %s, which the processor cuts "

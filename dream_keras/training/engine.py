@@ -2,6 +2,7 @@
 
 import logging
 import time
+import zlib
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -57,6 +58,8 @@ class Engine:
                 of the best one are kept.
         """
         state = self._start()
+        if state.history:
+            self._write_history(state)
         if state.epoch == self.epochs:
             return state
         done = state.epoch * self.steps_per_epoch
@@ -86,9 +89,16 @@ class Engine:
 
     def _start(self) -> State:
         """Take up the folder's state, or write down the untrained one."""
+        data = f"{fingerprint(self.stream.rows)} {fingerprint(self.validation)}"
         if self.folder.state.exists():
-            return self.folder.load_state(self._variables)
-        state = State()
+            state = self.folder.load_state(self._variables)
+            if state.data != data:
+                raise UserError(
+                    f"the rows to train or validate on have changed since {self.folder.path} was "
+                    "started: restore the files, or start a new run"
+                )
+            return state
+        state = State(data=data)
         self.folder.save_state(state, self._variables)
         return state
 
@@ -96,23 +106,29 @@ class Engine:
         bar.set_description(f"epoch {epoch}/{self.epochs}")
         began = time.perf_counter()
         first = (epoch - 1) * self.steps_per_epoch
+        last = first + self.steps_per_epoch
         losses: list[float] = []
+        rate = 0.0
         batches = self.stream.batches(first, self.steps_per_epoch)
         while call := list(islice(batches, self.steps_per_call)):
-            losses += self._call(call, first + len(losses), events, bar)
+            call_losses, rate = self._call(call, first + len(losses), events, bar)
+            losses += call_losses
         seconds = time.perf_counter() - began
         row = {
             "epoch": epoch,
-            "step": first + len(losses),
+            "step": last,
             "loss": float(np.mean(losses)),
-            "learning_rate": self.steps.learning_rate(),
-            **self._validate(first + len(losses), events),
+            "learning_rate": rate,
+            **self._validate(last, rate, events),
             "rows_per_second": len(losses) * self.stream.batch_size / seconds,
             "seconds": time.perf_counter() - began,
         }
-        self._keep(row, state)
+        # Events first: those of an epoch that the state does not know are written once more by a
+        # resume, and TensorBoard drops the older ones; missing ones would stay missing.
         columns = {k: v for k, v in row.items() if k not in ("epoch", "step")}
-        events.scalars({f"epoch/{k}": v for k, v in columns.items()}, first + len(losses))
+        events.scalars({f"epoch/{k}": v for k, v in columns.items()}, last)
+        events.flush()
+        self._keep(row, state)
         best = " (best)" if state.best_epoch == epoch else ""
         log.info(
             "epoch %d/%d: loss %.4f, validation Pearson r %.4f%s, %.0f rows/s",
@@ -124,46 +140,65 @@ class Engine:
             row["rows_per_second"],
         )
 
-    def _call(self, call: list[Batch], step: int, events: EventWriter, bar: tqdm) -> list[float]:
-        """Train on some batches; ``step`` is the number of steps done before."""
-        rate = self.steps.learning_rate()
-        losses = self.steps.train(call)
-        broken = np.flatnonzero(~np.isfinite(losses))
-        if broken.size:
-            raise UserError(
-                f"the loss is {losses[broken[0]]} at step {step + broken[0] + 1}, learning rate "
-                f"{rate:.3g}. {self.folder.path} keeps the weights of the last whole epoch. Start "
-                "again with a smaller trainer.learning_rate, and look for extreme values among "
-                "the labels."
-            )
-        for number, loss in enumerate(losses):
-            events.scalars({"step/loss": loss, "step/learning_rate": rate}, step + number + 1)
-        bar.update(len(call) * self.stream.batch_size)
-        bar.set_postfix(loss=f"{losses[-1]:.3f}", rate=f"{rate:.2g}", refresh=False)
-        return losses.tolist()
+    def _call(
+        self, call: list[Batch], step: int, events: EventWriter, bar: tqdm
+    ) -> tuple[list[float], float]:
+        """Train on some batches, ``step`` steps being done before.
 
-    def _validate(self, step: int, events: EventWriter) -> dict[str, float]:
+        Returns:
+            The losses, and the last learning rate.
+        """
+        losses, rates = self.steps.train(call).T
+        for number, (loss, rate) in enumerate(zip(losses, rates, strict=True), step + 1):
+            if not np.isfinite(loss):
+                raise self._diverged(f"the loss is {loss}", number, rate)
+            events.scalars({"step/loss": loss, "step/learning_rate": rate}, number)
+        bar.update(len(call) * self.stream.batch_size)
+        bar.set_postfix(loss=f"{losses[-1]:.3f}", rate=f"{rates[-1]:.2g}", refresh=False)
+        return losses.tolist(), float(rates[-1])
+
+    def _diverged(self, what: str, step: int, rate: float) -> UserError:
+        return UserError(
+            f"{what} at step {step}, learning rate {rate:.3g}. {self.folder.path} keeps the "
+            "weights of the last good epoch. Start again with a smaller trainer.learning_rate, "
+            "and look for extreme values among the labels."
+        )
+
+    def _validate(self, step: int, rate: float, events: EventWriter) -> dict[str, float]:
         measured, predicted = validate(self.steps, self.steps.processor, self.validation)
-        error = predicted - measured
-        # A constant prediction has no correlation (NaN); as a score it is worth nothing.
-        scores = {
-            "val_pearson": float(np.nan_to_num(pearson(predicted, measured))),
-            "val_spearman": float(np.nan_to_num(spearman(predicted, measured))),
-        }
+        if not np.isfinite(predicted).all():
+            raise self._diverged("predictions are no finite numbers", step, rate)
         events.picture("validation", prediction_figure(predicted, measured), step)
-        return {**scores, "val_mse": float(np.mean(error**2))}
+        return {
+            "val_pearson": pearson(predicted, measured),
+            "val_spearman": spearman(predicted, measured),
+            "val_mse": float(np.mean((predicted - measured) ** 2)),
+        }
 
     def _keep(self, row: dict[str, float], state: State) -> None:
         """Write down an epoch: weights first, then the state that refers to them."""
         network = self.steps.network
         state.epoch = int(row["epoch"])
         state.history.append(row)
-        if row["val_pearson"] > state.best_score:
-            state.best_epoch, state.best_score = state.epoch, row["val_pearson"]
+        # Constant predictions have no correlation (NaN), which is never better than another.
+        if not state.best_epoch or row["val_pearson"] > state.best_score:
+            state.best_epoch = state.epoch
+            state.best_score = float(np.nan_to_num(row["val_pearson"], nan=-2.0))
             self.folder.save_weights(network, self.folder.best_weights)
         self.folder.save_weights(network, self.folder.last_weights)
         self.folder.save_state(state, self._variables)
+        self._write_history(state)
+
+    def _write_history(self, state: State) -> None:
         self.folder.write_table("history.csv", pd.DataFrame(state.history))
+
+
+def fingerprint(rows: Rows) -> str:
+    """Return the number of rows and a checksum of their content."""
+    checksum = 0
+    for content in (rows.tokens, rows.values):
+        checksum = zlib.crc32(np.ascontiguousarray(content).data, checksum)
+    return f"{len(rows)}-{checksum:08x}"
 
 
 def validate(steps: Steps, processor: Processor, rows: Rows) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import Processor
 from dream_keras.data.sequences import read_sequences
-from dream_keras.data.table import tokenize
+from dream_keras.data.table import tokenize, warn_of_missing_adapter
 from dream_keras.errors import UserError
 from dream_keras.model import Network
 from dream_keras.training.run_folder import Run
@@ -98,12 +98,16 @@ def predict_file(
     rows = 0
     with progress_bar(progress) as bar:
         for block in read_sequences(source, column):
-            if (block.lengths > processor.longest).any():
-                row = int((block.lengths > processor.longest).argmax())
+            shortest = len(processor.left_adapter) + 1
+            unfit = (block.lengths > processor.longest) | (block.lengths < shortest)
+            if unfit.any():
+                row = int(unfit.argmax())
                 raise UserError(
                     f"{source}: sequence {rows + row + 1} has {block.lengths[row]} bp; the "
-                    f"processor takes at most {processor.longest}. Shorten it."
+                    f"processor takes {shortest} to {processor.longest}, adapters included."
                 )
+            if not rows:
+                warn_of_missing_adapter(source, block.tokens, processor)
             encoded = processor.encode(block.tokens, block.lengths)
             for start in range(0, len(encoded), WRITTEN_AT_A_TIME):
                 part = slice(start, start + WRITTEN_AT_A_TIME)

@@ -7,21 +7,24 @@ import pandas as pd
 from dream_keras.files import replacing, write_text
 from dream_keras.scoring.metrics import ScoreCard, score
 from dream_keras.scoring.report import markdown_table, scatter_figure
-from dream_keras.scoring.suite import load_suite
+from dream_keras.scoring.suite import Suite
 from dream_keras.training.plots import learning_curve
 from dream_keras.training.run_folder import Run, RunFolder, State
 
 
-def write_report(run: Run, state: State, progress: bool | None = None) -> ScoreCard | None:
+def write_report(
+    run: Run, state: State, suite: Suite | None, progress: bool | None = None
+) -> ScoreCard | None:
     """Score a run on its suite and write ``metrics.json``, ``predictions.tsv`` and ``report.md``.
 
     Args:
         run: The run, trained to its end.
         state: Where it stands.
+        suite: What it is scored on, if anything.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
-        The score, or None when the run has no suite.
+        The score, or None without a suite.
     """
     folder = run.folder
     (folder.path / "plots").mkdir(exist_ok=True)
@@ -38,9 +41,8 @@ def write_report(run: Run, state: State, progress: bool | None = None) -> ScoreC
         "",
     ]
     card = None
-    if run.suite_folder is not None:
+    if suite is not None:
         part = run.experiment.scoring.part
-        suite = load_suite(run.suite_folder)
         # The private score needs nearly every row, so all are predicted: a whole submission.
         predictions = run.predict_suite(suite, "public" if part == "public" else "all", progress)
         card = score(suite, predictions, part)

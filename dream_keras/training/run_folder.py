@@ -14,6 +14,7 @@ skipped_rows.tsv       rows left out with --on-bad-row skip
 import json
 import os
 import platform
+import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -29,12 +30,13 @@ from dream_keras import menu
 from dream_keras._version import __version__
 from dream_keras.data.processor import Processor
 from dream_keras.errors import UserError
-from dream_keras.files import replacing, write_text
+from dream_keras.files import UNFINISHED, replacing, write_text
 from dream_keras.order import Experiment, load_experiment
 
 if TYPE_CHECKING:
     from dream_keras.model import Network
     from dream_keras.scoring.suite import Suite
+    from dream_keras.training.trainer import Trainer
 
 CACHE_VARIABLE = "DREAM_KERAS_CACHE"
 """Environment variable that names another folder for what is simulated or downloaded."""
@@ -50,12 +52,14 @@ class State:
         best_epoch: The epoch, counted from 1, with the best validation score; 0 before the first.
         best_score: Its validation Pearson r.
         history: One row per epoch.
+        data: Checksums of the rows it trains and validates on.
     """
 
     epoch: int = 0
     best_epoch: int = 0
     best_score: float = -np.inf
     history: list[dict[str, float]] = field(default_factory=list)
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,17 +88,29 @@ class RunFolder:
         """Everything a resume needs."""
         return self.path / "state.npz"
 
+    def check_new(self) -> None:
+        """Refuse a folder that holds something already.
+
+        Raises:
+            UserError: If it does. What a kill left of a file being written does not count.
+        """
+        if self.path.is_dir():
+            taken = any(not f.name.startswith(UNFINISHED) for f in self.path.iterdir())
+        else:
+            taken = self.path.exists()
+        if taken:
+            raise UserError(
+                f"{self.path} exists already. Continue that run with --resume, or choose another "
+                "folder with --out."
+            )
+
     def create(self, experiment: Experiment) -> None:
         """Make the folder and write down the experiment and its environment.
 
         Raises:
             UserError: If the folder holds something already.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise UserError(
-                f"{self.path} exists already. Continue that run with --resume, or choose another "
-                "folder with --out."
-            )
+        self.check_new()
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.config, experiment.to_yaml())
         self.write_json("environment.json", environment(experiment))
@@ -129,7 +145,7 @@ class RunFolder:
             with np.load(self.state) as saved:
                 values = [saved[f"variable_{i}"] for i in range(len(saved.files) - 1)]
                 state = State(**json.loads(str(saved["state"])))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"{self.state} cannot be read ({error}): start a new run") from None
         if [v.shape for v in values] != [tuple(v.shape) for v in variables]:
             raise UserError(
@@ -160,16 +176,31 @@ class Run:
     @cached_property
     def network(self) -> "Network":
         """The network, with the weights of the best epoch."""
+        weights = self.folder.best_weights
+        if not weights.exists():
+            remedy = (
+                "it is gone. last.weights.h5 holds the last epoch's: copy it there to use them"
+                if self.folder.last_weights.exists()
+                else "its training has not finished an epoch. Continue it with --resume"
+            )
+            raise UserError(f"{self.folder.path} has no {weights.name}: {remedy}.")
+        network = self.untrained_network()
+        try:
+            network.load_weights(weights)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{weights} cannot be read: {str(error).splitlines()[0]}") from None
+        return network
+
+    def untrained_network(self) -> "Network":
+        """Build the network with fresh weights."""
         from dream_keras.model import assemble
 
-        network = assemble(self.experiment.model, self.processor.length, self.processor.planes)
-        if not self.folder.best_weights.exists():
-            raise UserError(
-                f"{self.folder.path} has no best.weights.h5: its training has not finished an "
-                "epoch. Continue it with --resume."
-            )
-        network.load_weights(self.folder.best_weights)
-        return network
+        return assemble(
+            self.experiment.model,
+            self.processor.length,
+            self.processor.planes,
+            self.experiment.runtime.precision,
+        )
 
     @property
     def suite_folder(self) -> Path | None:
@@ -225,6 +256,12 @@ def make_processor(experiment: Experiment) -> Processor:
     return menu.get("processor", choice.name).build(**choice.options)
 
 
+def make_trainer(experiment: Experiment) -> "Trainer":
+    """Build the trainer that an experiment names."""
+    choice = experiment.trainer
+    return menu.get("trainer", choice.name).build(**choice.options)
+
+
 def environment(experiment: Experiment) -> dict[str, Any]:
     """Return versions, seed and devices, to be kept with a run."""
     import keras
@@ -240,7 +277,5 @@ def environment(experiment: Experiment) -> dict[str, Any]:
         "backend": keras.backend.backend(),
         "devices": [str(device) for device in keras.distribution.list_devices()],
         "platform": platform.platform(),
-        "seed": menu.get("trainer", experiment.trainer.name)
-        .build(**experiment.trainer.options)
-        .seed,
+        "seed": make_trainer(experiment).seed,
     }

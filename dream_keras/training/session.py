@@ -24,25 +24,21 @@ from dream_keras.order import (
     Order,
     load_experiment,
 )
-from dream_keras.training.run_folder import Run, RunFolder, load_run
+from dream_keras.training.run_folder import Run, RunFolder, load_run, make_trainer
 
 if TYPE_CHECKING:
     from dream_keras.model import Network
     from dream_keras.scoring.metrics import ScoreCard
-    from dream_keras.training.trainer import Trainer
+    from dream_keras.scoring.suite import Suite
 
 VALIDATION_SHARE = 0.1
 """Share of the training rows held out when there is no validation table."""
 
-SMALL = {
-    "out_channels": 16,
-    "units": 8,
-    "hidden": 8,
-    "features": 16,
-    "layers": 1,
-    "widths": (16, 8),
-}
-"""Options that set a network's size, and their values in miniature."""
+SMALL = {"out_channels": 24, "units": 8, "hidden": 8, "features": 16, "layers": 1}
+"""Options that set a network's size, and their values in miniature; 24 channels divide by any
+usual number of branches or heads."""
+SMALL_WIDTHS = (16, 8)
+"""Widths of the stages in miniature."""
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +72,8 @@ def train(
     validation: str | Path | None = None,
     suite: str | Path | None = None,
     out: str | Path | None = None,
+    sequence_column: str | None = None,
+    target_column: str | None = None,
     overrides: Iterable[str] = (),
     seed: int | None = None,
     smoke: bool = False,
@@ -92,42 +90,49 @@ def train(
         validation: Validation table; a seeded tenth of the training rows by default.
         suite: Folder of the gold-standard suite to score on.
         out: Run folder; ``runs/<config>-<time>`` by default.
+        sequence_column: Header name of the sequences, for tables with a header.
+        target_column: Header name of the measured values, likewise.
         overrides: Settings as ``"section.key=value"``, applied to the config in order.
         seed: Seed of everything random.
         smoke: Shrink the experiment to well under a minute, to see that it runs.
         resume: Continue the run in ``out``.
-        deterministic: Use only deterministic kernels.
+        deterministic: Use only deterministic kernels, from here on in this process.
         on_bad_row: ``"fail"`` or ``"skip"``.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Raises:
         UserError: For anything wrong with the settings, the files or the folder.
     """
-    changes = {
-        "data.train": train and Path(train).resolve(),
-        "data.validation": validation and Path(validation).resolve(),
-        "scoring.suite": suite and Path(suite).resolve(),
+    given = {
+        "data.train": train and str(Path(train).resolve()),
+        "data.validation": validation and str(Path(validation).resolve()),
+        "data.sequence_column": sequence_column,
+        "data.target_column": target_column,
+        "data.on_bad_row": on_bad_row,
         "trainer.seed": seed,
         "runtime.deterministic": deterministic or None,
-        "data.on_bad_row": on_bad_row,
+        "scoring.suite": suite and str(Path(suite).resolve()),
     }
-    every = [*overrides, *(f"{key}={value}" for key, value in changes.items() if value is not None)]
+    settings = {key: value for key, value in given.items() if value is not None}
+    overrides = list(overrides)
     if resume and out is None:
         raise UserError("--resume needs --out RUN: the folder of the run to continue")
     folder = RunFolder(Path(out) if out else _new_folder(config))
-    if resume:
-        experiment = _resumed(folder, config, every, smoke)
-    else:
-        experiment = _experiment(config, every, smoke)
-        folder.create(experiment)
-        log.info("run folder: %s", folder.path)
-    return _run(Run(folder, experiment), progress)
+    if not resume:
+        folder.check_new()
+        experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings)
+        return _run(Run(folder, shrink(experiment) if smoke else experiment), progress)
+    run = load_run(folder.path)
+    if config or overrides or settings or smoke:
+        experiment = load_experiment(config or folder.config, overrides, settings)
+        _check_same(run, shrink(experiment) if smoke else experiment)
+    return _run(run, progress)
 
 
 def shrink(experiment: Experiment) -> Experiment:
     """Return the experiment in miniature: every part of it runs, within a minute.
 
-    Widths become at most 16, layers at most 2; 2 epochs of 5 steps of 16 rows from at most 2,000
+    Sizes become at most those of ``SMALL``; 2 epochs of 5 steps of 16 rows from at most 2,000
     rows; of the suite only the public part is predicted and scored.
     """
     slots = {
@@ -148,34 +153,27 @@ def shrink(experiment: Experiment) -> Experiment:
 
 
 def _shrunk_choice(slot: Any, choice: Choice) -> Choice:
-    known = menu.get(slot, choice.name).options
-    small = {name: value for name, value in SMALL.items() if name in known}
+    options = {**menu.get(slot, choice.name).options, **choice.options}
+    small: dict[str, Any] = {
+        name: min(size, options[name]) for name, size in SMALL.items() if name in options
+    }
+    if "widths" in options:
+        stages = zip(options["widths"], SMALL_WIDTHS, strict=False)
+        small["widths"] = tuple(min(pair) for pair in stages)
     return Choice(choice.name, {**choice.options, **small})
 
 
-def _experiment(config: str | Path | None, overrides: list[str], smoke: bool) -> Experiment:
-    experiment = load_experiment(config or DEFAULT_CONFIG, overrides)
-    return shrink(experiment) if smoke else experiment
-
-
-def _resumed(
-    folder: RunFolder, config: str | Path | None, overrides: list[str], smoke: bool
-) -> Experiment:
-    """Return the folder's own experiment; settings given again must be the same."""
-    experiment = load_run(folder.path).experiment
-    if config is None and not overrides and not smoke:
-        return experiment
-    given = _experiment(config or folder.config, overrides, smoke).plain()
-    own = experiment.plain()
-    for section, settings in own.items():
-        for key in {*settings, *given[section]}:
-            if settings.get(key) != given[section].get(key):
+def _check_same(run: Run, given: Experiment) -> None:
+    """Refuse settings that are not those the run was started with."""
+    theirs = given.plain()
+    for section, settings in run.experiment.plain().items():
+        for key in {**settings, **theirs[section]}:
+            if settings.get(key) != theirs[section].get(key):
                 raise UserError(
-                    f"{folder.path} was trained with {section}.{key}={settings.get(key)}, not "
-                    f"{given[section].get(key)}. Resume with --out {folder.path} --resume alone, "
-                    "or start a new run."
+                    f"{run.folder.path} was trained with {section}.{key}={settings.get(key)}, not "
+                    f"{theirs[section].get(key)}. Resume with --out {run.folder.path} --resume "
+                    "alone, or start a new run."
                 )
-    return experiment
 
 
 def _new_folder(config: str | Path | None) -> Path:
@@ -184,26 +182,29 @@ def _new_folder(config: str | Path | None) -> Path:
 
 
 def _run(run: Run, progress: bool | None) -> Result:
-    """Train what is left to train of a run, then score it."""
+    """Train what is left to train of a run, then score it.
+
+    Everything the user gave is read and checked before the folder is made.
+    """
     import keras
 
-    from dream_keras.model import assemble
     from dream_keras.training.engine import Engine, steps_in
     from dream_keras.training.report import write_report
     from dream_keras.training.steps import Steps
 
-    experiment, processor = run.experiment, run.processor
-    trainer: Trainer = menu.get("trainer", experiment.trainer.name).build(
-        **experiment.trainer.options
-    )
+    experiment, processor, trainer = run.experiment, run.processor, make_trainer(run.experiment)
+    suite = _load_suite(run)
     rows, validation = _load_data(run, processor, trainer.seed)
     stream = TrainingStream(rows, trainer.batch_size, trainer.seed, processor.both_strands)
     steps_per_epoch = trainer.steps_per_epoch or steps_in(stream.rows_per_pass, stream.batch_size)
-    keras.utils.set_random_seed(trainer.seed)
     if experiment.runtime.deterministic:
         _only_deterministic_kernels()
-    keras.config.set_dtype_policy(experiment.runtime.precision)
-    network = assemble(experiment.model, processor.length, processor.planes)
+    keras.utils.set_random_seed(trainer.seed)
+    network = run.untrained_network()
+    steps = Steps(network, processor, trainer.optimizer(trainer.epochs * steps_per_epoch))
+    _check_labels(rows, processor, steps.kind)
+    _check_validation(validation)
+    _make_folder(run, [*rows.skipped, *validation.skipped])
     log.info(
         "%s rows to train on, %s to validate on; %s weights; %d epochs of %d steps of %d rows",
         f"{len(rows):,}",
@@ -213,9 +214,8 @@ def _run(run: Run, progress: bool | None) -> Result:
         steps_per_epoch,
         trainer.batch_size,
     )
-    optimizer = trainer.optimizer(trainer.epochs * steps_per_epoch)
     engine = Engine(
-        Steps(network, processor, optimizer),
+        steps,
         stream,
         validation,
         run.folder,
@@ -225,8 +225,56 @@ def _run(run: Run, progress: bool | None) -> Result:
         progress,
     )
     state = engine.run()
-    card = write_report(run, state, progress)
+    card = write_report(run, state, suite, progress)
     return Result(run.network, pd.DataFrame(state.history), card, run.folder.path)
+
+
+def _load_suite(run: Run) -> "Suite | None":
+    """Read the suite that the run will be scored on, if any."""
+    from dream_keras.scoring.suite import load_suite
+
+    if run.suite_folder is None:
+        return None
+    suite = load_suite(run.suite_folder)
+    suite.check_part(run.experiment.scoring.part)
+    return suite
+
+
+def _make_folder(run: Run, skipped: list[BadRow]) -> None:
+    """Make a new run's folder, or see that a resumed one holds something to resume."""
+    if not run.folder.config.exists():
+        run.folder.create(run.experiment)
+        log.info("run folder: %s", run.folder.path)
+        if skipped:
+            table = pd.DataFrame([vars(row) for row in skipped])
+            run.folder.write_table("skipped_rows.tsv", table, sep="\t")
+    elif run.folder.best_weights.exists() and not run.folder.state.exists():
+        raise UserError(
+            f"{run.folder.path} holds weights but no state.npz: it was converted or has lost its "
+            "state, and cannot be resumed"
+        )
+
+
+def _check_labels(rows: Rows, processor: Processor, kind: str) -> None:
+    """Refuse labels that the target cannot express."""
+    lowest, highest = processor.label_ranges.get(kind, (-np.inf, np.inf))
+    smallest, largest = float(rows.values.min()), float(rows.values.max())
+    if smallest < lowest or largest > highest:
+        raise UserError(
+            f"the labels run from {smallest:g} to {largest:g}, but this order is trained on "
+            f"sorting bins {lowest:g} to {highest:g}. For other measurements choose a final block "
+            "for values: --set model.final=autosome_regression"
+        )
+
+
+def _check_validation(validation: Rows) -> None:
+    """Refuse rows that no correlation can be computed on."""
+    if len(validation) < 2 or validation.values.min() == validation.values.max():
+        raise UserError(
+            f"{len(validation)} validation rows with labels that do not differ have no "
+            "correlation, so no epoch could be called the best. Give more rows with --val or "
+            "--train."
+        )
 
 
 def _load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows, Rows]:
@@ -245,7 +293,6 @@ def _load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows, Rows]:
         skipped = rows.skipped
         rows, held_out = hold_out(rows, VALIDATION_SHARE, seed)
         rows = dataclasses.replace(rows, skipped=skipped)
-    _write_skipped(run.folder, [*rows.skipped, *held_out.skipped])
     return rows, held_out
 
 
@@ -254,12 +301,6 @@ def _load(path: str, processor: Processor, settings: DataSettings, max_rows: int
     rows = load_rows(path, processor, columns, settings.on_bad_row, settings.long_rows, max_rows)
     log.info("%s: %s rows", path, f"{len(rows):,}")
     return rows
-
-
-def _write_skipped(folder: RunFolder, skipped: list[BadRow]) -> None:
-    if skipped:
-        table = pd.DataFrame([vars(row) for row in skipped])
-        folder.write_table("skipped_rows.tsv", table, sep="\t")
 
 
 def _only_deterministic_kernels() -> None:

@@ -6,6 +6,7 @@ module's two methods, so another backend needs only another such class.
 
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -13,6 +14,7 @@ import tensorflow as tf
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import Processor
 from dream_keras.data.stream import Batch
+from dream_keras.errors import UserError
 from dream_keras.model import Network
 
 
@@ -30,6 +32,7 @@ class Steps:
         self.processor = processor
         self.optimizer = optimizer
         self.kind = next((k for k in processor.targets if k in network.head.losses), "value")
+        self._check_head()
         self.loss = network.head.losses[self.kind](reduction="none")
         if optimizer is not None:
             optimizer.build(network.trainable_variables)
@@ -38,13 +41,13 @@ class Steps:
         self._predict = tf.function(self._predict_both, reduce_retracing=True)
 
     def train(self, batches: list[Batch]) -> npt.NDArray[np.float64]:
-        """Train one step on each batch and return each step's loss, (steps,)."""
+        """Train one step on each batch; return each step's loss and learning rate, (steps, 2)."""
         if len(batches) == 1:
-            losses = self._train_step(*map(tf.constant, batches[0]))[None]
+            report = self._train_step(*map(tf.constant, batches[0]))[None]
         else:
             stacked = [np.stack(parts) for parts in zip(*batches, strict=True)]
-            losses = self._train_steps(*map(tf.constant, stacked))
-        return losses.numpy().astype(np.float64)
+            report = self._train_steps(*map(tf.constant, stacked))
+        return report.numpy().astype(np.float64)
 
     def predict(
         self, tokens: Tokens, values: npt.NDArray[np.float32] | None = None
@@ -62,25 +65,40 @@ class Steps:
         inputs = tf.constant(tokens), tf.constant(singleton.astype(np.uint8))
         return self._predict(*inputs).numpy().astype(np.float64)
 
-    def learning_rate(self) -> float:
-        """Return the learning rate of the step that comes next."""
-        return float(self.optimizer.learning_rate)
+    def _check_head(self) -> None:
+        """Refuse a final block whose outputs are not what the processor's target can train."""
+        outputs = self.network.output
+        expression = self.network.head.expression(outputs)
+        if len(expression.shape) != 1:
+            raise UserError(
+                f"the final block predicts {expression.shape[-1]} values per row; training and "
+                "prediction take one. Set its number of tasks to 1."
+            )
+        if self.kind == "bins":
+            target = self.processor.make_target(keras.KerasTensor((None,)), self.kind)
+            if target.shape[-1] != outputs.shape[-1]:
+                raise UserError(
+                    f"the final block has {outputs.shape[-1]} bins, the processor's target "
+                    f"{target.shape[-1]}: set model.final.bins to {target.shape[-1]}"
+                )
 
     def _train_many(self, tokens: Any, reverse: Any, values: Any) -> Any:
         steps = tf.shape(tokens)[0]
-        losses = tf.TensorArray(tf.float32, steps)
+        reports = tf.TensorArray(tf.float32, steps, element_shape=(2,))
         for step in tf.range(steps):
-            losses = losses.write(step, self._train_one(tokens[step], reverse[step], values[step]))
-        return losses.stack()
+            report = self._train_one(tokens[step], reverse[step], values[step])
+            reports = reports.write(step, report)
+        return reports.stack()
 
     def _train_one(self, tokens: Any, reverse: Any, values: Any) -> Any:
         planes = self.processor.make_planes(tokens, reverse, values == tf.round(values))
         target = self.processor.make_target(values, self.kind)
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(self.loss(target, self.network(planes, training=True)))
+        rate = tf.cast(self.optimizer.learning_rate, tf.float32)
         weights = self.network.trainable_variables
         self.optimizer.apply(tape.gradient(loss, [w.value for w in weights]), weights)
-        return loss
+        return tf.stack([loss, rate])
 
     def _predict_both(self, tokens: Any, singleton: Any) -> Any:
         rows = tf.shape(tokens)[0]

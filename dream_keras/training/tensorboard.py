@@ -60,6 +60,10 @@ class EventWriter:
         graph = layer_graph(network)
         self._file.add_event(Event(wall_time=time.time(), graph_def=graph.SerializeToString()))
 
+    def flush(self) -> None:
+        """Write out what is waiting."""
+        self._file.flush()
+
     def close(self) -> None:
         """Write out what is waiting and close the file."""
         self._file.close()

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+from dream_keras.errors import at_least
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trainer(ABC):
@@ -22,6 +24,16 @@ class Trainer(ABC):
     epochs: int
     steps_per_epoch: int | None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no run can be made with."""
+        at_least(
+            1,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            steps_per_epoch=self.steps_per_epoch,
+        )
+        at_least(0, learning_rate=self.learning_rate, seed=self.seed)
 
     @abstractmethod
     def optimizer(self, total_steps: int) -> Any:

@@ -5,6 +5,7 @@ import pytest
 import dream_keras
 from dream_keras import menu
 from dream_keras.data.stream import Batch
+from dream_keras.errors import UserError
 from dream_keras.menu.processors.autosome import Autosome
 from dream_keras.training.losses import BinDivergence
 from dream_keras.training.prediction import BATCH, predict_strands
@@ -40,7 +41,7 @@ def test_a_step_is_what_compile_and_fit_do(random):
     steps, plain = make(), make()
     plain.network.compile(optimizer=plain.optimizer, loss=BinDivergence())
     for tokens, reverse, values in batches(random, 3):
-        loss = steps.train([Batch(tokens, reverse, values)])[0]
+        loss, _ = steps.train([Batch(tokens, reverse, values)])[0]
         planes = plain.processor.make_planes(tokens, reverse, values == values.round())
         expected = plain.network.train_on_batch(planes, plain.processor.make_target(values, "bins"))
         plain.network.reset_metrics()
@@ -50,9 +51,12 @@ def test_a_step_is_what_compile_and_fit_do(random):
 
 
 def test_several_steps_in_a_call_are_the_same_steps(random):
+    """Losses, weights, and the learning rate that is reported for each step."""
     data = batches(random, 4)
     one, many = make(), make()
     alone = [one.train([batch])[0] for batch in data]
+    schedule = menu.get("trainer", "autosome").build().optimizer(12)._learning_rate
+    np.testing.assert_allclose([rate for _, rate in alone], [float(schedule(n)) for n in range(4)])
     together = many.train(data)
     np.testing.assert_allclose(together, alone, rtol=1e-5)
     for a, b in zip(one.network.weights, many.network.weights, strict=True):
@@ -64,6 +68,18 @@ def test_the_loss_is_that_of_rows_the_processor_has_no_bins_for(random):
     steps = make(order=order)
     assert steps.kind == "value"
     assert np.isfinite(steps.train(batches(random, 1))).all()
+
+
+@pytest.mark.parametrize(
+    ("final", "said"),
+    [
+        ({"name": "autosome_regression", "tasks": 2}, "predicts 2 values per row"),
+        ({"name": "autosome", "bins": 10}, "has 10 bins, the processor's target 18"),
+    ],
+)
+def test_heads_that_do_not_fit_the_target_are_refused(final, said):
+    with pytest.raises(UserError, match=said):
+        make(order={**ORDER, "final": final})
 
 
 @pytest.mark.parametrize("rows", [1, 5, BATCH, BATCH + 3])

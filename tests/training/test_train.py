@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,9 @@ import pytest
 
 import dream_keras
 from dream_keras.errors import UserError
+from dream_keras.order import CONFIGS
 from dream_keras.training.run_folder import RunFolder
+from dream_keras.training.session import shrink
 
 SMALL = [
     "model.first.out_channels=8",
@@ -185,12 +189,42 @@ def test_a_killed_run_resumes_to_the_same_weights(finished, training_table, tmp_
     assert (out / "report.md").exists()
 
 
-def test_an_infinite_loss_stops_the_run_and_keeps_the_weights(training_table, tmp_path):
+def test_an_infinite_loss_stops_the_run_and_keeps_the_last_good_epoch(
+    finished, training_table, tmp_path, monkeypatch
+):
+    """The loss breaks in the second epoch; the weights of the first must be there."""
+    from dream_keras.training.steps import Steps
+
+    train, calls = Steps.train, []
+
+    def breaking(self, batches):
+        calls.append(batches)
+        report = train(self, batches)
+        if len(calls) == 9:
+            self.network.trainable_weights[0].assign(self.network.trainable_weights[0] * np.nan)
+            report[-1, 0] = np.nan
+        return report
+
+    monkeypatch.setattr(Steps, "train", breaking)
     out = tmp_path / "broken"
-    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+, learning rate"):
-        small_run(training_table, out, "trainer.learning_rate=1e30")
-    for value in weights(out):
-        assert np.isfinite(value).all()
+    with pytest.raises(UserError, match=r"the loss is nan at step 9, learning rate 0\.00\d+\."):
+        small_run(training_table, out, deterministic=True, seed=4)
+    monkeypatch.setattr(Steps, "train", train)
+    assert len(pd.read_csv(out / "history.csv")) == 1
+    assert all(np.isfinite(value).all() for value in weights(out))
+    # From there the run goes on as if nothing had happened.
+    resumed = dream_keras.train(out=out, resume=True, progress=False)
+    assert resumed.history["loss"].tolist() == finished.history["loss"].tolist()
+
+
+def test_diverged_weights_are_named_when_the_loss_is_still_finite(training_table, tmp_path):
+    with pytest.raises(UserError, match=r"predictions are no finite numbers at step 1,"):
+        small_run(
+            training_table,
+            tmp_path / "run",
+            "trainer.steps_per_epoch=1",
+            "trainer.learning_rate=1e30",
+        )
 
 
 def test_an_existing_folder_is_refused(finished):
@@ -212,14 +246,139 @@ def test_a_run_without_a_finished_epoch_says_so(finished, tmp_path):
         _ = dream_keras.load_run(folder.path).network
 
 
-def test_damaged_state_is_refused(finished, tmp_path):
-    import shutil
+@pytest.fixture
+def copy(finished, tmp_path):
+    return Path(shutil.copytree(finished.folder, tmp_path / "copy"))
 
-    copy = tmp_path / "copy"
-    shutil.copytree(finished.folder, copy)
-    (copy / "state.npz").write_bytes(b"junk")
+
+@pytest.mark.parametrize("content", [b"junk", b"", None], ids=["junk", "empty", "cut"])
+def test_damaged_files_are_named(copy, content):
+    for name in ("state.npz", "best.weights.h5"):
+        whole = (copy / name).read_bytes()
+        (copy / name).write_bytes(whole[: len(whole) // 2] if content is None else content)
     with pytest.raises(UserError, match=r"state\.npz cannot be read"):
         dream_keras.train(out=copy, resume=True)
+    with pytest.raises(UserError, match=r"best\.weights\.h5 cannot be read"):
+        _ = dream_keras.load_run(copy).network
+
+
+def test_lost_weights_are_named(copy):
+    (copy / "best.weights.h5").unlink()
+    with pytest.raises(UserError, match=r"it is gone. last\.weights\.h5"):
+        _ = dream_keras.load_run(copy).network
+
+
+def test_a_kill_between_state_and_history_loses_no_row(copy):
+    lines = (copy / "history.csv").read_text().splitlines(keepends=True)
+    (copy / "history.csv").write_text("".join(lines[:-1]))
+    dream_keras.train(out=copy, resume=True)
+    assert (copy / "history.csv").read_text() == "".join(lines)
+
+
+def test_a_kill_before_the_report_is_made_good(copy):
+    (copy / "report.md").unlink()
+    shutil.rmtree(copy / "plots")
+    dream_keras.train(out=copy, resume=True)
+    assert (copy / "report.md").exists()
+    assert (copy / "plots/learning_curve.png").exists()
+
+
+def test_a_kill_before_the_first_file_leaves_a_folder_to_start_in(training_table, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".writing-abc-config.yaml").write_text("")
+    small_run(training_table, tmp_path / "run", "trainer.epochs=1")
+
+
+def test_resume_refuses_changed_rows(finished, training_table, tmp_path):
+    table = tmp_path / "train.txt"
+    table.write_bytes(training_table.read_bytes())
+    run = small_run(table, tmp_path / "run", "trainer.epochs=1")
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[:-50]))
+    with pytest.raises(UserError, match="have changed since"):
+        dream_keras.train(out=run.folder, resume=True)
+
+
+def test_weights_without_a_state_are_not_trained_over(copy):
+    (copy / "state.npz").unlink()
+    before = (copy / "best.weights.h5").read_bytes()
+    with pytest.raises(UserError, match="cannot be resumed"):
+        dream_keras.train(out=copy, resume=True)
+    assert (copy / "best.weights.h5").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"suite": "nowhere"}, "does not exist"),
+        ({"overrides": ["data.max_rows=2"]}, "correlation"),
+        ({"overrides": ["trainer.batch_size=0"]}, r"batch_size=0: at least 1"),
+        ({"overrides": ["trainer.epochs=0"]}, r"epochs=0: at least 1"),
+        ({"overrides": ["runtime.steps_per_call=0"]}, r"steps_per_call=0: at least 1"),
+        ({"seed": -1}, r"seed=-1: at least 0"),
+        ({"train": "missing # file.txt"}, r"no file .*missing # file\.txt"),
+        ({"sequence_column": "1", "target_column": "no"}, 'unknown column .* "1"'),
+    ],
+)
+def test_mistakes_are_found_before_the_folder_is_made(training_table, tmp_path, settings, said):
+    out = tmp_path / "run"
+    with pytest.raises(UserError, match=said):
+        dream_keras.train(**{"train": training_table, "out": out, **settings})
+    assert not out.exists()
+
+
+def test_labels_on_another_scale_are_refused(training_table, tmp_path):
+    table = tmp_path / "train.txt"
+    lines = (line.split("\t") for line in training_table.read_text().splitlines())
+    table.write_text("".join(f"{s}\t{float(y) - 12}\n" for s, y in lines))
+    with pytest.raises(UserError, match=r"labels run from .*autosome_regression"):
+        small_run(table, tmp_path / "run")
+    small_run(table, tmp_path / "run", "model.final=autosome_regression", "trainer.epochs=1")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+def test_every_built_in_config_runs_in_miniature(name, tmp_path):
+    result = dream_keras.train(name, out=tmp_path / "run", smoke=True)
+    assert result.metrics["part"] == "public"
+    assert result.metrics["subsets"]["all"]["n"] > 100
+    assert (result.folder / "plots/suite.png").exists()
+    assert (result.folder / "predictions.tsv").exists()
+    again = dream_keras.evaluate(result.folder, part="public", progress=False).to_dict()
+    assert again["subsets"]["all"]["pearson"] == pytest.approx(
+        result.metrics["subsets"]["all"]["pearson"], abs=1e-5
+    )
+
+
+def test_smoke_never_enlarges_and_always_builds():
+    overrides = [
+        "model.first={name: bhi, out_channels: 330, kernel_sizes: [9, 11, 15]}",
+        "model.core={name: unlockdna, num_heads: 3}",
+        "model.final={name: autosome_regression, features: 4}",
+    ]
+    small = shrink(dream_keras.load_experiment("dream_cnn", overrides)).model
+    assert small.first.options["out_channels"] == 24
+    assert small.core.options["layers"] == 1
+    assert small.final.options["features"] == 4
+    dream_keras.build_network(small)
+
+
+def test_low_precision_stays_with_its_run(training_table, tmp_path):
+    import keras
+
+    result = small_run(
+        training_table, tmp_path / "run", "trainer.epochs=1", "runtime.precision=mixed_bfloat16"
+    )
+    assert keras.config.dtype_policy().name == "float32"
+    layer = dream_keras.load_run(result.folder).network.get_layer("core_stage0_expand")
+    assert layer.compute_dtype == "bfloat16"
+
+
+def test_several_steps_per_call_are_the_same_run(finished, training_table, tmp_path):
+    other = small_run(training_table, tmp_path / "run", "runtime.steps_per_call=4", seed=4)
+    for column in ("loss", "learning_rate", "val_pearson"):
+        assert other.history[column].tolist() == pytest.approx(
+            finished.history[column].tolist(), rel=1e-3
+        )
 
 
 def test_skipped_rows_are_written_down(training_table, tmp_path):

@@ -1,7 +1,8 @@
 """Data processor of the autosome team: promoters in their plasmid, 18 soft sorting bins."""
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from keras import ops
@@ -38,6 +39,7 @@ class Autosome(Processor):
 
     planes = 6
     targets = ("bins", "value")
+    label_ranges: ClassVar[Mapping[str, tuple[float, float]]] = {"bins": (0.0, BINS - 1.0)}
     both_strands = True
 
     def __init__(
