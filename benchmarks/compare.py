@@ -10,6 +10,8 @@ input pipeline at the challenge's full size. Needs the torch extra.
 import argparse
 import platform
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -118,14 +120,17 @@ def compare_networks(preset: str, repeats: int, parts: list[str]) -> None:
 def compare_input(rows: int) -> None:
     """Time reading, encoding and batching a simulated file beside the per-row way."""
     from benchmarks.per_row_loader import batches
-    from dream_keras.data.simulation import simulate
     from dream_keras.data.stream import TrainingStream
     from dream_keras.data.table import load_rows
     from dream_keras.menu.processors.autosome import Autosome
 
     with tempfile.TemporaryDirectory() as folder:
-        file = simulate(Path(folder) / "simulated", rows, 600, progress=False) / "train.txt"
-        # The simulator's own peak must not count as the reader's.
+        # In a process of its own, so that its memory does not count as the reader's.
+        simulated = Path(folder) / "simulated"
+        sizes = ["--train-rows", str(rows), "--test-rows", "600"]
+        command = [sys.executable, "-m", "dream_keras.simulate", str(simulated), *sizes]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        file = simulated / "train.txt"
         began = time.perf_counter()
         table = load_rows(file, Autosome())
         read = time.perf_counter() - began
