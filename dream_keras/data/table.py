@@ -11,7 +11,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,20 +20,13 @@ import numpy.typing as npt
 
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
+from dream_keras.data.parse import BadRow, Chunk, Layout, Positions, parse_block
 from dream_keras.data.processor import Lengths, Processor
 from dream_keras.errors import UserError, unknown
 
 BLOCK = 8 << 20
 """Bytes of text handled at a time: enough to be fast, small beside the rows themselves."""
-TAB, NEWLINE, RETURN, ZERO = 9, 10, 13, 0
-LONGEST_SEQUENCE = 4_096
-"""Longest sequence that is read, in bp; the longest models of the field take 2,114."""
-LONGEST_NUMBER = 64
-
 log = logging.getLogger(__name__)
-
-Bytes = npt.NDArray[np.uint8]
-Positions = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -74,42 +67,6 @@ def named_columns(sequence: str | None, *targets: str | None) -> Columns:
             "a table without one needs neither"
         )
     return Columns(sequence, tuple(given), None)
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """A row that cannot be used.
-
-    Attributes:
-        line: Line in the file, counted from 1.
-        reason: Short name of what is wrong: columns, empty, letter, number, length or short.
-        detail: What is wrong, with the value.
-        text: The row as it stands in the file.
-    """
-
-    line: int
-    reason: str
-    detail: str
-    text: str
-
-
-@dataclass
-class Chunk:
-    """Some rows of a table.
-
-    Attributes:
-        tokens: (rows, width); what stands behind a row's length is undefined.
-        lengths: (rows,), in bp.
-        values: (rows, targets), float64.
-        lines: (rows,), the line of each row, counted from 1.
-        bad: Rows that were left out, in order.
-    """
-
-    tokens: Tokens
-    lengths: Lengths
-    values: npt.NDArray[np.float64]
-    lines: Positions
-    bad: list[BadRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -167,7 +124,7 @@ def read_chunks(
             if end:
                 if b"\0" in text[:end]:
                     raise UserError(f"{path}: not a text file (it holds zero bytes)")
-                chunk = _parse(text[:end], first_line, layout)
+                chunk = parse_block(text[:end], first_line, layout)
                 first_line += text.count(b"\n", 0, end)
                 yield chunk
             if not block:
@@ -276,7 +233,7 @@ def tokenize(sequences: Sequence[str], longest: int) -> tuple[Tokens, Lengths]:
 
 def parse_lines(text: bytes) -> Chunk:
     """Parse text that holds one sequence per line, as a table with no values."""
-    return _parse(text, 1, _Layout(0, (), None))
+    return parse_block(text, 1, Layout(0, (), None))
 
 
 def open_text(path: str | Path) -> IO[bytes]:
@@ -319,16 +276,7 @@ class _CheckedGzip(gzip.GzipFile):
             raise UserError(f"{self.path}: damaged gzip file ({error})") from None
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Positions of the columns, counted from 0, and how many there must be."""
-
-    sequence: int
-    targets: tuple[int, ...]
-    expected: int | None
-
-
-def _layout(path: str | Path, columns: Columns, header: bytes | None) -> _Layout:
+def _layout(path: str | Path, columns: Columns, header: bytes | None) -> Layout:
     """Turn the names among the columns into positions."""
     names = header.decode("utf-8", "replace").split("\t") if header is not None else []
 
@@ -341,116 +289,7 @@ def _layout(path: str | Path, columns: Columns, header: bytes | None) -> _Layout
 
     targets = tuple(position(target) for target in columns.targets)
     expected = len(names) if header is not None else columns.exactly
-    return _Layout(position(columns.sequence), targets, expected)
-
-
-def _parse(text: bytes, first_line: int, layout: _Layout) -> Chunk:
-    """Split whole lines into fields and check them."""
-    data = np.frombuffer(text, np.uint8)
-    ends = np.flatnonzero(data == NEWLINE)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    ends = ends - ((ends > starts) & (data[ends - 1] == RETURN))
-    tabs = np.flatnonzero(data == TAB)
-    first_tab = np.searchsorted(tabs, starts)
-    tab_count = np.searchsorted(tabs, ends) - first_tab
-    needed = max(layout.sequence, *layout.targets, 0)
-    expected = layout.expected
-    wrong = tab_count < needed if expected is None else tab_count != expected - 1
-    blank = ends == starts
-    wrong |= blank & (expected != 1)
-    wanted = f"at least {needed + 1}" if expected is None else str(expected)
-    reasons: dict[int, tuple[str, str]] = {}
-    for row in np.flatnonzero(wrong).tolist():
-        found = 0 if blank[row] else int(tab_count[row]) + 1
-        reasons[row] = (
-            "columns",
-            f"expected {wanted} tab-separated columns, found {found}",
-        )
-    good = np.flatnonzero(~wrong)
-
-    def field_of(column: int) -> tuple[Positions, Positions]:
-        at = first_tab[good] + column
-        begin = starts[good] if column == 0 else tabs[at - 1] + 1
-        last = column == tab_count[good]
-        end = np.where(last, ends[good], tabs[np.minimum(at, len(tabs) - 1)] if len(tabs) else 0)
-        return begin, end
-
-    begin, end = field_of(layout.sequence)
-    for row in np.flatnonzero(end - begin > LONGEST_SEQUENCE).tolist():
-        reasons[int(good[row])] = (
-            "length",
-            f"the sequence has {end[row] - begin[row]} letters; at most {LONGEST_SEQUENCE} "
-            "are read",
-        )
-    letters, lengths = _gather(data, begin, np.minimum(end, begin + LONGEST_SEQUENCE))
-    tokens = alphabet.TOKEN_OF_BYTE[letters]
-    inside = np.arange(tokens.shape[1]) < lengths[:, None]
-    strange = (tokens == alphabet.INVALID) & inside
-    for row in np.flatnonzero(lengths == 0).tolist():
-        reasons[int(good[row])] = ("empty", "the sequence is empty")
-    for row in np.flatnonzero(strange.any(axis=1)).tolist():
-        at = int(strange[row].argmax())
-        letter = bytes(letters[row, at : at + 1]).decode("latin-1")
-        reasons[int(good[row])] = (
-            "letter",
-            f"letter {letter!r} at position {at + 1} of the sequence is not A, C, G, T or N",
-        )
-    values = np.empty((len(good), len(layout.targets)))
-    for number, column in enumerate(layout.targets):
-        begin, end = field_of(column)
-        texts, widths = _gather(data, begin, np.minimum(end, begin + LONGEST_NUMBER))
-        values[:, number] = np.where(end - begin > LONGEST_NUMBER, np.nan, _numbers(texts, widths))
-        # Also refuses what is too large for the float32 that networks are trained in.
-        unusable = ~(np.abs(values[:, number]) <= np.finfo(np.float32).max)
-        for row in np.flatnonzero(unusable).tolist():
-            given = bytes(texts[row, : widths[row]]).decode("utf-8", "replace")
-            hint = _header_hint(given, first_line + int(good[row]))
-            reasons.setdefault(
-                int(good[row]), ("number", f"{given!r} is not a finite number{hint}")
-            )
-    kept = np.array([row not in reasons for row in good.tolist()], bool) if reasons else slice(None)
-    bad = []
-    for number, (reason, detail) in sorted(reasons.items()):
-        line = text[starts[number] : ends[number]].decode("utf-8", "replace")
-        bad.append(BadRow(first_line + number, reason, detail, line))
-    lines = good[kept] + first_line
-    return Chunk(tokens[kept], lengths[kept].astype(np.int32), values[kept], lines, bad)
-
-
-def _header_hint(given: str, line: int) -> str:
-    if line != 1 or not any(letter.isalpha() for letter in given):
-        return ""
-    return (
-        " (a table with a header needs --sequence-column and --target-column, or "
-        "data.sequence_column and data.target_column in its config)"
-    )
-
-
-def _gather(data: Bytes, begin: Positions, end: Positions) -> tuple[Bytes, Positions]:
-    """Copy fields of text into the rows of one array, (fields, longest); returns their lengths."""
-    lengths = end - begin
-    width = max(int(lengths.max(initial=0)), 1)
-    padded = np.concatenate([data, np.zeros(width, np.uint8)])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, width)
-    return windows[begin], lengths
-
-
-def _numbers(texts: Bytes, widths: Positions) -> npt.NDArray[np.float64]:
-    """Read numbers; what is none becomes NaN."""
-    texts = texts.copy()
-    texts[np.arange(texts.shape[1]) >= widths[:, None]] = ZERO
-    fields = np.ascontiguousarray(texts).view(f"S{texts.shape[1]}")[:, 0]
-    try:
-        return fields.astype(np.float64)
-    except ValueError:
-        return np.array([_number(text) for text in fields])
-
-
-def _number(text: bytes) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
+    return Layout(position(columns.sequence), targets, expected)
 
 
 def warn_of_missing_adapter(path: str | Path, tokens: Tokens, processor: Processor) -> None:

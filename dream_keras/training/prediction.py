@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,10 @@ from dream_keras.data.sequences import read_sequences
 from dream_keras.data.table import tokenize, warn_of_missing_adapter
 from dream_keras.errors import UserError
 from dream_keras.model import Network
-from dream_keras.training.run_folder import Run
 from dream_keras.training.steps import Steps
+
+if TYPE_CHECKING:
+    from dream_keras.training.run_folder import Run
 
 BATCH = 256
 """Rows predicted at a time (both strands of each); every batch is filled up to this size."""
@@ -75,7 +77,11 @@ def predict_sequences(
 
 
 def predict_file(
-    run: Run, source: str | Path, target: IO[str], column: str | None, progress: bool | None = None
+    run: "Run",
+    source: str | Path,
+    target: IO[str],
+    column: str | None,
+    progress: bool | None = None,
 ) -> int:
     """Predict the sequences of a file and write ``name<TAB>prediction`` lines, order kept.
 

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from dream_keras import menu
+from dream_keras.data.parse import BadRow
 from dream_keras.data.processor import Processor
 from dream_keras.data.stream import TrainingStream, hold_out
-from dream_keras.data.table import BadRow, Rows, load_rows, named_columns
+from dream_keras.data.table import Rows, load_rows, named_columns
 from dream_keras.errors import UserError
 from dream_keras.order import (
     DEFAULT_CONFIG,
