@@ -207,8 +207,9 @@ class Run:
         """The suite it is scored on, if any: its own, or that of its simulation."""
         if self.experiment.scoring.suite:
             return Path(self.experiment.scoring.suite)
-        return self.simulated_folder() if self.experiment.data.train is None else None
+        return self.simulated_folder if self.experiment.data.train is None else None
 
+    @cached_property
     def simulated_folder(self) -> Path:
         """Simulate the run's data, once; return the folder in the cache that holds them."""
         from dream_keras.data.simulation import simulate

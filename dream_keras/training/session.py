@@ -283,7 +283,7 @@ def _load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows, Rows]:
     settings = run.experiment.data
     train, validation = settings.train, settings.validation
     if train is None:
-        folder = run.simulated_folder()
+        folder = run.simulated_folder
         train, validation = str(folder / "train.txt"), str(folder / "val.txt")
     rows = _load(train, processor, settings, settings.max_rows)
     if validation is not None:
