@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import importlib.util
 import logging
 import os
 import sys
@@ -20,7 +21,20 @@ def load_backend() -> None:
 
     TensorFlow's libraries write some of these straight to the standard error stream before any
     setting can reach them, so the stream itself is closed for the length of the import.
+
+    Raises:
+        UserError: If TensorFlow is not installed or Keras is set to another backend.
     """
+    if importlib.util.find_spec("tensorflow") is None:
+        raise UserError(
+            "training and prediction need TensorFlow, which is not installed: pip install tensorflow"
+        )
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise UserError(
+            f"KERAS_BACKEND={backend}: training and prediction run on the TensorFlow backend so "
+            "far. Unset the variable."
+        )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in ("tensorflow", "absl"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -73,6 +73,26 @@ def test_mistakes_are_one_clear_line_and_status_2(tmp_path, arguments, said):
     assert "I0000" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ("sys.modules['tensorflow'] = None", "pip install tensorflow"),
+        ("os.environ['KERAS_BACKEND'] = 'jax'", "KERAS_BACKEND=jax"),
+    ],
+)
+def test_a_missing_backend_is_named(before, said):
+    script = (
+        f"import os, sys; {before}\n"
+        "from dream_keras.cli import run\n"
+        "from dream_keras.train import main\n"
+        "run(lambda: main(['--smoke', '--out', 'nowhere']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     done = run("dream_keras.train", "--out", str(tmp_path / "file" / "run"), "--smoke")
