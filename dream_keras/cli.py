@@ -27,7 +27,8 @@ def load_backend() -> None:
     """
     if importlib.util.find_spec("tensorflow") is None:
         raise UserError(
-            "training and prediction need TensorFlow, which is not installed: pip install tensorflow"
+            "training and prediction need TensorFlow, which is not installed: "
+            "pip install tensorflow"
         )
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
