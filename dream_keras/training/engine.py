@@ -16,6 +16,7 @@ from dream_keras.data.processor import Processor
 from dream_keras.data.stream import Batch, TrainingStream
 from dream_keras.data.table import Rows
 from dream_keras.errors import UserError
+from dream_keras.progress import hide_bar
 from dream_keras.scoring.metrics import pearson, spearman
 from dream_keras.training.plots import prediction_figure
 from dream_keras.training.prediction import predict_strands
@@ -38,7 +39,8 @@ class Engine:
         epochs: Epochs in the whole run.
         steps_per_epoch: Steps in each.
         steps_per_call: Steps in one call of the compiled function.
-        progress: Whether to show a progress bar; None shows one on a terminal.
+        progress: Whether to show a progress bar; None shows one on a terminal or in a
+            notebook.
     """
 
     steps: Steps
@@ -72,7 +74,7 @@ class Engine:
             initial=done * rows,
             unit="row",
             unit_scale=True,
-            disable=None if self.progress is None else not self.progress,
+            disable=hide_bar(self.progress),
             smoothing=0.05,
         )
         try:

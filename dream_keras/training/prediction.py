@@ -14,6 +14,7 @@ from dream_keras.data.sequences import read_sequences
 from dream_keras.data.table import tokenize, warn_of_missing_adapter
 from dream_keras.errors import UserError
 from dream_keras.model import Network
+from dream_keras.progress import hide_bar
 from dream_keras.training.steps import Steps
 
 if TYPE_CHECKING:
@@ -125,6 +126,6 @@ def predict_file(
 
 
 def progress_bar(progress: bool | None, total: int | None = None) -> tqdm:
-    """Make a bar that counts sequences; None shows it on a terminal only."""
-    hidden = None if progress is None else not progress
+    """Make a bar that counts sequences; None shows it on a terminal or in a notebook."""
+    hidden = hide_bar(progress)
     return tqdm(total=total, desc="predict", unit="seq", unit_scale=True, disable=hidden)
