@@ -20,7 +20,7 @@ class AutosomeInitializer(keras.initializers.Initializer):
     """The autosome team's start: conv ~ N(0, sqrt(2 / (k * out))), dense ~ N(0, 0.001).
 
     ``out`` is the number of filters, not divided by the number of groups. Biases start at 0,
-    which is the layers' own default. Source: SPEC of the published blocks, "initial weights".
+    which is the layers' own default. Source: Prix Fixe, autosome.org blocks.
     """
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
