@@ -6,6 +6,7 @@ that names the file, the line and the nearest known name.
 """
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -104,6 +105,8 @@ class DataSettings:
         target_column: Header name of the measured values, likewise.
         on_bad_row: Whether a bad row stops the run or is skipped and written down.
         long_rows: What to do with sequences that are too long for the processor.
+        longest: Longest sequence in bp, if less than the processor takes: what different
+            processors are compared on must be the same rows.
         simulated_rows: Training rows of the simulation, when there is no training table.
         simulated_test_rows: Rows of its test table.
         max_rows: Read only this many training rows.
@@ -115,6 +118,7 @@ class DataSettings:
     target_column: str | None = None
     on_bad_row: Literal["fail", "skip"] = "fail"
     long_rows: Literal["fail", "drop", "crop"] = "fail"
+    longest: int | None = None
     simulated_rows: int = 100_000
     simulated_test_rows: int = 8_000
     max_rows: int | None = None
@@ -126,6 +130,7 @@ class DataSettings:
             simulated_rows=self.simulated_rows,
             simulated_test_rows=self.simulated_test_rows,
             max_rows=self.max_rows,
+            longest=self.longest,
         )
 
 
@@ -137,15 +142,23 @@ class RuntimeSettings:
         precision: Keras dtype policy.
         steps_per_call: Training steps in one call of the compiled function.
         deterministic: Use only deterministic kernels, at some cost in speed.
+        strategy: Devices that share each batch: ``"none"`` for one, ``"mirrored"`` for all GPUs of
+            the machine, ``"mirrored:N"`` for N of them or, without GPUs, N parts of the CPU.
     """
 
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     steps_per_call: int = 1
     deterministic: bool = False
+    strategy: str = "none"
 
     def __post_init__(self) -> None:
-        """Refuse a call without steps."""
+        """Refuse a call without steps, and an unknown strategy."""
         at_least(1, steps_per_call=self.steps_per_call)
+        if not re.fullmatch(r"none|mirrored(:[1-9]\d*)?", self.strategy):
+            with within("strategy"):
+                raise UserError(
+                    f'strategy={self.strategy}: expected "none", "mirrored" or "mirrored:N"'
+                )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,10 @@ LETTERS = "ACGTN"
 A, C, G, T, N = range(5)
 MASK = 5
 """Token of a hidden base (masked-nucleotide training); never found in files."""
+END = 6
+"""Fills a row behind the end of its sequence, for processors that look at where it ends."""
+HIDDEN = 8
+"""Added to a token whose base is hidden from the network in training, and asked for."""
 INVALID = 255
 """What a byte that is no letter of the alphabet is translated to."""
 

@@ -1,6 +1,6 @@
 """Training rows in batches: seeded, without end, and readable from any step on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -39,12 +39,15 @@ class TrainingStream:
         batch_size: Rows in a batch.
         seed: Of the order.
         both_strands: Whether a pass holds each row twice, as itself and as its reverse complement.
+        view: What is done to a batch's tokens with random numbers of its own (hidden bases,
+            padding); see ``Processor.training_view``.
     """
 
     rows: Rows
     batch_size: int
     seed: int
     both_strands: bool
+    view: Callable[[Tokens, np.random.Generator], Tokens] = lambda tokens, random: tokens
 
     def __post_init__(self) -> None:
         self._order: dict[int, npt.NDArray[np.uint32]] = {}
@@ -68,7 +71,9 @@ class TrainingStream:
         if self.both_strands:
             picked, odd = np.divmod(picked, 2)
             strand = odd.astype(np.uint8)
-        return Batch(self.rows.tokens[picked], strand, self.rows.values[picked])
+        random = np.random.default_rng([self.seed, step, 1])
+        tokens = self.view(self.rows.tokens[picked], random)
+        return Batch(tokens, strand, self.rows.values[picked])
 
     def batches(self, first_step: int, steps: int, ahead: int = 4) -> Iterator[Batch]:
         """Yield the batches of ``steps`` steps from ``first_step`` on.

@@ -138,6 +138,7 @@ def load_rows(
     on_bad_row: str = "fail",
     long_rows: str = "fail",
     max_rows: int | None = None,
+    longest: int | None = None,
 ) -> Rows:
     """Read a table and encode it for a processor.
 
@@ -148,6 +149,7 @@ def load_rows(
         on_bad_row: ``"fail"`` stops at the first bad row, ``"skip"`` leaves bad rows out.
         long_rows: ``"fail"``, ``"drop"`` or ``"crop"`` sequences too long for the processor.
         max_rows: Stop after this many good rows.
+        longest: Longest sequence in bp, if that is less than what the processor takes.
 
     Raises:
         UserError: For a bad row (file, line, value and remedy), for sequences that are too long
@@ -156,7 +158,8 @@ def load_rows(
     tokens: list[Tokens] = []
     values: list[npt.NDArray[np.float32]] = []
     skipped: list[BadRow] = []
-    rows = too_long = longest = 0
+    rows = too_long = longest_row = 0
+    takes = min(processor.longest, longest or processor.longest)
     for chunk in read_chunks(path, columns):
         short = too_short(chunk, processor)
         chunk.bad = sorted([*chunk.bad, *short], key=lambda row: row.line)
@@ -167,9 +170,9 @@ def load_rows(
                 "with --on-bad-row skip."
             )
         skipped += chunk.bad
-        long = chunk.lengths > processor.longest
+        long = chunk.lengths > takes
         too_long += int(long.sum())
-        longest = max(longest, int(chunk.lengths.max(initial=0)))
+        longest_row = max(longest_row, int(chunk.lengths.max(initial=0)))
         keep = ~long if long_rows == "drop" else np.ones(len(long), bool)
         keep &= ~np.isin(chunk.lines, [row.line for row in short])
         if not tokens:
@@ -182,8 +185,8 @@ def load_rows(
             break
     if too_long and long_rows == "fail":
         raise UserError(
-            f"{path}: {too_long} sequences are longer than the {processor.longest} bp that the "
-            f"processor takes (the longest has {longest}). Leave them out with --set "
+            f"{path}: {too_long} sequences are longer than the {takes} bp that the "
+            f"processor takes (the longest has {longest_row}). Leave them out with --set "
             "data.long_rows=drop, or shorten them with --set data.long_rows=crop."
         )
     if too_long:

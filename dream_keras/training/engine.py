@@ -19,7 +19,7 @@ from dream_keras.errors import UserError
 from dream_keras.progress import hide_bar
 from dream_keras.scoring.metrics import pearson, spearman
 from dream_keras.training.plots import prediction_figure
-from dream_keras.training.prediction import predict_strands
+from dream_keras.training.prediction import predict_views
 from dream_keras.training.run_folder import RunFolder, State
 from dream_keras.training.steps import Steps
 from dream_keras.training.tensorboard import EventWriter
@@ -211,11 +211,11 @@ def validate(steps: Steps, processor: Processor, rows: Rows) -> tuple[np.ndarray
         row where the strands are not averaged.
     """
     known = rows.values if processor.singleton_in_validation else None
-    strands = predict_strands(steps, rows.tokens, known)
+    views = predict_views(steps, rows.tokens, known)
     measured = rows.values.astype(np.float64)
-    if processor.average_validation_strands:
-        return measured, strands.mean(axis=1)
-    return np.concatenate([measured, measured]), strands.T.ravel()
+    if not processor.average_validation_strands:
+        measured, views = np.tile(measured, views.shape[1]), views.T.reshape(-1, 1)
+    return measured, processor.to_expression(views, steps.kind)
 
 
 def steps_in(rows: int, batch_size: int) -> int:

@@ -89,3 +89,31 @@ class ExpressionError(RowLoss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Compare values (batch,) or (batch, 1) with the outputs' ``"expression"``."""
         return ops.square(_per_row(y_true)[:, 0] - expression_output(y_pred))
+
+
+@register
+class MaskedError(RowLoss):
+    """Squared error of the expression, plus cross-entropy of the bases that were hidden.
+
+    The cross-entropy is summed over the hidden bases of the batch and divided by their number
+    plus 1 (Unlock_DNA's training notebook); each row's entry holds its share, so that the mean
+    over the batch is that. With several replicas each counts its own rows.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Compare a ``"masked"`` target with the outputs.
+
+        Args:
+            y_true: ``"value"``, (batch,); ``"bases"`` and ``"hidden"``, (batch, length).
+            y_pred: ``"expression"``, (batch, 1), and the last positions' ``"nucleotides"``,
+                (batch, positions, classes).
+        """
+        logits = y_pred["nucleotides"]
+        positions = logits.shape[1]
+        bases = ops.cast(y_true["bases"][:, -positions:], "int32")
+        hidden = y_true["hidden"][:, -positions:]
+        entropies = ops.sparse_categorical_crossentropy(bases, logits, from_logits=True)
+        per_row = ops.sum(hidden * entropies, axis=-1)
+        rows = ops.cast(ops.shape(hidden)[0], per_row.dtype)
+        error = ops.square(y_true["value"] - expression_output(y_pred))
+        return error + per_row * (rows / (ops.sum(hidden) + 1))

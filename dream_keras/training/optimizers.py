@@ -1,4 +1,4 @@
-"""AdamW as PyTorch computes it, with a beta1 that may follow a schedule."""
+"""AdamW as PyTorch computes it, with a beta1 that may follow a schedule; Adam that clips twice."""
 
 from typing import Any
 
@@ -65,3 +65,46 @@ class AdamW(keras.optimizers.AdamW):
             schedule = keras.saving.deserialize_keras_object(config["beta_1"], custom_objects)
             config = {**config, "beta_1": schedule}
         return super().from_config(config, custom_objects)
+
+
+@keras.saving.register_keras_serializable(package="dream_keras")
+class ClippedAdam(keras.optimizers.Adam):
+    """Adam whose gradients are clipped value by value and then to a norm, weight by weight.
+
+    Keras's own settings for these exclude each other. Source: the UnlockDNA team's trainer.
+
+    Args:
+        learning_rate: A number or a schedule.
+        clip_value: Largest value of a gradient.
+        clip_norm_per_weight: Largest norm of a weight's gradient, after that.
+        **kwargs: Those of ``keras.optimizers.Adam``.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any,
+        clip_value: float = 0.5,
+        clip_norm_per_weight: float = 1.0,
+        **kwargs: Any,
+    ):
+        super().__init__(learning_rate, **kwargs)
+        self.clip_value = clip_value
+        self.clip_norm_per_weight = clip_norm_per_weight
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """Clip the gradients and move the weights along them."""
+        super().apply([self._clipped(gradient) for gradient in grads], trainable_variables)
+
+    def _clipped(self, gradient: Any) -> Any:
+        if gradient is None:
+            return None
+        gradient = ops.clip(gradient, -self.clip_value, self.clip_value)
+        norm = ops.sqrt(ops.sum(ops.square(gradient)))
+        return gradient * (self.clip_norm_per_weight / ops.maximum(norm, self.clip_norm_per_weight))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {
+            "clip_value": self.clip_value,
+            "clip_norm_per_weight": self.clip_norm_per_weight,
+        }

@@ -1,4 +1,4 @@
-"""Prediction over many rows: batches of one size, both strands, order kept."""
+"""Prediction over many rows: batches of one size, all strands and views, order kept."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from dream_keras.training.run_folder import Run
 
 BATCH = 256
-"""Rows predicted at a time (both strands of each); every batch is filled up to this size."""
+"""Rows predicted at a time (all strands of each); every batch is filled up to this size."""
 WRITTEN_AT_A_TIME = 16 * BATCH
 
 
-def predict_strands(
+def predict_views(
     steps: Steps,
     tokens: Tokens,
     values: npt.NDArray[np.float32] | None = None,
     done: Callable[[int], Any] = lambda rows: None,
 ) -> npt.NDArray[np.float64]:
-    """Predict both strands of encoded rows.
+    """Predict encoded rows in every way that the processor looks at them.
 
     Args:
         steps: The compiled functions.
@@ -40,18 +40,34 @@ def predict_strands(
         done: Called with the number of rows after each batch.
 
     Returns:
-        (rows, 2): the sequence as it is, and its reverse complement.
+        What the network says, (rows, views): for each of the processor's views the sequence as it
+        is, and its reverse complement unless both are one input.
     """
     rows = len(tokens)
     batch = min(BATCH, max(rows, 1))
+    batch += -batch % steps.replicas
     parts = []
     for start in range(0, rows, batch):
         part = tokens[start : start + batch]
         filled = np.resize(part, (batch, *part.shape[1:]))
         known = None if values is None else np.resize(values[start : start + batch], batch)
-        parts.append(steps.predict(filled, known)[: len(part)])
+        views = [steps.predict(v, known) for v in steps.processor.prediction_views(filled)]
+        parts.append(np.concatenate(views, axis=1)[: len(part)])
         done(len(part))
-    return np.concatenate(parts) if parts else np.empty((0, 2))
+    return np.concatenate(parts) if parts else np.empty((0, steps.strands))
+
+
+def predict_rows(
+    steps: Steps, tokens: Tokens, done: Callable[[int], Any] = lambda rows: None
+) -> npt.NDArray[np.float64]:
+    """Predict the expression of encoded rows, (rows,), the mean over all views of each.
+
+    Args:
+        steps: The compiled functions.
+        tokens: (rows, length).
+        done: Called with the number of rows after each batch.
+    """
+    return steps.processor.to_expression(predict_views(steps, tokens, done=done), steps.kind)
 
 
 def predict_sequences(
@@ -60,7 +76,7 @@ def predict_sequences(
     sequences: Sequence[str],
     progress: bool | None = False,
 ) -> npt.NDArray[np.float64]:
-    """Predict the expression of sequences, (rows,), strands averaged.
+    """Predict the expression of sequences, (rows,), strands and other views averaged.
 
     Args:
         network: The network.
@@ -73,8 +89,7 @@ def predict_sequences(
     """
     encoded = processor.encode(*tokenize(sequences, processor.longest))
     with progress_bar(progress, len(sequences)) as bar:
-        strands = predict_strands(Steps(network, processor), encoded, done=bar.update)
-    return strands.mean(axis=1)
+        return predict_rows(Steps(network, processor), encoded, bar.update)
 
 
 def predict_file(
@@ -118,7 +133,7 @@ def predict_file(
             encoded = processor.encode(block.tokens, block.lengths)
             for start in range(0, len(encoded), WRITTEN_AT_A_TIME):
                 part = slice(start, start + WRITTEN_AT_A_TIME)
-                values = predict_strands(steps, encoded[part], done=bar.update).mean(axis=1)
+                values = predict_rows(steps, encoded[part], bar.update)
                 pairs = zip(block.names[part], values, strict=True)
                 target.writelines(f"{name}\t{value:.6f}\n" for name, value in pairs)
             rows += len(encoded)

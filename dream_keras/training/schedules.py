@@ -53,6 +53,29 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+@register
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """Rise in a line to ``peak``, then fall with the square root of the step.
+
+    Args:
+        peak: The highest value, at step ``steps`` counted from 1.
+        steps: Steps until then.
+    """
+
+    def __init__(self, peak: float, steps: int):
+        self.peak = peak
+        self.steps = steps
+
+    def __call__(self, step: Any) -> Any:
+        """Return the value at ``step``, counted from 0."""
+        share = (ops.cast(step, "float32") + 1) / self.steps
+        return self.peak * ops.minimum(share, ops.rsqrt(share))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"peak": self.peak, "steps": self.steps}
+
+
 def _half_cosine(start: float, end: float, share: Any) -> Any:
     """Go from ``start`` (share 0) to ``end`` (share 1) along half a cosine.
 

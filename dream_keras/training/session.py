@@ -13,7 +13,7 @@ import pandas as pd
 
 from dream_keras import menu
 from dream_keras.data.parse import BadRow
-from dream_keras.data.processor import Processor
+from dream_keras.data.processor import LABEL_STATISTICS, Processor
 from dream_keras.data.stream import TrainingStream, hold_out
 from dream_keras.data.table import Rows, load_rows, named_columns
 from dream_keras.errors import UserError
@@ -166,6 +166,10 @@ def _shrunk_choice(slot: Any, choice: Choice) -> Choice:
 
 def _check_same(run: Run, given: Experiment) -> None:
     """Refuse settings that are not those the run was started with."""
+    started_with = run.experiment.model.processor
+    if given.model.processor.name == started_with.name:
+        found = {k: v for k, v in started_with.options.items() if k in LABEL_STATISTICS}
+        given = _with_statistics(given, found)
     theirs = given.plain()
     for section, settings in run.experiment.plain().items():
         for key in {**settings, **theirs[section]}:
@@ -175,6 +179,15 @@ def _check_same(run: Run, given: Experiment) -> None:
                     f"{theirs[section].get(key)}. Resume with --out {run.folder.path} --resume "
                     "alone, or start a new run."
                 )
+
+
+def _with_statistics(experiment: Experiment, statistics: dict[str, float]) -> Experiment:
+    """Write into a processor's options what it found in the labels, where they say nothing."""
+    processor = experiment.model.processor
+    options = {k: v for k, v in processor.options.items() if v is not None}
+    choice = Choice(processor.name, {**statistics, **options})
+    model = dataclasses.replace(experiment.model, processor=choice)
+    return dataclasses.replace(experiment, model=model)
 
 
 def _new_folder(config: str | Path | None) -> Path:
@@ -191,18 +204,34 @@ def _run(run: Run, progress: bool | None) -> Result:
 
     from dream_keras.training.engine import Engine, steps_in
     from dream_keras.training.report import write_report
-    from dream_keras.training.steps import Steps
+    from dream_keras.training.steps import Steps, target_kind
+    from dream_keras.training.strategy import check_batch_size, make_strategy
 
-    experiment, processor, trainer = run.experiment, run.processor, make_trainer(run.experiment)
+    experiment, trainer = run.experiment, make_trainer(run.experiment)
     suite = _load_suite(run)
-    rows, validation = _load_data(run, processor, trainer.seed)
-    stream = TrainingStream(rows, trainer.batch_size, trainer.seed, processor.both_strands)
-    steps_per_epoch = trainer.steps_per_epoch or steps_in(stream.rows_per_pass, stream.batch_size)
     if experiment.runtime.deterministic:
         _only_deterministic_kernels()
+    strategy = make_strategy(experiment.runtime.strategy)
+    check_batch_size(trainer.batch_size, strategy.num_replicas_in_sync)
     keras.utils.set_random_seed(trainer.seed)
-    network = run.untrained_network()
-    steps = Steps(network, processor, trainer.optimizer(trainer.epochs * steps_per_epoch))
+    with strategy.scope():
+        # Before any data are read: an order that cannot be built is refused at once.
+        network = run.untrained_network()
+    target_kind(network, run.processor)
+    rows, validation = _load_data(run, run.processor, trainer.seed)
+    statistics = run.processor.label_statistics(rows.values)
+    run = Run(run.folder, _with_statistics(experiment, statistics))
+    processor = run.processor
+    stream = TrainingStream(
+        rows,
+        trainer.batch_size,
+        trainer.seed,
+        processor.strands == "rows",
+        processor.training_view,
+    )
+    steps_per_epoch = trainer.steps_per_epoch or steps_in(stream.rows_per_pass, stream.batch_size)
+    with strategy.scope():
+        steps = Steps(network, processor, trainer.optimizer(trainer.epochs * steps_per_epoch))
     _check_labels(rows, processor, steps.kind)
     _check_validation(validation)
     _make_folder(run, [*rows.skipped, *validation.skipped])
@@ -299,7 +328,15 @@ def _load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows, Rows]:
 
 def _load(path: str, processor: Processor, settings: DataSettings, max_rows: int | None) -> Rows:
     columns = named_columns(settings.sequence_column, settings.target_column)
-    rows = load_rows(path, processor, columns, settings.on_bad_row, settings.long_rows, max_rows)
+    rows = load_rows(
+        path,
+        processor,
+        columns,
+        settings.on_bad_row,
+        settings.long_rows,
+        max_rows,
+        settings.longest,
+    )
     log.info("%s: %s rows", path, f"{len(rows):,}")
     return rows
 

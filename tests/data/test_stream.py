@@ -59,6 +59,18 @@ def test_prepared_batches_are_the_batches(first, steps):
         np.testing.assert_array_equal(batch.values, stream().batch(step).values)
 
 
+def test_random_views_are_the_steps_own_and_new_in_every_pass():
+    def view(tokens, random):
+        return tokens + random.integers(0, 200, tokens.shape).astype(np.uint8)
+
+    def noisy():
+        return TrainingStream(make_rows(8), 8, 5, False, view)
+
+    first, second = (noisy().batch(step).tokens.ravel() for step in (0, 1))
+    np.testing.assert_array_equal(noisy().batch(1).tokens.ravel(), second)
+    assert (np.sort(first) != np.sort(second)).any()
+
+
 def test_rows_leave_as_bytes():
     batch = stream().batch(0)
     assert batch.tokens.dtype == batch.reverse.dtype == np.uint8

@@ -64,16 +64,51 @@ def test_error_of_the_block_with_nucleotides():
     np.testing.assert_allclose(rows(losses.ExpressionError, np.array([1.0, 3.0]), outputs), [1, 0])
 
 
+def test_masked_bases_by_hand():
+    """Cross-entropy of hidden bases only, over their number plus 1, beside the squared error."""
+    outputs = {
+        "expression": np.array([[2.0], [3.0]], "float32"),
+        "nucleotides": np.log(np.array([[[0.5, 0.25, 0.125, 0.125]] * 2] * 2, "float32")),
+    }
+    target = {
+        "value": np.array([1.0, 3.0], "float32"),
+        # Three positions, of which the outputs cover the last two.
+        "bases": np.array([[3, 0, 1], [0, 2, 0]]),
+        "hidden": np.array([[1, 1, 1], [0, 1, 0]], "float32"),
+    }
+    got = rows(losses.MaskedError, target, outputs)
+    entropy = (np.log(2) + np.log(4) + np.log(8)) / (3 + 1)
+    assert got.mean() == pytest.approx(1 / 2 + entropy, rel=1e-6)
+    assert got[0] == pytest.approx(1 + 2 * (np.log(2) + np.log(4)) / 4, rel=1e-6)
+
+
+def test_no_hidden_base_is_no_error(random):
+    outputs = {"expression": np.ones((3, 1)), "nucleotides": random.normal(size=(3, 4, 5))}
+    target = {"value": np.ones(3), "bases": np.zeros((3, 4), int), "hidden": np.zeros((3, 4))}
+    np.testing.assert_array_equal(rows(losses.MaskedError, target, outputs), 0)
+
+
 @pytest.mark.parametrize("name", menu.names("final"))
 def test_every_loss_gives_one_value_per_row_and_saves(name):
     head = menu.get("final", name).head
     values = {
         "autosome": np.full((3, 18), 1 / 18, "float32"),
-        "unlockdna": {"expression": np.zeros((3, 1), "float32")},
+        "unlockdna": {
+            "expression": np.zeros((3, 1), "float32"),
+            "nucleotides": np.zeros((3, 4, 5), "float32"),
+        },
+    }
+    targets = {
+        "bins": np.full((3, 18), 1 / 18, "float32"),
+        "masked": {
+            "value": np.zeros(3, "float32"),
+            "bases": np.zeros((3, 4), "int32"),
+            "hidden": np.ones((3, 4), "float32"),
+        },
     }
     outputs = values.get(name, np.zeros((3, 1), "float32"))
     for kind, make in head.losses.items():
-        target = np.full((3, 18), 1 / 18, "float32") if kind == "bins" else np.zeros(3, "float32")
+        target = targets.get(kind, np.zeros(3, "float32"))
         loss = make(reduction="none")
         assert loss(target, outputs).shape == (3,)
         saved = keras.saving.serialize_keras_object(make())

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from dream_keras.training.optimizers import AdamW
-from dream_keras.training.schedules import OneCycle
+from dream_keras.training.optimizers import AdamW, ClippedAdam
+from dream_keras.training.schedules import OneCycle, WarmUp
 
 
 def follow(optimizer, gradients, start):
@@ -60,3 +60,34 @@ def test_config_round_trip():
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
     assert again.get_config() == optimizer.get_config()
     assert float(again.current_beta_1()) == float(optimizer.current_beta_1())
+
+
+def test_gradients_are_clipped_by_value_and_then_to_a_norm():
+    optimizer = ClippedAdam(0.1, clip_value=0.5, clip_norm_per_weight=1.0)
+    plain = keras.optimizers.Adam(0.1)
+    small = np.array([0.1, -0.2, 0.3], "float32")
+    wild = np.array([3.0, -4.0, 0.1, 5.0, 6.0, -7.0], "float32")
+    clipped = np.clip(wild, -0.5, 0.5)
+    for gradient, same in [(small, small), (wild, clipped / np.linalg.norm(clipped))]:
+        weight, twin = (keras.Variable(np.zeros_like(gradient)) for _ in range(2))
+        # Two steps: Adam's first one does not depend on the gradient's size.
+        for steps, variable, given in [(optimizer, weight, gradient), (plain, twin, same)]:
+            fresh = type(steps).from_config(steps.get_config())
+            fresh.build([variable])
+            fresh.apply([keras.ops.convert_to_tensor(given)])
+            fresh.apply([keras.ops.convert_to_tensor(0.01 * np.ones_like(given))])
+        np.testing.assert_allclose(weight, twin, rtol=1e-5)
+
+
+def test_every_weight_has_a_norm_of_its_own():
+    """Clipping to a norm over all weights would shrink the second weight's gradient too."""
+    optimizer = ClippedAdam(keras.optimizers.schedules.ExponentialDecay(1.0, 1, 1.0), clip_value=9)
+    clipped = [optimizer._clipped(keras.ops.convert_to_tensor(g)) for g in ([3.0, 4.0], [0.6, 0.0])]
+    np.testing.assert_allclose(clipped[0], [0.6, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(clipped[1], [0.6, 0.0], rtol=1e-6)
+
+
+def test_clipped_adam_round_trip():
+    optimizer = ClippedAdam(WarmUp(0.1, 5), clip_value=0.3, clip_norm_per_weight=2.0, beta_2=0.98)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
+    assert again.get_config() == optimizer.get_config()

@@ -8,7 +8,7 @@ from dream_keras.data.stream import Batch
 from dream_keras.errors import UserError
 from dream_keras.menu.processors.autosome import Autosome
 from dream_keras.training.losses import BinDivergence
-from dream_keras.training.prediction import BATCH, predict_strands
+from dream_keras.training.prediction import BATCH, predict_views
 from dream_keras.training.steps import Steps
 
 ORDER = {
@@ -43,7 +43,9 @@ def test_a_step_is_what_compile_and_fit_do(random):
     for tokens, reverse, values in batches(random, 3):
         loss, _ = steps.train([Batch(tokens, reverse, values)])[0]
         planes = plain.processor.make_planes(tokens, reverse, values == values.round())
-        expected = plain.network.train_on_batch(planes, plain.processor.make_target(values, "bins"))
+        expected = plain.network.train_on_batch(
+            planes, plain.processor.make_target(values, tokens, "bins")
+        )
         plain.network.reset_metrics()
         assert loss == pytest.approx(expected, rel=1e-5)
     for ours, theirs in zip(steps.network.weights, plain.network.weights, strict=True):
@@ -86,7 +88,7 @@ def test_heads_that_do_not_fit_the_target_are_refused(final, said):
 def test_batching_changes_no_prediction(random, rows):
     steps = make()
     tokens = random.integers(0, 4, (rows, 150)).astype(np.uint8)
-    got = predict_strands(steps, tokens)
+    got = predict_views(steps, tokens)
     assert got.shape == (rows, 2)
     for row in {0, rows - 1}:
         for strand in (0, 1):
@@ -98,8 +100,8 @@ def test_batching_changes_no_prediction(random, rows):
 def test_singletons_are_marked_only_when_values_are_given(random):
     steps = make()
     tokens = random.integers(0, 4, (4, 150)).astype(np.uint8)
-    plain = predict_strands(steps, tokens)
-    halves = predict_strands(steps, tokens, np.full(4, 3.5, np.float32))
-    whole = predict_strands(steps, tokens, np.full(4, 3.0, np.float32))
+    plain = predict_views(steps, tokens)
+    halves = predict_views(steps, tokens, np.full(4, 3.5, np.float32))
+    whole = predict_views(steps, tokens, np.full(4, 3.0, np.float32))
     np.testing.assert_array_equal(plain, halves)
     assert (plain != whole).all()

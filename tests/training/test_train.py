@@ -86,13 +86,13 @@ def test_the_best_epoch_is_kept(finished):
     from dream_keras.data.stream import hold_out
     from dream_keras.data.table import load_rows
     from dream_keras.scoring.metrics import pearson
-    from dream_keras.training.prediction import predict_strands
+    from dream_keras.training.prediction import predict_rows
     from dream_keras.training.steps import Steps
 
     run = dream_keras.load_run(finished.folder)
     rows = load_rows(run.experiment.data.train, run.processor)
     held_out = hold_out(rows, 0.1, seed=4)[1]
-    predicted = predict_strands(Steps(run.network, run.processor), held_out.tokens).mean(axis=1)
+    predicted = predict_rows(Steps(run.network, run.processor), held_out.tokens)
     best = finished.history["val_pearson"].max()
     assert pearson(predicted, held_out.values) == pytest.approx(best, abs=1e-5)
 

@@ -12,12 +12,12 @@ from dream_keras.training.losses import BinDivergence, ExpectedBinError, expecte
     "autosome",
     source="Prix Fixe, autosome.org final layers",
     head=Head(
-        losses={"bins": BinDivergence, "value": ExpectedBinError},
+        losses={"bins": BinDivergence, "label": ExpectedBinError},
         expression=expected_bin,
     ),
     torch_names={"bins": "mapper.0"},
 )
-def autosome(x: keras.KerasTensor, bins: int = 18) -> keras.KerasTensor:
+def autosome(x: keras.KerasTensor, bins: int = 18, silu: bool = False) -> keras.KerasTensor:
     """Convolution of width 1 to one channel per bin, mean over the length, softmax in float32.
 
     The predicted expression is the mean bin, sum over i of i * p_i.
@@ -25,10 +25,13 @@ def autosome(x: keras.KerasTensor, bins: int = 18) -> keras.KerasTensor:
     Args:
         x: (batch, length, channels).
         bins: Sorting bins; 18 in the yeast experiment.
+        silu: Put a SiLU in front of the mean, as the team's own LegNet has it; Prix Fixe has none.
 
     Returns:
         Probabilities, (batch, bins), float32.
     """
     x = keras.layers.Conv1D(bins, 1, kernel_initializer=AutosomeInitializer(), name="final_bins")(x)
+    if silu:
+        x = keras.layers.Activation("silu", name="final_silu")(x)
     x = keras.layers.GlobalAveragePooling1D(name="final_mean", dtype="float32")(x)
     return keras.layers.Softmax(name="final_probabilities", dtype="float32")(x)

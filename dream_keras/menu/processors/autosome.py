@@ -1,19 +1,16 @@
 """Data processor of the autosome team: promoters in their plasmid, 18 soft sorting bins."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from keras import ops
 
 from dream_keras.data import alphabet, vector
 from dream_keras.data.alphabet import Tokens
-from dream_keras.data.processor import Lengths, Processor
+from dream_keras.data.processor import BINS, Lengths, Processor, one_hot, strand
 from dream_keras.menu.registry import register
 
-BINS = 18
-"""Fluorescence bins of the sorting experiment; labels are mean bins, 0 to 17."""
 LABEL_DEVIATION = 0.5
 """Standard deviation of the normal distribution that a label is spread over the bins with."""
 CHANNELS = (alphabet.A, alphabet.G, alphabet.C, alphabet.T)
@@ -39,8 +36,7 @@ class Autosome(Processor):
 
     planes = 6
     targets = ("bins", "value")
-    label_ranges: ClassVar[Mapping[str, tuple[float, float]]] = {"bins": (0.0, BINS - 1.0)}
-    both_strands = True
+    strands = "rows"
 
     def __init__(
         self,
@@ -75,22 +71,19 @@ class Autosome(Processor):
         self, tokens: Any, reverse: Any, singleton: Any, prediction: bool = False
     ) -> Any:
         """Make the six planes; shapes as in ``Processor.make_planes``."""
-        tokens = ops.cast(tokens, "int32")
-        complement = ops.convert_to_tensor(alphabet.COMPLEMENT.astype("int32"))
-        other = ops.take(complement, ops.flip(tokens, axis=1))
-        reverse = ops.expand_dims(ops.cast(reverse, "int32"), -1)
-        tokens = ops.where(reverse == 1, other, tokens)
-        channels = ops.convert_to_tensor(np.array(CHANNELS, "int32"))
-        bases = ops.cast(ops.expand_dims(tokens, -1) == channels, "float32")
+        tokens = strand(tokens, reverse)
+        bases = one_hot(tokens, CHANNELS)
         if prediction and self.n_value_at_prediction:
             unknown = ops.cast(ops.expand_dims(tokens == alphabet.N, -1), "float32")
             bases = bases + self.n_value_at_prediction * unknown
-        flags = [reverse, ops.expand_dims(ops.cast(singleton, "int32"), -1)]
         ones = ops.ones_like(bases[..., :1])
-        flags = [ones * ops.expand_dims(ops.cast(flag, "float32"), -1) for flag in flags]
+        flags = [
+            ones * ops.reshape(ops.cast(flag, "float32"), (-1, 1, 1))
+            for flag in (reverse, singleton)
+        ]
         return ops.concatenate([bases, *flags], axis=-1)
 
-    def make_target(self, values: Any, kind: str) -> Any:
+    def make_target(self, values: Any, tokens: Any, kind: str) -> Any:
         """Return soft bins, (batch, 18), for ``"bins"`` and the values for ``"value"``."""
         return soft_bins(values) if kind == "bins" else values
 

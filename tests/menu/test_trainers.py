@@ -1,0 +1,58 @@
+"""The teams' trainers: their rates at chosen steps, from closed forms."""
+
+import math
+
+import pytest
+
+from dream_keras import menu
+from dream_keras.errors import UserError
+
+
+def rate(name, step, total, **options):
+    """Return the learning rate at ``step``, counted from 0, of a run of ``total`` steps."""
+    optimizer = menu.get("trainer", name).build(**options).optimizer(total)
+    return float(optimizer._learning_rate(step))
+
+
+@pytest.mark.parametrize("step", [0, 1, 700, 1399])
+def test_bhi_falls_along_half_a_cosine_to_0(step):
+    want = 0.0015 * (1 + math.cos(math.pi * step / 1400)) / 2
+    assert rate("bhi", step, 1400) == pytest.approx(want, rel=1e-4, abs=1e-10)
+    assert rate("bhi", 1400, 1400) == pytest.approx(0, abs=1e-9)
+
+
+def test_bhi_of_the_reference_hardly_falls():
+    last = rate("bhi", 1399, 1400, batch_size=512, cosine_counts_rows=True)
+    want = 0.0015 * (1 + math.cos(math.pi * 1399 / (1400 * 512))) / 2
+    assert last == pytest.approx(want, rel=1e-6)
+    assert last > 0.001499
+
+
+@pytest.mark.parametrize("step", [1, 2, 5000, 12_500, 50_000, 250_000])
+def test_unlockdna_rises_in_a_line_and_falls_with_the_root(step):
+    want = 512**-0.5 * min(step**-0.5, step * 12_500**-1.5)
+    assert rate("unlockdna", step - 1, 1) == pytest.approx(want, rel=1e-5)
+
+
+def test_optimisers_are_the_teams():
+    bhi = menu.get("trainer", "bhi").build().optimizer(10)
+    assert (bhi.beta_1, bhi.beta_2, bhi.epsilon, bhi.weight_decay) == (0.9, 0.999, 1e-8, 0.01)
+    unlockdna = menu.get("trainer", "unlockdna").build().optimizer(10)
+    assert (unlockdna.beta_1, unlockdna.beta_2, unlockdna.epsilon) == (0.9, 0.98, 1e-9)
+    assert (unlockdna.clip_value, unlockdna.clip_norm_per_weight) == (0.5, 1.0)
+    assert not unlockdna.weight_decay
+
+
+@pytest.mark.parametrize("name", menu.names("trainer"))
+def test_published_sizes(name):
+    trainer = menu.get("trainer", name).build()
+    assert (trainer.epochs, trainer.batch_size) == {
+        "autosome": (80, 1024),
+        "bhi": (15, 512),
+        "unlockdna": (20, 512),
+    }[name]
+
+
+def test_no_warm_up_is_refused():
+    with pytest.raises(UserError, match="warmup_steps=0"):
+        menu.get("trainer", "unlockdna").build(warmup_steps=0)

@@ -1,0 +1,109 @@
+"""Two replicas compute what one device does: in a process of its own, with two logical CPUs."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dream_keras.errors import UserError
+from dream_keras.order import RuntimeSettings
+from dream_keras.training.strategy import check_batch_size
+
+# Batch normalisation, both ways of handling strands, hidden bases; several steps in a call.
+SCRIPT = """
+import json, sys
+import keras, numpy as np
+from dream_keras import menu
+from dream_keras.data.stream import Batch
+from dream_keras.model import assemble
+from dream_keras.order import Order
+from dream_keras.training.prediction import predict_views
+from dream_keras.training.steps import Steps
+from dream_keras.training.strategy import make_strategy
+
+ORDERS = [
+    {"processor": "autosome", "first": {"name": "autosome", "out_channels": 8},
+     "core": {"name": "autosome", "out_channels": 8, "widths": [8]}, "final": "autosome"},
+    {"processor": "bhi", "first": {"name": "bhi", "out_channels": 8, "dropout": 0},
+     "core": {"name": "bhi", "out_channels": 8, "units": 4, "branch_dropout": 0, "dropout": 0},
+     "final": {"name": "bhi", "hidden": 4}},
+    {"processor": {"name": "unlockdna", "mask_rate": 0},
+     "first": {"name": "unlockdna", "out_channels": 8},
+     "core": {"name": "unlockdna", "layers": 1, "dropout": 0},
+     "final": {"name": "unlockdna", "dropout": 0}},
+]
+result = {}
+strategies = {name: make_strategy(name) for name in ("mirrored:2", "none")}
+for plain in ORDERS:
+    order = Order.parse(plain)
+    for name, strategy in strategies.items():
+        random = np.random.default_rng(0)
+        processor = menu.get("processor", order.processor.name).build(**order.processor.options)
+        keras.utils.set_random_seed(1)
+        with strategy.scope():
+            network = assemble(order, processor.length, processor.planes)
+            steps = Steps(network, processor, keras.optimizers.SGD(0.01))
+        assert steps.replicas == (2 if name == "mirrored:2" else 1)
+        batches = [
+            Batch(random.integers(0, 4, (8, processor.length)).astype(np.uint8),
+                  random.integers(0, 2, 8).astype(np.uint8),
+                  random.uniform(0, 17, 8).astype(np.float32))
+            for _ in range(4)
+        ]
+        losses = [*steps.train(batches[:1]), *steps.train(batches[1:])]
+        tokens = random.integers(0, 4, (5, processor.length)).astype(np.uint8)
+        weights = np.concatenate([np.ravel(w) for w in network.weights if w.dtype == "float32"])
+        result[f"{order.processor.name} {name}"] = [
+            np.array(losses)[:, 0].tolist(), weights.tolist(),
+            predict_views(steps, tokens).ravel().tolist(),
+        ]
+json.dump(result, open(sys.argv[1], "w"))
+"""
+
+
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    import json
+
+    out = tmp_path_factory.mktemp("strategy") / "result.json"
+    subprocess.run([sys.executable, "-c", SCRIPT, str(out)], check=True)
+    return json.loads(out.read_text())
+
+
+@pytest.mark.parametrize("team", ["autosome", "bhi", "unlockdna"])
+def test_two_replicas_equal_one_device(computed, team):
+    two, one = computed[f"{team} mirrored:2"], computed[f"{team} none"]
+    for name, got, want in zip(("losses", "weights", "predictions"), two, one, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5, err_msg=name)
+    assert len(one[0]) == 4
+    assert one[0][0] != one[0][1]
+
+
+def test_a_batch_that_does_not_divide_names_the_nearest_that_do():
+    check_batch_size(12, 4)
+    with pytest.raises(UserError, match="nearest that do: 8 and 12"):
+        check_batch_size(10, 4)
+    with pytest.raises(UserError, match="nearest that do: 4$"):
+        check_batch_size(3, 4)
+
+
+@pytest.mark.parametrize("name", ["none", "mirrored", "mirrored:2"])
+def test_known_strategies(name):
+    assert RuntimeSettings(strategy=name).strategy == name
+
+
+@pytest.mark.parametrize("name", ["mirrored:0", "mirror", "mirrored:x", ""])
+def test_unknown_strategies_are_refused(name):
+    with pytest.raises(UserError, match="strategy="):
+        RuntimeSettings(strategy=name)
+
+
+def test_a_process_that_has_begun_cannot_cut_its_cpu():
+    import tensorflow as tf
+
+    from dream_keras.training.strategy import make_strategy
+
+    tf.zeros(1)
+    with pytest.raises(UserError, match="start a new process"):
+        make_strategy("mirrored:64")
