@@ -84,7 +84,7 @@ def test_a_batch_that_does_not_divide_names_the_nearest_that_do():
     check_batch_size(12, 4)
     with pytest.raises(UserError, match="nearest that do: 8 and 12"):
         check_batch_size(10, 4)
-    with pytest.raises(UserError, match="nearest that do: 4$"):
+    with pytest.raises(UserError, match=r"nearest that do: 4$"):
         check_batch_size(3, 4)
 
 

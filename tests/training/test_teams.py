@@ -141,7 +141,7 @@ def test_rows_are_dropped_by_the_length_asked_for(training_table, tmp_path):
 
 
 def test_a_strategy_refuses_a_batch_it_cannot_share(training_table, tmp_path):
-    with pytest.raises(UserError, match="does not divide by the 2 replicas|start a new process"):
+    with pytest.raises(UserError, match=r"does not divide by the 2 replicas|start a new process"):
         train(
             "bhi",
             tmp_path / "odd",
