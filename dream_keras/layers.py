@@ -6,13 +6,17 @@ of the same name and part of its config.
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 from keras import ops
 
 register = keras.saving.register_keras_serializable(package="dream_keras")
+
+Start = Literal["torch", "keras"]
+"""Whose default initial weights a block has: Prix Fixe's are PyTorch's, Unlock_DNA's own model was
+written in Keras."""
 
 
 @register
@@ -54,6 +58,17 @@ def torch_start(fan_in: int, *, bias: bool = True) -> dict[str, Any]:
     """Return the keyword arguments that give a dense or conv layer PyTorch's initial weights."""
     start: dict[str, Any] = {"kernel_initializer": TorchUniform(fan_in)}
     return start | ({"bias_initializer": TorchUniform(fan_in)} if bias else {"use_bias": False})
+
+
+def dense_start(start: Start, fan_in: int, *, bias: bool = True) -> dict[str, Any]:
+    """Return a dense or conv layer's keyword arguments for PyTorch's or Keras's own start."""
+    return torch_start(fan_in, bias=bias) if start == "torch" else {"use_bias": bias}
+
+
+def glorot(fan_in: int, fan_out: int) -> keras.initializers.Initializer:
+    """Return Glorot's uniform start for fans that the weight's own shape does not tell."""
+    limit = math.sqrt(6 / (fan_in + fan_out))
+    return keras.initializers.RandomUniform(-limit, limit)
 
 
 @register
@@ -155,17 +170,38 @@ class GroupedConv1D(keras.layers.Layer):
         }
 
 
+class _AddEmbedding(keras.layers.Layer):
+    """Base of the layers that add a learned table.
+
+    Args:
+        start: PyTorch's initial weights, N(0, 1), or Keras's, U(-0.05, 0.05).
+    """
+
+    def __init__(self, start: Start = "torch", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.start = start
+
+    def _add_table(self, *shape: int | None) -> None:
+        normal, uniform = keras.initializers.RandomNormal, keras.initializers.RandomUniform
+        start = normal(0, 1) if self.start == "torch" else uniform(-0.05, 0.05)
+        self.embedding = self.add_weight(name="embedding", shape=shape, initializer=start)
+
+    def multiply_adds(self, input_shape: tuple[int | None, ...]) -> int:
+        """Return the multiply-adds per row: none, a table is only added."""
+        return 0
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {"start": self.start}
+
+
 @register
-class AddPositionEmbedding(keras.layers.Layer):
-    """Add a learned vector per position, shape (length, channels), drawn from N(0, 1)."""
+class AddPositionEmbedding(_AddEmbedding):
+    """Add a learned vector per position, shape (length, channels)."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the table for (batch, length, channels)."""
-        self.embedding = self.add_weight(
-            name="embedding",
-            shape=input_shape[1:],
-            initializer=keras.initializers.RandomNormal(0, 1),
-        )
+        self._add_table(*input_shape[1:])
 
     def call(self, inputs: Any) -> Any:
         """Return the inputs plus the table."""
@@ -173,16 +209,12 @@ class AddPositionEmbedding(keras.layers.Layer):
 
 
 @register
-class AddStrandEmbedding(keras.layers.Layer):
+class AddStrandEmbedding(_AddEmbedding):
     """Add one learned vector to the first half of the positions and another to the second."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the table, shape (2, channels), drawn from N(0, 1)."""
-        self.embedding = self.add_weight(
-            name="embedding",
-            shape=(2, input_shape[-1]),
-            initializer=keras.initializers.RandomNormal(0, 1),
-        )
+        """Make the table, shape (2, channels)."""
+        self._add_table(2, input_shape[-1])
 
     def call(self, inputs: Any) -> Any:
         """Return (batch, length, channels) plus the vector of each position's half."""
@@ -263,46 +295,75 @@ class SwiGLU(keras.layers.Layer):
 class SelfAttention(keras.layers.Layer):
     """Multi-head self-attention over the positions, as PyTorch's ``MultiheadAttention``.
 
-    Query, key and value come from one matrix; all projections have biases. Starts as PyTorch
-    does: the input projection Xavier-uniform over its (3 * channels, channels) matrix, the output
-    projection U(+-1/sqrt(channels)), biases 0.
+    Query, key and value come from one matrix; all projections have biases.
 
     Args:
-        num_heads: Heads; they share the channels, so it must divide their number.
+        num_heads: Heads.
+        head_width: Channels of each head. None lets the heads share the input's channels, whose
+            number must then divide by ``num_heads``.
+        start: PyTorch's initial weights: the input projection Xavier-uniform over its whole
+            matrix, the output projection U(+-1/sqrt(its inputs)). Or those of Keras's
+            ``MultiHeadAttention`` in 2022. Biases start at 0 in both.
     """
 
-    def __init__(self, num_heads: int, **kwargs: Any):
+    def __init__(
+        self,
+        num_heads: int,
+        head_width: int | None = None,
+        start: Start = "torch",
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.num_heads = num_heads
+        self.head_width = head_width
+        self.start = start
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights for (batch, length, channels)."""
-        width = int(input_shape[-1] or 0)
-        if width % self.num_heads:
-            raise ValueError(f"{width} channels do not divide by num_heads={self.num_heads}")
-        limit = math.sqrt(6 / (3 * width + width))
-        uniform = keras.initializers.RandomUniform(-limit, limit)
+        width, heads = int(input_shape[-1] or 0), self.num_heads
+        if self.head_width is None and width % heads:
+            raise ValueError(f"{width} channels do not divide by num_heads={heads}")
+        size = width // heads if self.head_width is None else self.head_width
+        inner = heads * size
+        if self.start == "torch":
+            into, out = glorot(width, 3 * inner), TorchUniform(inner)
+        else:
+            # Keras took its kernels (width, heads, size) and (heads, size, width) for those of
+            # convolutions, whose first axis is in both fans, until 2026 (keras #22789).
+            into, out = glorot(width * heads, width * size), glorot(inner, heads * width)
         self.in_kernel = self.add_weight(
-            name="in_kernel", shape=(width, 3 * width), initializer=uniform
+            name="in_kernel", shape=(width, 3 * inner), initializer=into
         )
-        self.in_bias = self.add_weight(name="in_bias", shape=(3 * width,), initializer="zeros")
-        self.out_kernel = self.add_weight(
-            name="out_kernel", shape=(width, width), initializer=TorchUniform(width)
-        )
+        self.in_bias = self.add_weight(name="in_bias", shape=(3 * inner,), initializer="zeros")
+        self.out_kernel = self.add_weight(name="out_kernel", shape=(inner, width), initializer=out)
         self.out_bias = self.add_weight(name="out_bias", shape=(width,), initializer="zeros")
 
     def call(self, inputs: Any) -> Any:
         """Attend among the positions of (batch, length, channels); same shape out."""
-        length, width = inputs.shape[1:]
+        length, inner = inputs.shape[1], self.out_kernel.shape[0]
         packed = ops.matmul(inputs, self.in_kernel) + self.in_bias
-        packed = ops.reshape(packed, (-1, length, 3, self.num_heads, width // self.num_heads))
+        packed = ops.reshape(packed, (-1, length, 3, self.num_heads, inner // self.num_heads))
         query, key, value = (packed[:, :, part] for part in range(3))
         y = ops.dot_product_attention(query, key, value)
-        return ops.matmul(ops.reshape(y, (-1, length, width)), self.out_kernel) + self.out_bias
+        return ops.matmul(ops.reshape(y, (-1, length, inner)), self.out_kernel) + self.out_bias
+
+    def multiply_adds(self, input_shape: tuple[int | None, ...]) -> int:
+        """Return the multiply-adds per row of (batch, length, channels), built.
+
+        Beside the projections, each pair of positions costs each channel of the heads two: one
+        for the pair's score and one for the sum of the values.
+        """
+        length, inner = int(input_shape[1] or 0), self.out_kernel.shape[0]
+        weights = math.prod(self.in_kernel.shape) + math.prod(self.out_kernel.shape)
+        return length * weights + 2 * length**2 * inner
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return super().get_config() | {"num_heads": self.num_heads}
+        return super().get_config() | {
+            "num_heads": self.num_heads,
+            "head_width": self.head_width,
+            "start": self.start,
+        }
 
 
 def batch_norm(name: str) -> BatchNormalization:
@@ -313,6 +374,24 @@ def batch_norm(name: str) -> BatchNormalization:
 
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return BatchNormalization(synchronized=replicas > 1, name=name)
+
+
+def norm_silu(x: Any, name: str) -> Any:
+    """Normalise over the batch, then SiLU, as the autosome team does behind a convolution."""
+    return keras.layers.Activation("silu", name=f"{name}_silu")(batch_norm(f"{name}_norm")(x))
+
+
+def conv_norm_silu(x: Any, filters: int, kernel_size: int, name: str) -> Any:
+    """Put the autosome team's unit on: convolution without bias, batch normalisation, SiLU."""
+    x = keras.layers.Conv1D(
+        filters,
+        kernel_size,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=AutosomeInitializer(),
+        name=name,
+    )(x)
+    return norm_silu(x, name)
 
 
 def parallel_convs(

@@ -69,6 +69,62 @@ def test_attention_equals_a_loop_over_heads(random):
     np.testing.assert_allclose(layer(x), joined @ w_out + b_out, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize(("heads", "size"), [(2, 7), (4, 2), (1, 9)])
+def test_attention_with_heads_of_their_own_width_equals_kerass(random, heads, size):
+    length, width = 5, 6
+    x = random.normal(size=(2, length, width)).astype("float32")
+    theirs = keras.layers.MultiHeadAttention(heads, size)
+    theirs.build(x.shape, x.shape)
+    weights = [random.normal(size=w.shape).astype("float32") for w in theirs.weights]
+    theirs.set_weights(weights)
+    query, q_bias, key, k_bias, value, v_bias, out, out_bias = weights
+    ours = layers.SelfAttention(heads, head_width=size)
+    ours.build(x.shape)
+    kernels = [kernel.reshape(width, -1) for kernel in (query, key, value)]
+    biases = [bias.ravel() for bias in (q_bias, k_bias, v_bias)]
+    packed = [np.concatenate(kernels, 1), np.concatenate(biases)]
+    ours.set_weights([*packed, out.reshape(-1, width), out_bias])
+    np.testing.assert_allclose(ours(x), theirs(x, x), rtol=2e-4, atol=2e-4)
+
+
+def test_attention_starts_as_kerass_did():
+    # Keras's own layer does no longer, but its initialiser still takes 3 axes for a convolution's.
+    keras.utils.set_random_seed(0)
+    heads, size, width = 4, 48, 64
+    layer = layers.SelfAttention(heads, head_width=size, start="keras")
+    layer.build((None, 10, width))
+    in_kernel, in_bias, out_kernel, out_bias = layer.get_weights()
+    for mine, shape in ((in_kernel, (width, heads, size)), (out_kernel, (heads, size, width))):
+        kerass = ops.convert_to_numpy(keras.initializers.GlorotUniform()(shape))
+        assert np.abs(mine).max() == pytest.approx(np.abs(kerass).max(), rel=2e-3)
+        assert mine.std() == pytest.approx(kerass.std(), rel=0.02)
+    assert not in_bias.any()
+    assert not out_bias.any()
+
+
+def test_attention_counts_its_multiply_adds():
+    heads, size, length, width = 3, 5, 7, 6
+    layer = layers.SelfAttention(heads, head_width=size)
+    layer.build((None, length, width))
+    projections = sum(width * size for _ in range(length) for _ in range(3 * heads))
+    pairs = sum(2 * size for _ in range(heads) for _ in range(length) for _ in range(length))
+    back = sum(heads * size for _ in range(length) for _ in range(width))
+    assert layer.multiply_adds((None, length, width)) == projections + pairs + back
+
+
+@pytest.mark.parametrize("layer", [layers.AddPositionEmbedding, layers.AddStrandEmbedding])
+def test_tables_start_as_asked_and_multiply_nothing(layer):
+    keras.utils.set_random_seed(0)
+    shape = (None, 100, 5_000)
+    for start, deviation in (("torch", 1), ("keras", 0.05 / np.sqrt(3))):
+        made = layer(start)
+        made.build(shape)
+        table = ops.convert_to_numpy(made.embedding)
+        assert table.std() == pytest.approx(deviation, rel=0.03)
+        assert made.multiply_adds(shape) == 0
+    assert np.abs(table).max() == pytest.approx(0.05, rel=1e-3)
+
+
 def test_gate_is_the_first_half_times_silu_of_the_second():
     x = np.array([[[2.0, 3.0, 1.0, -1.0]]])
     silu = 1 / (1 + np.exp([-1.0, 1.0])) * [1, -1]
@@ -106,9 +162,10 @@ def test_torch_start():
         layers.GroupedConv1D(5, 4, layers.AutosomeInitializer()),
         layers.BatchNormalization(),
         layers.AddPositionEmbedding(),
-        layers.AddStrandEmbedding(),
+        layers.AddStrandEmbedding("keras"),
         layers.SwiGLU(),
         layers.SelfAttention(2),
+        layers.SelfAttention(2, 3, "keras"),
         layers.TorchLSTM(3, return_sequences=True),
     ],
     ids=lambda layer: type(layer).__name__,

@@ -2,7 +2,7 @@
 
 import keras
 
-from dream_keras.layers import AutosomeInitializer, batch_norm
+from dream_keras.layers import conv_norm_silu
 from dream_keras.menu.registry import register
 
 
@@ -10,7 +10,7 @@ from dream_keras.menu.registry import register
     "first",
     "autosome",
     source="Prix Fixe, autosome.org first layers",
-    torch_names={"conv": "block.0", "norm": "block.1"},
+    torch_names={"conv": "block.0", "conv_norm": "block.1"},
 )
 def autosome(
     x: keras.KerasTensor, out_channels: int = 256, kernel_size: int = 7
@@ -25,12 +25,4 @@ def autosome(
     Returns:
         (batch, length, out_channels).
     """
-    x = keras.layers.Conv1D(
-        out_channels,
-        kernel_size,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=AutosomeInitializer(),
-        name="first_conv",
-    )(x)
-    return keras.layers.Activation("silu", name="first_silu")(batch_norm("first_norm")(x))
+    return conv_norm_silu(x, out_channels, kernel_size, "first_conv")
