@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from dream_keras import layers
+from dream_keras import initializers, layers
 
 
 @pytest.mark.parametrize("per_group", [1, 2, 4])
@@ -144,14 +144,14 @@ def test_strand_vectors_stand_on_their_halves():
 )
 def test_autosome_start(shape, deviation):
     keras.utils.set_random_seed(0)
-    drawn = ops.convert_to_numpy(layers.AutosomeInitializer()(shape, "float32"))
+    drawn = ops.convert_to_numpy(initializers.AutosomeInitializer()(shape, "float32"))
     assert drawn.std() == pytest.approx(deviation, rel=0.02)
     assert drawn.mean() == pytest.approx(0, abs=deviation / 50)
 
 
 def test_torch_start():
     keras.utils.set_random_seed(0)
-    drawn = ops.convert_to_numpy(layers.TorchUniform(25)((400, 300), "float32"))
+    drawn = ops.convert_to_numpy(initializers.TorchUniform(25)((400, 300), "float32"))
     assert np.abs(drawn).max() == pytest.approx(0.2, rel=1e-3)
     assert drawn.std() == pytest.approx(0.2 / np.sqrt(3), rel=0.01)
 
@@ -159,7 +159,7 @@ def test_torch_start():
 @pytest.mark.parametrize(
     "layer",
     [
-        layers.GroupedConv1D(5, 4, layers.AutosomeInitializer()),
+        layers.GroupedConv1D(5, 4, initializers.AutosomeInitializer()),
         layers.BatchNormalization(),
         layers.AddPositionEmbedding(),
         layers.AddStrandEmbedding("keras"),

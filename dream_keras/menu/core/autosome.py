@@ -7,13 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from dream_keras.layers import (
-    AutosomeInitializer,
-    GroupedConv1D,
-    conv_norm_silu,
-    named,
-    norm_silu,
-)
+from dream_keras.initializers import AutosomeInitializer
+from dream_keras.layers import GroupedConv1D, conv_norm_silu, named, norm_silu
 from dream_keras.menu.registry import register
 
 _STAGE = r"stage(\d+)_"

@@ -4,15 +4,8 @@ from collections.abc import Callable
 
 import keras
 
-from dream_keras.layers import (
-    AddPositionEmbedding,
-    SelfAttention,
-    Start,
-    SwiGLU,
-    TorchUniform,
-    dense_start,
-    named,
-)
+from dream_keras.initializers import Start, TorchUniform, dense_start
+from dream_keras.layers import AddPositionEmbedding, SelfAttention, SwiGLU, named
 from dream_keras.menu.registry import register
 
 _LAYER = r"layer(\d+)_"

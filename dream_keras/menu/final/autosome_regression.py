@@ -2,7 +2,7 @@
 
 import keras
 
-from dream_keras.layers import AutosomeInitializer
+from dream_keras.initializers import AutosomeInitializer
 from dream_keras.menu.registry import Head, register
 from dream_keras.training.losses import TaskError, single_task
 

@@ -2,7 +2,7 @@
 
 import keras
 
-from dream_keras.layers import torch_start
+from dream_keras.initializers import torch_start
 from dream_keras.menu.registry import Head, register
 from dream_keras.training.losses import HuberError, single_task
 

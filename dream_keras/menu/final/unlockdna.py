@@ -2,7 +2,7 @@
 
 import keras
 
-from dream_keras.layers import Start, dense_start
+from dream_keras.initializers import Start, dense_start
 from dream_keras.menu.registry import Head, register
 from dream_keras.training.losses import ExpressionError, MaskedError, expression_output
 

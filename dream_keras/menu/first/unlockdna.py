@@ -5,13 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from dream_keras.layers import (
-    AddPositionEmbedding,
-    AddStrandEmbedding,
-    Start,
-    dense_start,
-    glorot,
-)
+from dream_keras.initializers import Start, dense_start, glorot
+from dream_keras.layers import AddPositionEmbedding, AddStrandEmbedding
 from dream_keras.menu.registry import register
 
 
