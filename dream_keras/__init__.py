@@ -24,16 +24,18 @@ _HOME = {
     "load_torch_weights": "dream_keras.torch_weights",
     "load_run": "dream_keras.training.run_folder",
 }
-_COMMANDS = ("train", "evaluate", "predict", "simulate", "convert")
+_COMMANDS = ("train", "evaluate", "predict", "simulate", "convert", "leaderboard", "analyse")
 
 __all__ = [
     "Experiment",
     "Order",
     "__version__",
+    "analyse",
     "build_network",
     "convert",
     "evaluate",
     "expression",
+    "leaderboard",
     "load_experiment",
     "load_run",
     "load_torch_weights",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dream_keras.cli import load_backend, make_callable, run
-from dream_keras.errors import UserError
+from dream_keras.errors import UserError, at_least
 from dream_keras.scoring.suite import PARTS
 
 if TYPE_CHECKING:
@@ -25,20 +25,28 @@ def parser() -> argparse.ArgumentParser:
         "--predictions",
         metavar="FILE",
         help="submission to score instead: JSON {position: prediction}, or lines of "
-        "sequence<TAB>prediction with all rows of the suite in order; may be gzipped",
+        "sequence<TAB>prediction (a column for each target) with all rows of the suite in order; "
+        "may be gzipped",
     )
     result.add_argument(
         "--suite",
-        metavar="DIR",
-        help="folder with the test table, test_subset_ids/ and public_leaderboard_ids/ "
-        "(default: the suite recorded in RUN)",
+        metavar="PATH",
+        help="folder of the suite's data, with a suite.yaml or in the layout of the challenge or "
+        "another built-in suite; or a suite's YAML file (default: the suite recorded in RUN)",
     )
     result.add_argument(
         "--part",
         choices=PARTS,
-        default="private",
         help="rows to score: without the public leaderboard's, only them, or all "
-        "(default: %(default)s)",
+        "(default: private, or all where nothing is public)",
+    )
+    result.add_argument(
+        "--bootstrap",
+        type=int,
+        default=0,
+        metavar="N",
+        help="give 95 %% intervals from N bootstrap resamples of the rows and pairs, such as "
+        "10000 (default: none)",
     )
     result.add_argument("--json", metavar="FILE", help="also write the scores to this file")
     return result
@@ -49,7 +57,8 @@ def evaluate(
     *,
     predictions: str | Path | None = None,
     suite: str | Path | None = None,
-    part: str = "private",
+    part: str | None = None,
+    bootstrap: int = 0,
     progress: bool | None = None,
 ) -> "ScoreCard":
     """Score a run, or a file of predictions, on a scoring suite.
@@ -58,8 +67,11 @@ def evaluate(
         run: Run folder whose model predicts the suite.
         predictions: Submission to score instead of a run: JSON or table, see
             ``dream_keras.scoring.submission.read_submission``.
-        suite: Folder of the suite; the one recorded in the run when left out.
-        part: ``"private"``, ``"public"`` or ``"all"``.
+        suite: Folder or YAML file of the suite; the one recorded in the run when left out.
+        part: ``"private"``, ``"public"`` or ``"all"``; None is private, or all where nothing is
+            public.
+        bootstrap: Number of bootstrap resamples for 95 % intervals, see
+            ``dream_keras.scoring.bootstrap``; 0 for none.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
@@ -67,12 +79,14 @@ def evaluate(
 
     Raises:
         UserError: Not exactly one of ``run`` and ``predictions`` is given, there is no suite, or
-            one of them is unusable.
+            one of them is unusable, or ``bootstrap`` is negative.
     """
+    from dream_keras.scoring.bootstrap import bootstrap as resample
     from dream_keras.scoring.metrics import score
     from dream_keras.scoring.submission import read_submission
     from dream_keras.scoring.suite import load_suite
 
+    at_least(0, bootstrap=bootstrap)
     if (run is None) == (predictions is None):
         raise UserError("give either a run folder or a file of predictions (--predictions FILE).")
     loaded_run = None
@@ -84,15 +98,20 @@ def evaluate(
         suite = suite or loaded_run.suite_folder
     if suite is None:
         where = "to score a file of predictions" if run is None else f"{run} records none"
-        raise UserError(f"no suite to score on: {where}. Give its folder with --suite DIR.")
+        raise UserError(f"no suite to score on: {where}. Give its folder with --suite PATH.")
     loaded_suite = load_suite(suite)
+    part = loaded_suite.default_part if part is None else part
     loaded_suite.check_part(part)
     if loaded_run is not None:
         values = loaded_run.predict_suite(loaded_suite, part, progress)
     else:
         assert predictions is not None
         values = read_submission(predictions, loaded_suite)
-    return score(loaded_suite, values, part)
+    if not bootstrap:
+        return score(loaded_suite, values, part)
+    return resample(
+        loaded_suite, values, part, resamples=bootstrap, progress=progress
+    ).card_with_intervals()
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -105,6 +124,7 @@ def main(argv: list[str] | None = None) -> None:
         predictions=arguments.predictions,
         suite=arguments.suite,
         part=arguments.part,
+        bootstrap=arguments.bootstrap,
     )
     from dream_keras.files import write_text
     from dream_keras.scoring.report import table

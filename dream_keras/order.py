@@ -110,6 +110,7 @@ class DataSettings:
         simulated_rows: Training rows of the simulation, when there is no training table.
         simulated_test_rows: Rows of its test table.
         max_rows: Read only this many training rows.
+        split: How a tenth is held out: row by row at random, or whole families of related rows.
     """
 
     train: str | None = None
@@ -122,6 +123,7 @@ class DataSettings:
     simulated_rows: int = 100_000
     simulated_test_rows: int = 8_000
     max_rows: int | None = None
+    split: Literal["random", "similarity"] = "random"
 
     def __post_init__(self) -> None:
         """Refuse numbers that no table can have."""

@@ -12,6 +12,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--config", help="YAML file or name of a built-in config (default: quickstart)")
     p.add_argument("--train", metavar="FILE", help="training table (default: simulated)")
     p.add_argument("--val", metavar="FILE", help="validation table (default: a held-out tenth)")
+    p.add_argument(
+        "--split",
+        choices=["random", "similarity"],
+        help="how a tenth is held out: row by row (default), or whole families of related rows",
+    )
     p.add_argument("--suite", metavar="DIR", help="gold-standard suite to score on")
     p.add_argument("--out", metavar="RUN", help="run folder (default: runs/CONFIG-TIME)")
     p.add_argument("--sequence-column", metavar="NAME", help="for tables with a header")
@@ -38,6 +43,7 @@ def main(argv: list[str] | None = None) -> None:
         args.config,
         train=args.train,
         validation=args.val,
+        split=args.split,
         suite=args.suite,
         out=args.out,
         overrides=args.set,

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-COMMANDS = ["train", "evaluate", "predict", "simulate", "convert"]
+COMMANDS = ["train", "evaluate", "predict", "simulate", "convert", "leaderboard", "analyse"]
 
 
 def run(*arguments, **options):
@@ -61,6 +61,8 @@ def test_commands_are_functions_too(command):
             "no file x.pth|needs PyTorch",
         ),
         (["evaluate", "nowhere", "--suite", "."], "nowhere is not a run folder"),
+        (["leaderboard", "show", "--board", "nowhere"], "nowhere does not exist. Make one"),
+        (["analyse", "nowhere"], "nowhere is not a run folder"),
     ],
 )
 def test_mistakes_are_one_clear_line_and_status_2(tmp_path, arguments, said):

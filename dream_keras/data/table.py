@@ -10,7 +10,7 @@ import io
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -139,6 +139,7 @@ def load_rows(
     long_rows: str = "fail",
     max_rows: int | None = None,
     longest: int | None = None,
+    visit: Callable[[Tokens, Lengths], None] = lambda tokens, lengths: None,
 ) -> Rows:
     """Read a table and encode it for a processor.
 
@@ -150,6 +151,7 @@ def load_rows(
         long_rows: ``"fail"``, ``"drop"`` or ``"crop"`` sequences too long for the processor.
         max_rows: Stop after this many good rows.
         longest: Longest sequence in bp, if that is less than what the processor takes.
+        visit: Called with the rows that are kept, block by block, before they are encoded.
 
     Raises:
         UserError: For a bad row (file, line, value and remedy), for sequences that are too long
@@ -175,11 +177,13 @@ def load_rows(
         longest_row = max(longest_row, int(chunk.lengths.max(initial=0)))
         keep = ~long if long_rows == "drop" else np.ones(len(long), bool)
         keep &= ~np.isin(chunk.lines, [row.line for row in short])
+        kept = np.flatnonzero(keep)[: None if max_rows is None else max_rows - rows]
         if not tokens:
             warn_of_missing_adapter(path, chunk.tokens, processor)
-        encoded = processor.encode(chunk.tokens[keep], chunk.lengths[keep])
+        visit(chunk.tokens[kept], chunk.lengths[kept])
+        encoded = processor.encode(chunk.tokens[kept], chunk.lengths[kept])
         tokens.append(encoded)
-        values.append(chunk.values[keep].astype(np.float32))
+        values.append(chunk.values[kept].astype(np.float32))
         rows += len(encoded)
         if max_rows is not None and rows >= max_rows:
             break
@@ -196,10 +200,10 @@ def load_rows(
         log.warning("%s: left out %d bad rows (%s)", path, len(skipped), counts)
     if not rows:
         raise UserError(f"{path}: no usable row is left of this table")
-    all_values = np.concatenate(values)[:max_rows]
+    all_values = np.concatenate(values)
     if all_values.shape[1] == 1:
         all_values = all_values[:, 0]
-    return Rows(np.concatenate(tokens)[:max_rows], all_values, tuple(skipped))
+    return Rows(np.concatenate(tokens), all_values, tuple(skipped))
 
 
 def too_short(chunk: Chunk, processor: Processor) -> list[BadRow]:

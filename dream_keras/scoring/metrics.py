@@ -5,17 +5,18 @@ prediction and measurement mean anything. Everything is computed in float64 from
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
 from dream_keras.errors import UserError
-from dream_keras.scoring.submission import refuse
+from dream_keras.scoring.formulas import FORMULAS, OFFICIAL, Formulas
 from dream_keras.scoring.suite import Suite
+from dream_keras.scoring.text_files import refuse
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,6 +45,48 @@ class SubsetScore:
         return self.pearson**2
 
 
+class Interval(NamedTuple):
+    """Two ends; NaN where there are none."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Bootstrap intervals of the numbers of a card, see ``dream_keras.scoring.bootstrap``.
+
+    Attributes:
+        level: Their level, 0.95 for 95 %.
+        resamples: How many resamples they are made of.
+        seed: Seed of the resamples.
+        scores: Of ``pearson_score`` and ``spearman_score``.
+        subsets: Of ``pearson``, ``r2`` and ``spearman`` of each subset.
+        undefined: Share of the resamples in which a subset has no correlation.
+    """
+
+    level: float
+    resamples: int
+    seed: int
+    scores: Mapping[str, Interval]
+    subsets: Mapping[str, Mapping[str, Interval]]
+    undefined: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON: [low, high], or None where there is no interval."""
+        return {
+            "level": self.level,
+            "resamples": self.resamples,
+            "seed": self.seed,
+            **{name: _ends(interval) for name, interval in self.scores.items()},
+            "subsets": {
+                name: {kind: _ends(interval) for kind, interval in kinds.items()}
+                | {"undefined": self.undefined[name]}
+                for name, kinds in self.subsets.items()
+            },
+        }
+
+
 @dataclass(frozen=True)
 class ScoreCard:
     """The scores of one set of predictions on one part of a suite.
@@ -51,10 +94,14 @@ class ScoreCard:
     Attributes:
         part: The part that was scored.
         subsets: The score of each subset, in the suite's order.
+        formulas: How the two scores are made of them.
+        intervals: Bootstrap intervals of all of these; None when there was no bootstrap.
     """
 
     part: str
     subsets: Mapping[str, SubsetScore]
+    formulas: Formulas = OFFICIAL
+    intervals: Intervals | None = None
 
     @property
     def total_weight(self) -> float:
@@ -63,21 +110,23 @@ class ScoreCard:
 
     @property
     def pearson_score(self) -> float:
-        """Weighted mean of r^2 over the subsets; an undefined r counts as 0."""
-        return self._weighted_mean(lambda subset: subset.r2)
+        """Weighted mean over the subsets, of r^2 officially; an undefined r counts as 0."""
+        return self._weighted_mean(self.formulas.pearson)
 
     @property
     def spearman_score(self) -> float:
         """Weighted mean of rho over the subsets; an undefined rho counts as 0."""
-        return self._weighted_mean(lambda subset: subset.spearman)
+        return self._weighted_mean(self.formulas.spearman)
 
-    def _weighted_mean(self, value: Callable[[SubsetScore], float]) -> float:
+    def _weighted_mean(self, formula: str) -> float:
+        value = FORMULAS[formula].value
         defined = [subset for subset in self.subsets.values() if not subset.undefined]
-        return math.fsum(subset.weight * value(subset) for subset in defined) / self.total_weight
+        terms = [s.weight * value(s.pearson, s.spearman) for s in defined]
+        return math.fsum(terms) / self.total_weight
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as plain data for JSON; undefined correlations are None."""
-        return {
+        plain: dict[str, Any] = {
             "part": self.part,
             "pearson_score": self.pearson_score,
             "spearman_score": self.spearman_score,
@@ -91,16 +140,21 @@ class ScoreCard:
                 for name, subset in self.subsets.items()
             },
         }
+        if self.intervals is not None:
+            plain["bootstrap"] = self.intervals.to_dict()
+        return plain
 
 
-def score(suite: Suite, predictions: npt.ArrayLike, part: str = "private") -> ScoreCard:
+def score(suite: Suite, predictions: npt.ArrayLike, part: str | None = None) -> ScoreCard:
     """Score predictions on every subset of one part of a suite.
 
     Args:
         suite: The suite.
-        predictions: One value per row of the suite, shape (rows,), on any scale. Rows that the
-            part does not need may hold NaN.
-        part: ``"private"``, ``"public"`` or ``"all"``.
+        predictions: One value per row of the suite, shape (rows,), on any scale; one per row and
+            target, shape (rows, targets), for a suite with several. Rows that the part does not
+            need may hold NaN.
+        part: ``"private"``, ``"public"`` or ``"all"``; None is the suite's default: private, or
+            all where nothing is public.
 
     Returns:
         The card. A correlation is undefined (NaN) where the predictions or the measured values
@@ -110,16 +164,19 @@ def score(suite: Suite, predictions: npt.ArrayLike, part: str = "private") -> Sc
         UserError: The suite has no such part, or the predictions have the wrong shape or are
             not all finite where the part needs them.
     """
+    part = suite.default_part if part is None else part
     needed = suite.rows(part)
     predicted = np.asarray(predictions, np.float64)
+    suffix = " and target" if suite.measured.ndim > 1 else ""
     if predicted.shape != suite.measured.shape:
         raise UserError(
             f"predictions have shape {predicted.shape}; the suite {suite.source} wants one value "
-            f"for each row: {suite.measured.shape}."
+            f"for each row{suffix}: {suite.measured.shape}."
         )
+    finite = np.isfinite(predicted[needed].reshape(len(needed), -1)).all(axis=1)
     refuse(
         "predictions that are not finite numbers",
-        [f"position {row} ({predicted[row]})" for row in needed[~np.isfinite(predicted[needed])]],
+        [f"position {row} ({predicted[row]})" for row in needed[~finite]],
     )
     return ScoreCard(
         part,
@@ -129,6 +186,7 @@ def score(suite: Suite, predictions: npt.ArrayLike, part: str = "private") -> Sc
             )
             for name, subset in suite.subsets.items()
         },
+        suite.formulas,
     )
 
 
@@ -152,7 +210,7 @@ def pearson(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> float:
     x, y = _vectors(predicted, measured)
     if why_undefined(x, y):
         return math.nan
-    return float(np.clip(_centred_unit(x) @ _centred_unit(y), -1.0, 1.0))
+    return float(np.clip(centred_unit(x) @ centred_unit(y), -1.0, 1.0))
 
 
 def spearman(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> float:
@@ -189,7 +247,7 @@ def _vectors(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> tuple[Floats,
     return x, y
 
 
-def _centred_unit(values: Floats) -> Floats:
+def centred_unit(values: Floats) -> Floats:
     """Subtract the mean and divide by the norm, so that r is a dot product."""
     # Scaling by a power of two is exact and keeps the squares from overflowing or underflowing.
     _, exponent = np.frexp(np.abs(values).max())
@@ -202,3 +260,7 @@ def _centred_unit(values: Floats) -> Floats:
 
 def _none_if_nan(value: float) -> float | None:
     return None if math.isnan(value) else value
+
+
+def _ends(interval: Interval) -> list[float] | None:
+    return None if math.isnan(interval.low) else list(interval)

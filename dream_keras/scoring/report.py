@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dream_keras.scoring.metrics import ScoreCard, SubsetScore, score
+from dream_keras.scoring.formulas import FORMULAS
+from dream_keras.scoring.metrics import Interval, Intervals, ScoreCard, SubsetScore, score
 from dream_keras.scoring.suite import Suite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_HEADER = ("subset", "weight", "n", "Pearson r", "r^2", "Spearman rho")
+_KINDS = {"r": "pearson", "r^2": "r2", "rho": "spearman"}
+"""The numbers of a subset, by what the formulas of the scores call them."""
 _UNDEFINED = "undefined"
 _PART_TEXT = {
     "private": "private part: without the public leaderboard's rows",
@@ -29,8 +31,8 @@ _GRID = 45
 
 def table(card: ScoreCard) -> str:
     """Return the card as aligned plain text, without a final line break."""
-    rows = [_HEADER, *(_cells(name, subset) for name, subset in card.subsets.items())]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    rows = _rows(card, ("Pearson r", "r^2", "Spearman rho"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
     lines.insert(1, "-" * (sum(widths) + 2 * (len(widths) - 1)))
     return "\n".join([*lines, "", *_summary(card)])
@@ -38,17 +40,39 @@ def table(card: ScoreCard) -> str:
 
 def markdown_table(card: ScoreCard) -> str:
     """Return the card as a Markdown table and its scores, without a final line break."""
-    header = ("subset", "weight", "n", "Pearson r", "r²", "Spearman ρ")
-    rows = [header, *(_cells(name, subset) for name, subset in card.subsets.items())]
+    rows = _rows(card, ("Pearson r", "r²", "Spearman ρ"))
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    lines.insert(1, "|---|" + "---:|" * (len(header) - 1))
+    lines.insert(1, "|---|" + "---:|" * (len(rows[0]) - 1))
     return "\n".join([*lines, "", *(f"- {line}" for line in _summary(card))])
 
 
-def _cells(name: str, subset: SubsetScore) -> tuple[str, ...]:
-    numbers = (subset.pearson, subset.r2, subset.spearman)
-    shown = [_UNDEFINED if subset.undefined else f"{number:.6f}" for number in numbers]
-    return (name, f"{subset.weight:.2f}", f"{subset.n:,}", *shown)
+def _rows(card: ScoreCard, heads: Sequence[str]) -> list[list[str]]:
+    """Return a header and a row for each subset.
+
+    Of the bootstrap intervals only those of the numbers are shown that the scores are made of.
+    """
+    header = ["subset", "weight", "n"]
+    rows = [[name, f"{s.weight:.2f}", f"{s.n:,}"] for name, s in card.subsets.items()]
+    scored = {_KINDS[FORMULAS[formula].text] for formula in card.formulas}
+    for kind, head in zip(_KINDS.values(), heads, strict=True):
+        header.append(head)
+        for row, subset in zip(rows, card.subsets.values(), strict=True):
+            row.append(_UNDEFINED if subset.undefined else f"{getattr(subset, kind):.6f}")
+        if card.intervals is not None and kind in scored:
+            header.append(_level(card.intervals))
+            for row in rows:
+                row.append(_ends(card.intervals.subsets[row[0]][kind]))
+    return [header, *rows]
+
+
+def _level(intervals: Intervals) -> str:
+    return f"{100 * intervals.level:g} % interval"
+
+
+def _ends(interval: Interval) -> str:
+    if math.isnan(interval.low):
+        return _UNDEFINED
+    return f"[{interval.low:.4f}, {interval.high:.4f}]"
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
@@ -63,11 +87,30 @@ def _summary(card: ScoreCard) -> list[str]:
         if subset.undefined
     ]
     weights = f"{card.total_weight:g}"
+    pearson, spearman = (FORMULAS[formula].text for formula in card.formulas)
+    lines = [
+        f"Pearson Score  {card.pearson_score:.6f}  = sum of weight * {pearson} / {weights}",
+        f"Spearman Score {card.spearman_score:.6f}  = sum of weight * {spearman} / {weights}",
+    ]
+    if card.intervals is not None:
+        ends = card.intervals.scores["pearson_score"], card.intervals.scores["spearman_score"]
+        level = _level(card.intervals)
+        lines = [f"{line}; {level} {_ends(i)}" for line, i in zip(lines, ends, strict=True)]
+        undefined += _undefined_resamples(card, card.intervals)
+        lines.append(
+            f"intervals: percentiles of {card.intervals.resamples:,} bootstrap resamples of the "
+            f"rows and pairs, seed {card.intervals.seed}"
+        )
+    return [*undefined, *lines, _PART_TEXT[card.part]]
+
+
+def _undefined_resamples(card: ScoreCard, intervals: Intervals) -> list[str]:
+    """Name the subsets that have a correlation, but not in every resample."""
     return [
-        *undefined,
-        f"Pearson Score  {card.pearson_score:.6f}  = sum of weight * r^2 / {weights}",
-        f"Spearman Score {card.spearman_score:.6f}  = sum of weight * rho / {weights}",
-        _PART_TEXT[card.part],
+        f"{name} is undefined in {100 * share:.2g} % of the resamples; there it counts as 0 in "
+        "the scores, and its intervals leave them out"
+        for name, share in intervals.undefined.items()
+        if share and not card.subsets[name].undefined
     ]
 
 

@@ -24,7 +24,7 @@ def prediction_figure(
     drawn = axes.hexbin(predicted, measured, gridsize=45, mincnt=1, cmap="viridis", bins="log")
     figure.colorbar(drawn, ax=axes, label="rows", shrink=0.8)
     axes.set(xlabel="predicted", ylabel="measured", title=f"{len(measured):,} validation rows")
-    _plain(axes)
+    plain(axes)
     return figure
 
 
@@ -46,13 +46,14 @@ def learning_curve(history: pd.DataFrame, best_epoch: int) -> "Figure":
     score.set(title="validation")
     score.legend(frameon=False)
     for axes in (loss, rate, score):
-        _plain(axes)
+        plain(axes)
         if axes is not rate:
             axes.set_xlabel("epoch")
     return figure
 
 
-def _plain(axes: "Axes") -> None:
+def plain(axes: "Axes") -> None:
+    """Give a panel a quiet frame and a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)

@@ -10,12 +10,15 @@ from dream_keras.scoring.report import markdown_table, scatter_figure
 from dream_keras.scoring.suite import Suite
 from dream_keras.training.plots import learning_curve
 from dream_keras.training.run_folder import Run, RunFolder, State
+from dream_keras.training.tensorboard import EventWriter
 
 
 def write_report(
     run: Run, state: State, suite: Suite | None, progress: bool | None = None
 ) -> ScoreCard | None:
     """Score a run on its suite and write ``metrics.json``, ``predictions.tsv`` and ``report.md``.
+
+    The scores go to TensorBoard, too.
 
     Args:
         run: The run, trained to its end.
@@ -56,11 +59,25 @@ def write_report(
         )
         _picture(folder, "plots/suite.png", scatter_figure(suite, predictions, part))
         folder.write_json("metrics.json", card.to_dict())
+        _write_events(folder, card, step=int(best["step"]))
         lines += ["## Gold-standard suite", "", markdown_table(card), ""]
         lines += ["![predicted against measured](plots/suite.png)", ""]
     lines += ["## Settings", "", "```yaml", folder.config.read_text().rstrip(), "```", ""]
     write_text(folder.path / "report.md", "\n".join(lines))
     return card
+
+
+def _write_events(folder: RunFolder, card: ScoreCard, step: int) -> None:
+    """Show the suite's scores in TensorBoard, at the step whose weights were scored."""
+    defined = {name: subset for name, subset in card.subsets.items() if not subset.undefined}
+    events = EventWriter(folder.path / "tensorboard")
+    events.scalars(
+        {"suite/pearson_score": card.pearson_score, "suite/spearman_score": card.spearman_score}
+        | {f"suite/r2_{name}": subset.r2 for name, subset in defined.items()}
+        | {f"suite/rho_{name}": subset.spearman for name, subset in defined.items()},
+        step,
+    )
+    events.close()
 
 
 def _picture(folder: RunFolder, name: str, figure: Any) -> None:

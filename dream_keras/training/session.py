@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,11 @@ import numpy as np
 import pandas as pd
 
 from dream_keras import menu
+from dream_keras.data.alphabet import Tokens
+from dream_keras.data.kmers import Sequences
 from dream_keras.data.parse import BadRow
-from dream_keras.data.processor import LABEL_STATISTICS, Processor
+from dream_keras.data.processor import LABEL_STATISTICS, Lengths, Processor
+from dream_keras.data.similarity import hold_out_families
 from dream_keras.data.stream import TrainingStream, hold_out
 from dream_keras.data.table import Rows, load_rows, named_columns
 from dream_keras.errors import UserError
@@ -71,6 +74,7 @@ def train(
     *,
     train: str | Path | None = None,
     validation: str | Path | None = None,
+    split: str | None = None,
     suite: str | Path | None = None,
     out: str | Path | None = None,
     sequence_column: str | None = None,
@@ -89,6 +93,8 @@ def train(
         config: A YAML file or the name of a built-in config; ``quickstart`` by default.
         train: Training table; simulated when neither this nor the config names one.
         validation: Validation table; a seeded tenth of the training rows by default.
+        split: How the tenth is held out: ``"random"``, or ``"similarity"`` for whole families of
+            related rows, see ``dream_keras.data.similarity``.
         suite: Folder of the gold-standard suite to score on.
         out: Run folder; ``runs/<config>-<time>`` by default.
         sequence_column: Header name of the sequences, for tables with a header.
@@ -107,6 +113,7 @@ def train(
     given = {
         "data.train": train and str(Path(train).resolve()),
         "data.validation": validation and str(Path(validation).resolve()),
+        "data.split": split,
         "data.sequence_column": sequence_column,
         "data.target_column": target_column,
         "data.on_bad_row": on_bad_row,
@@ -218,7 +225,7 @@ def _run(run: Run, progress: bool | None) -> Result:
         # Before any data are read: an order that cannot be built is refused at once.
         network = run.untrained_network()
     target_kind(network, run.processor)
-    rows, validation = _load_data(run, run.processor, trainer.seed)
+    rows, validation = load_data(run, run.processor, trainer.seed)
     statistics = run.processor.label_statistics(rows.values)
     run = Run(run.folder, _with_statistics(experiment, statistics))
     processor = run.processor
@@ -307,26 +314,50 @@ def _check_validation(validation: Rows) -> None:
         )
 
 
-def _load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows, Rows]:
-    """Read, or simulate and read, the rows to train and to validate on."""
+def load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows, Rows]:
+    """Read, or simulate and read, the rows to train and to validate on.
+
+    Raises:
+        UserError: If a table cannot be used, or not be split as asked.
+    """
     settings = run.experiment.data
     train, validation = settings.train, settings.validation
     if train is None:
         folder = run.simulated_folder
         train, validation = str(folder / "train.txt"), str(folder / "val.txt")
-    rows = _load(train, processor, settings, settings.max_rows)
     if validation is not None:
-        held_out = _load(validation, processor, settings, settings.max_rows)
-    elif len(rows) < 2:
+        if settings.split != "random":
+            raise UserError(
+                f"data.split={settings.split} says how rows are held out for validation, but there "
+                f"is a validation table, {validation}. Give a training table alone (--train), or "
+                "leave --split out."
+            )
+        rows = _load(train, processor, settings, settings.max_rows)
+        return rows, _load(validation, processor, settings, settings.max_rows)
+    sequences: list[Sequences] = []
+
+    def visit(tokens: Tokens, lengths: Lengths) -> None:
+        if settings.split == "similarity":
+            sequences.append(Sequences.of(tokens, lengths))
+
+    rows = _load(train, processor, settings, settings.max_rows, visit)
+    if len(rows) < 2:
         raise UserError(f"{train}: one row cannot be split; give a validation table with --val")
+    if settings.split == "similarity":
+        chosen = hold_out_families(sequences, VALIDATION_SHARE, seed)
+        kept, held_out = (rows.take(np.flatnonzero(side)) for side in (~chosen, chosen))
     else:
-        skipped = rows.skipped
-        rows, held_out = hold_out(rows, VALIDATION_SHARE, seed)
-        rows = dataclasses.replace(rows, skipped=skipped)
-    return rows, held_out
+        kept, held_out = hold_out(rows, VALIDATION_SHARE, seed)
+    return dataclasses.replace(kept, skipped=rows.skipped), held_out
 
 
-def _load(path: str, processor: Processor, settings: DataSettings, max_rows: int | None) -> Rows:
+def _load(
+    path: str,
+    processor: Processor,
+    settings: DataSettings,
+    max_rows: int | None,
+    visit: Callable[[Tokens, Lengths], None] = lambda tokens, lengths: None,
+) -> Rows:
     columns = named_columns(settings.sequence_column, settings.target_column)
     rows = load_rows(
         path,
@@ -336,6 +367,7 @@ def _load(path: str, processor: Processor, settings: DataSettings, max_rows: int
         settings.long_rows,
         max_rows,
         settings.longest,
+        visit,
     )
     log.info("%s: %s rows", path, f"{len(rows):,}")
     return rows

@@ -12,6 +12,7 @@ import pytest
 
 from dream_keras.errors import UserError
 from dream_keras.evaluate import evaluate, main
+from dream_keras.scoring.bootstrap import bootstrap
 from dream_keras.scoring.metrics import score
 from dream_keras.scoring.submission import read_submission
 from dream_keras.scoring.suite import load_suite
@@ -168,6 +169,23 @@ def test_undefined_correlations_are_null(suite_files, tmp_path, capsys):
     found = json.loads(scores.read_text())
     assert found["pearson_score"] == found["spearman_score"] == 0
     assert found["subsets"]["high"] == {"n": 14, "pearson": None, "r2": None, "spearman": None}
+
+
+def test_bootstrap(suite_files, tmp_path):
+    submission, scores = tmp_path / "submission.json", tmp_path / "scores.json"
+    submission.write_text(suite_files.json_text())
+    arguments = ["--predictions", submission, "--suite", suite_files.folder, "--json", scores]
+    done = command(*arguments, "--bootstrap", 50)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    resampled = bootstrap(load_suite(suite_files.folder), suite_files.predictions, resamples=50)
+    assert json.loads(scores.read_text()) == resampled.card_with_intervals().to_dict()
+    low, high = resampled.scores["pearson_score"].interval()
+    assert f"95 % interval [{low:.4f}, {high:.4f}]" in done.stdout
+    assert "percentiles of 50 bootstrap resamples" in done.stdout
+    assert "interval" not in command(*arguments).stdout
+    done = command(*arguments, "--bootstrap", -1)
+    assert (done.returncode, done.stderr) == (2, "error: bootstrap=-1: at least 0 is needed\n")
 
 
 @pytest.mark.parametrize(

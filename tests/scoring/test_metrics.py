@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from dream_keras.errors import UserError
 from dream_keras.scoring.metrics import (
+    Interval,
+    Intervals,
     ScoreCard,
     SubsetScore,
     pearson,
@@ -161,6 +163,51 @@ def test_scores_by_hand():
             "none": {"n": 1, "pearson": None, "r2": None, "spearman": None},
         },
     }
+
+
+def test_intervals_as_plain_data():
+    kinds = {"pearson": Interval(-1, 1), "r2": Interval(0, 1), "spearman": Interval(-0.5, 0.5)}
+    nothing = dict.fromkeys(kinds, Interval(math.nan, math.nan))
+    subsets = {"one": SubsetScore(1.0, 5, 0.5, 0.25), "none": SubsetScore(1.0, 0, 0, 0, "no")}
+    scores = {"pearson_score": Interval(0.1, 0.2), "spearman_score": Interval(0.3, 0.4)}
+    undefined = {"one": 0.25, "none": 1.0}
+    intervals = Intervals(0.9, 50, 7, scores, {"one": kinds, "none": nothing}, undefined)
+    assert "bootstrap" not in ScoreCard("all", subsets).to_dict()
+    assert ScoreCard("all", subsets, intervals=intervals).to_dict()["bootstrap"] == {
+        "level": 0.9,
+        "resamples": 50,
+        "seed": 7,
+        "pearson_score": [0.1, 0.2],
+        "spearman_score": [0.3, 0.4],
+        "subsets": {
+            "one": {"pearson": [-1, 1], "r2": [0, 1], "spearman": [-0.5, 0.5], "undefined": 0.25},
+            "none": {"pearson": None, "r2": None, "spearman": None, "undefined": 1.0},
+        },
+    }
+
+
+def changed_subsets(suite, predictions, rows, part):
+    """The subsets whose scores change when the predictions of some rows do."""
+    changed = predictions.copy()
+    changed[rows] = np.random.default_rng(0).normal(size=len(rows))
+    before, after = (score(suite, values, part).subsets for values in (predictions, changed))
+    return {name for name in before if before[name] != after[name]}
+
+
+def test_public_rows_in_the_private_part(suite_files):
+    """No single subset has any; pair subsets may, as only the public pairs are dropped."""
+    suite = load_suite(suite_files.folder)
+    public, private = suite.rows("public"), suite.subsets["all"].positions["private"]
+    assert not set(public) & set(private)
+    assert changed_subsets(suite, suite_files.predictions, public, "private") == {
+        "SNVs",
+        "motif_perturbation",
+        "motif_tiling",
+    }
+    assert changed_subsets(suite, suite_files.predictions, private, "public") == set()
+    for subset in suite.subsets.values():
+        entries = [{*map(str, subset.positions[part])} for part in ("private", "public")]
+        assert not entries[0] & entries[1]
 
 
 @pytest.mark.parametrize("part", ["private", "public", "all"])

@@ -1,11 +1,13 @@
 """Score cards for people show the card's numbers."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from dream_keras.scoring.metrics import ScoreCard, SubsetScore, score
+from dream_keras.scoring.formulas import Formulas
+from dream_keras.scoring.metrics import Interval, Intervals, ScoreCard, SubsetScore, score
 from dream_keras.scoring.report import markdown_table, scatter_figure, table
 from dream_keras.scoring.suite import load_suite
 
@@ -19,6 +21,36 @@ CARD = ScoreCard(
 )
 # (1 * 0.25 + 0.4 * 0.0625) / 2 and (1 * 0.123456789 - 0.4 * 0.75) / 2.
 PEARSON_SCORE, SPEARMAN_SCORE = "0.137500", "-0.088272"
+
+NONE = Interval(math.nan, math.nan)
+WITH_INTERVALS = replace(
+    CARD,
+    intervals=Intervals(
+        0.95,
+        10_000,
+        3,
+        {"pearson_score": Interval(0.1, 0.2), "spearman_score": Interval(-0.1, 0.01234)},
+        {
+            "all": {
+                "pearson": Interval(-0.6, -0.4),
+                "r2": Interval(0.16, 0.36),
+                "spearman": Interval(0.1, 0.15),
+            },
+            "motif_tiling": {
+                "pearson": Interval(-0.25, 1),
+                "r2": Interval(0, 1),
+                "spearman": Interval(-1, 0.12346),
+            },
+            "SNVs": {"pearson": NONE, "r2": NONE, "spearman": NONE},
+        },
+        {"all": 0.0, "motif_tiling": 0.0234, "SNVs": 1.0},
+    ),
+)
+LEFT_OUT = (
+    "motif_tiling is undefined in 2.3 % of the resamples; there it counts as 0 in the scores, and "
+    "its intervals leave them out"
+)
+RESAMPLES = "intervals: percentiles of 10,000 bootstrap resamples of the rows and pairs, seed 3"
 
 
 def test_table():
@@ -49,6 +81,47 @@ def test_markdown_table():
         f"- Spearman Score {SPEARMAN_SCORE}  = sum of weight * rho / 2",
         "- public part: the public leaderboard's rows",
     ]
+
+
+def test_table_with_intervals():
+    assert table(WITH_INTERVALS).splitlines() == [
+        "subset        weight       n  Pearson r        r^2     95 % interval  Spearman rho"
+        "      95 % interval",
+        "-" * 101,
+        "all             1.00  71,103  -0.500000   0.250000  [0.1600, 0.3600]      0.123457"
+        "   [0.1000, 0.1500]",
+        "motif_tiling    0.40       9   0.250000   0.062500  [0.0000, 1.0000]     -0.750000"
+        "  [-1.0000, 0.1235]",
+        "SNVs            0.60       1  undefined  undefined         undefined     undefined"
+        "          undefined",
+        "",
+        "SNVs is undefined: fewer than 2 values; it counts as 0",
+        LEFT_OUT,
+        f"Pearson Score  {PEARSON_SCORE}  = sum of weight * r^2 / 2; 95 % interval "
+        "[0.1000, 0.2000]",
+        f"Spearman Score {SPEARMAN_SCORE}  = sum of weight * rho / 2; 95 % interval "
+        "[-0.1000, 0.0123]",
+        RESAMPLES,
+        "public part: the public leaderboard's rows",
+    ]
+
+
+def test_markdown_table_with_intervals():
+    lines = markdown_table(WITH_INTERVALS).splitlines()
+    assert lines[:3] == [
+        "| subset | weight | n | Pearson r | r² | 95 % interval | Spearman ρ | 95 % interval |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| all | 1.00 | 71,103 | -0.500000 | 0.250000 | [0.1600, 0.3600] | 0.123457 "
+        "| [0.1000, 0.1500] |",
+    ]
+    assert {f"- {LEFT_OUT}", f"- {RESAMPLES}"} < set(lines)
+
+
+def test_intervals_are_of_what_the_scores_are_made_of():
+    formulas = Formulas("weighted_mean_r", "weighted_mean_rho")
+    lines = markdown_table(replace(WITH_INTERVALS, formulas=formulas)).splitlines()
+    assert lines[0].startswith("| subset | weight | n | Pearson r | 95 % interval | r² | Spear")
+    assert lines[2].startswith("| all | 1.00 | 71,103 | -0.500000 | [-0.6000, -0.4000] | 0.250000")
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,15 @@ def test_columns_are_found_by_name(suite_files):
     assert entries(load_suite(suite_files.folder), "SNVs", "all") == before
 
 
+def test_pairs_of_equal_rows(suite_files):
+    """The official tiling list has one and counts it; elsewhere it is a mistake."""
+    tiling, snvs = suite_files.csv_file("motif_tiling"), suite_files.csv_file("SNVs")
+    change_csv(tiling, lambda lines: lines.append("9,9,,,7,7,,"))
+    assert (7, 7) in entries(load_suite(suite_files.folder), "motif_tiling", "private")
+    change_csv(snvs, lambda lines: lines.insert(3, "9,7,7"))
+    assert f'{snvs}: a row paired with itself: line 4 ("7,7").' in refused(suite_files.folder)
+
+
 @pytest.mark.parametrize("name", ["same.txt.gz", "other.txt", "other.txt.gz"])
 def test_other_forms_of_the_table(suite_files, gzipped, name):
     (suite_files.folder / "notes.txt").write_text("About these files.\n")

@@ -1,0 +1,20 @@
+"""Tables for people."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a table as Markdown, numbers rounded, without a final line break."""
+
+    def text(value: Any) -> str:
+        if isinstance(value, (float, np.floating)):
+            return "" if np.isnan(value) else f"{value:.4g}"
+        return f"{value:,}" if isinstance(value, (int, np.integer)) else str(value)
+
+    rows = [list(table.columns), *(map(text, row) for row in table.itertuples(index=False))]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|" + "---|" * len(table.columns))
+    return "\n".join(lines)

@@ -1,0 +1,98 @@
+"""What every reader of scoring files shares: text, JSON objects and the naming of offenders.
+
+Plain and gzipped files are taken alike and told apart by content. What is malformed is refused
+with the first offenders named.
+"""
+
+import gzip
+import json
+import math
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dream_keras.errors import UserError
+
+_NAMED = 3
+"""How many offenders a message names."""
+_SHOWN = 40
+"""How many letters of a bad value a message shows."""
+
+
+def read_text(path: Path) -> str:
+    """Read a text file, gzipped or not, whatever its name says.
+
+    Raises:
+        UserError: The file is missing, a folder, empty, damaged or not text.
+    """
+    if not path.exists():
+        raise UserError(f"{path} does not exist.")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, not a file.")
+    data = path.read_bytes()
+    try:
+        text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path} is a damaged gzip file ({error}). Get it again.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file (see byte {error.start:,}).") from error
+    if "\0" in text:
+        raise UserError(f"{path} is not a text file (it holds zero bytes).")
+    if not text.strip():
+        raise UserError(f"{path} is empty.")
+    return text
+
+
+def parse_json(path: Path, text: str) -> list[tuple[str, Any]]:
+    """Parse one JSON object to (key, value) pairs; all its numbers come as float.
+
+    Raises:
+        UserError: The text is not one JSON object, or names a key twice.
+    """
+    try:
+        items = json.loads(text.strip(), object_pairs_hook=list, parse_int=float)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise UserError(f"{path}: malformed JSON at {where}: {error.msg}.") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: malformed JSON: nested too deeply.") from error
+    if not text.lstrip().startswith("{"):
+        raise UserError(f'{path}: must hold one JSON object, {{"key": value, ...}}.')
+    times = Counter(key for key, _ in items)
+    refuse(
+        f"{path}: named more than once", [f'"{key}"' for key, count in times.items() if count > 1]
+    )
+    return items
+
+
+def is_finite_number(value: Any) -> bool:
+    """Whether a value out of ``parse_json`` is a finite number."""
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def refuse(problem: str, offenders: Iterable[str], remedy: str = "") -> None:
+    """Raise a UserError that names the first offenders, unless there are none."""
+    all_offenders = list(offenders)
+    if not all_offenders:
+        return
+    rest = len(all_offenders) - _NAMED
+    named = ", ".join(all_offenders[:_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
+    raise UserError(f"{problem}: {named}.{remedy and ' ' + remedy}")
+
+
+def to_float(text: str) -> float:
+    """Read a number; NaN when the text is none."""
+    if "_" in text:  # Python reads "1_5" as 15, as in its source code.
+        return math.nan
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def short(value: Any) -> str:
+    """Return a value's text, cut where it is too long for a message."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
