@@ -2,10 +2,11 @@
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dream_keras.cli import load_backend, make_callable, run
+from dream_keras.cli import add_plugin_argument, load_backend, make_callable, run
 from dream_keras.errors import UserError
 from dream_keras.scoring.suite import PARTS
 
@@ -41,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
         "(default: %(default)s)",
     )
     result.add_argument("--json", metavar="FILE", help="also write the scores to this file")
+    add_plugin_argument(result)
     return result
 
 
@@ -50,6 +52,7 @@ def evaluate(
     predictions: str | Path | None = None,
     suite: str | Path | None = None,
     part: str = "private",
+    plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
 ) -> "ScoreCard":
     """Score a run, or a file of predictions, on a scoring suite.
@@ -60,6 +63,7 @@ def evaluate(
             ``dream_keras.scoring.submission.read_submission``.
         suite: Folder of the suite; the one recorded in the run when left out.
         part: ``"private"``, ``"public"`` or ``"all"``.
+        plugins: Files that put on the menu what the run was trained with, if it has no copies.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
@@ -78,8 +82,10 @@ def evaluate(
     loaded_run = None
     if run is not None:
         load_backend()
+        from dream_keras.plugins import load_plugins
         from dream_keras.training.run_folder import load_run
 
+        load_plugins(plugins)
         loaded_run = load_run(run)
         suite = suite or loaded_run.suite_folder
     if suite is None:
@@ -105,6 +111,7 @@ def main(argv: list[str] | None = None) -> None:
         predictions=arguments.predictions,
         suite=arguments.suite,
         part=arguments.part,
+        plugins=arguments.plugin,
     )
     from dream_keras.files import write_text
     from dream_keras.scoring.report import table

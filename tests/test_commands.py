@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-COMMANDS = ["train", "evaluate", "predict", "simulate", "convert"]
+COMMANDS = ["train", "evaluate", "predict", "simulate", "convert", "search"]
+NO_FUNCTION = ["menu"]
+"""Commands whose module is something else when it is imported."""
 
 
 def run(*arguments, **options):
@@ -14,7 +16,7 @@ def run(*arguments, **options):
     )
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *NO_FUNCTION])
 def test_help_loads_nothing_heavy(command):
     script = (
         "import sys, runpy\n"
@@ -61,6 +63,14 @@ def test_commands_are_functions_too(command):
             "no file x.pth|needs PyTorch",
         ),
         (["evaluate", "nowhere", "--suite", "."], "nowhere is not a run folder"),
+        (["menu", "--final", "bhi"], "--orders"),
+        (["search"], "a search needs --space"),
+        (["search", "--space", "prix_fix"], "no config file prix_fix"),
+        (["search", "--role", "worker", "--chief", "here"], "expected HOST:PORT"),
+        (
+            ["train", "--set", "model.core.channels_per_group=3", "--out", "new"],
+            "core block autosome cannot be built",
+        ),
     ],
 )
 def test_mistakes_are_one_clear_line_and_status_2(tmp_path, arguments, said):

@@ -25,6 +25,7 @@ from dream_keras.order import (
     Order,
     load_experiment,
 )
+from dream_keras.plugins import load_plugins
 from dream_keras.training.run_folder import Run, RunFolder, load_run, make_trainer
 
 if TYPE_CHECKING:
@@ -35,7 +36,16 @@ if TYPE_CHECKING:
 VALIDATION_SHARE = 0.1
 """Share of the training rows held out when there is no validation table."""
 
-SMALL = {"out_channels": 24, "units": 8, "hidden": 8, "features": 16, "layers": 1}
+SMALL = {
+    "out_channels": 24,
+    "units": 8,
+    "hidden": 8,
+    "features": 16,
+    "layers": 1,
+    "head_width": 8,
+    "pseudo_tokens": 4,
+    "num_projectors": 4,
+}
 """Options that set a network's size, and their values in miniature; 24 channels divide by any
 usual number of branches or heads."""
 SMALL_WIDTHS = (16, 8)
@@ -76,6 +86,7 @@ def train(
     sequence_column: str | None = None,
     target_column: str | None = None,
     overrides: Iterable[str] = (),
+    plugins: Iterable[str | Path] = (),
     seed: int | None = None,
     smoke: bool = False,
     resume: bool = False,
@@ -94,6 +105,7 @@ def train(
         sequence_column: Header name of the sequences, for tables with a header.
         target_column: Header name of the measured values, likewise.
         overrides: Settings as ``"section.key=value"``, applied to the config in order.
+        plugins: Files that put something on the menu; the run folder keeps copies of them.
         seed: Seed of everything random.
         smoke: Shrink the experiment to well under a minute, to see that it runs.
         resume: Continue the run in ``out``.
@@ -115,13 +127,14 @@ def train(
         "scoring.suite": suite and str(Path(suite).resolve()),
     }
     settings = {key: value for key, value in given.items() if value is not None}
-    overrides = list(overrides)
+    overrides, plugins = list(overrides), list(plugins)
+    load_plugins(plugins)
     if resume and out is None:
         raise UserError("--resume needs --out RUN: the folder of the run to continue")
     folder = RunFolder(Path(out) if out else _new_folder(config))
     if not resume:
         folder.check_new()
-        experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings)
+        experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
         return _run(Run(folder, shrink(experiment) if smoke else experiment), progress)
     run = load_run(folder.path)
     if config or overrides or settings or smoke:
@@ -156,7 +169,9 @@ def shrink(experiment: Experiment) -> Experiment:
 def _shrunk_choice(slot: Any, choice: Choice) -> Choice:
     options = {**menu.get(slot, choice.name).options, **choice.options}
     small: dict[str, Any] = {
-        name: min(size, options[name]) for name, size in SMALL.items() if name in options
+        name: min(size, options[name])
+        for name, size in SMALL.items()
+        if options.get(name) is not None
     }
     if "widths" in options:
         stages = zip(options["widths"], SMALL_WIDTHS, strict=False)
@@ -170,8 +185,9 @@ def _check_same(run: Run, given: Experiment) -> None:
     if given.model.processor.name == started_with.name:
         found = {k: v for k, v in started_with.options.items() if k in LABEL_STATISTICS}
         given = _with_statistics(given, found)
-    theirs = given.plain()
-    for section, settings in run.experiment.plain().items():
+    ours, theirs = run.experiment.plain(), given.plain()
+    del ours["plugins"]  # a run has its own copies; the menu refuses files that differ from them
+    for section, settings in ours.items():
         for key in {**settings, **theirs[section]}:
             if settings.get(key) != theirs[section].get(key):
                 raise UserError(
