@@ -41,6 +41,8 @@ def load_plugins(files: Iterable[str | Path]) -> None:
             f"{_loading[0]} starts a run or builds a network while it is loaded as a plugin: put "
             'that below a line if __name__ == "__main__":'
         )
+    if isinstance(files, str | Path):
+        raise UserError(f"plugins: expected a list of files, such as [{str(files)!r}]")
     for file in files:
         _load(Path(file))
 

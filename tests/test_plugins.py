@@ -199,6 +199,8 @@ def test_files_that_are_no_plugins(tmp_path, plugin):
         load_plugins([tmp_path / "owm.py"])
     with pytest.raises(UserError, match=r"expected a Python file.*%%writefile"):
         load_plugins([tmp_path / "own.ipynb"])
+    with pytest.raises(UserError, match=r"expected a list of files, such as \['own\.py'\]"):
+        dream_keras.train(plugins="own.py")
     (tmp_path / "bytes.py").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not a text file in UTF-8"):
         load_plugins([tmp_path / "bytes.py"])

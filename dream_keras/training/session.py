@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +86,7 @@ def train(
     sequence_column: str | None = None,
     target_column: str | None = None,
     overrides: Iterable[str] = (),
-    plugins: Iterable[str | Path] = (),
+    plugins: Collection[str | Path] = (),
     seed: int | None = None,
     smoke: bool = False,
     resume: bool = False,
@@ -127,7 +127,7 @@ def train(
         "scoring.suite": suite and str(Path(suite).resolve()),
     }
     settings = {key: value for key, value in given.items() if value is not None}
-    overrides, plugins = list(overrides), list(plugins)
+    overrides = list(overrides)
     load_plugins(plugins)
     if resume and out is None:
         raise UserError("--resume needs --out RUN: the folder of the run to continue")

@@ -38,10 +38,10 @@ class Child:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
-        if kind is not None:
+        if kind is None:
+            self.end()
+        else:
             self.kill()
-        elif self._pool is not None:
-            self._pool.shutdown()
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function of a module in the child, and return what it returns.
@@ -75,13 +75,18 @@ class Child:
             codes = [process.exitcode for process in processes if process.exitcode]
             raise ChildDied(_describe(codes[0] if codes else None)) from None
 
+    def end(self) -> None:
+        """Let the child end; the next call starts another."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
     def kill(self) -> None:
         """End the child at once, whatever it is doing."""
         if self._pool is not None:
             for process in self._processes():
                 process.kill()
-            self._pool.shutdown()
-            self._pool = None
+        self.end()
 
     def _processes(self) -> list[Any]:
         return [p for p in multiprocessing.active_children() if p not in self._others]

@@ -189,7 +189,8 @@ def _cell(axes: "Axes", x: int, y: int, grid: _Grid, trials: list[Trial], scale:
     ink = "black" if light else "white"
     sd = spread(trial, grid.plan.settings.objective)
     raised = -0.13 if np.isfinite(sd) else 0
-    axes.text(x, y + raised, f"{grid.score(trial):.3f}", ha="center", va="center", color=ink)
+    said = f"{grid.score(trial):.3f}".replace("-", "\N{MINUS SIGN}")
+    axes.text(x, y + raised, said, ha="center", va="center", color=ink)
     if np.isfinite(sd):
         said = f"\N{PLUS-MINUS SIGN}{sd:.3f}"
         axes.text(x, y + 0.22, said, ha="center", va="center", color=ink, fontsize=5.5)

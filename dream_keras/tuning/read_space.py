@@ -223,7 +223,7 @@ def _labels(options: list[Any]) -> list[str]:
             own = [
                 f"{k}={_label(v)}"
                 for k, v in option.items()
-                if any(not isinstance(o, Mapping) or o.get(k) != v for o in same)
+                if k != "name" and any(not isinstance(o, Mapping) or o.get(k) != v for o in same)
             ]
             name = f"{name}({', '.join(own)})" if own else name
         labels.append(name)

@@ -87,6 +87,10 @@ def run_trial(task: Task, config: dict[str, Any], folder: Path, child: Child) ->
             metrics, reason = child.run(_quietly, run_repeat, seeded, str(run))
         except ChildDied as death:
             metrics, reason = {}, str(death)
+        if config["runtime"]["strategy"] != "none":
+            # TensorFlow numbers what devices exchange anew for each strategy of a process, and
+            # takes those of a second one for the first one's.
+            child.end()
         if not reason and not math.isfinite(metrics.get(task.objective, math.nan)):
             reason = (
                 f"{task.objective} is no number: predictions that do not differ, or values that "
@@ -117,8 +121,14 @@ def _quietly(repeat: Repeat, config: dict[str, Any], folder: str) -> tuple[Metri
         traceback.print_exc()
         if isinstance(error, OSError) and error.errno in _OURS:
             raise OSError(error.errno, error.strerror, error.filename) from None
-        lines = str(error).strip().splitlines() or [""]
-        return {}, f"{type(error).__name__}: {lines[0][:300]}"
+        return {}, f"{type(error).__name__}: {_gist(error)} (log.txt has more)"
+
+
+def _gist(error: Exception) -> str:
+    """Return the line of a message that says what happened; TensorFlow says where first."""
+    where = ("Graph execution error", "Detected at", "File ")
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line and not line.startswith(where)), "")[:300]
 
 
 def run_repeat(config: dict[str, Any], folder: str) -> Metrics:

@@ -107,9 +107,12 @@ def test_the_trainer_follows_the_processor():
 
 def test_choices_of_one_name_are_told_apart_by_their_options():
     found = read_space(
-        model("bhi", processor={"choose": [{"name": "a", "x": 1, "y": 2}, {"name": "a", "y": 2}]})
+        model(
+            {"choose": ["a", {"name": "a", "x": 1}]},
+            processor={"choose": [{"name": "a", "x": 1, "y": 2}, {"name": "a", "y": 2}]},
+        )
     )
-    assert [a["processor"] for a in found.orders()] == ["a(x=1)", "a"]
+    assert [q.answers() for q in found.questions] == [["a(x=1)", "a"], ["a", "a(x=1)"]]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Trials with real training: two tiny orders, each on two parts of the CPU."""
+"""Trials with real training: two tiny orders, and one on two parts of the CPU."""
 
 import fake_trials
 import numpy as np
@@ -12,12 +12,12 @@ from dream_keras.order import load_experiment
 from dream_keras.tuning import worker
 from dream_keras.tuning.chief import Task
 from dream_keras.tuning.child import Child
+from dream_keras.tuning.plan import load_plan
 from dream_keras.tuning.session import search
 
 TWO_ORDERS = [
     "model.processor={choose: [{name: autosome, length: 110}, bhi]}",
     "model.core={name: unlockdna, layers: 1, num_heads: 1}",
-    "runtime.strategy=mirrored:2",
 ]
 
 
@@ -47,7 +47,6 @@ def test_a_trial_is_an_ordinary_run(searched):
         experiment = load_experiment(run / "config.yaml")
         assert experiment.trainer.options["seed"] == 3
         assert experiment.data.longest == 127
-        assert experiment.runtime.strategy == "mirrored:2"
     assert result.trials["weights"].gt(1000).all()
 
 
@@ -104,8 +103,15 @@ def test_tensorboard_shows_the_trials_as_hparams(searched):
         assert {"pearson_score", "val_pearson", "weights"} <= scalars
 
 
-def test_a_broken_trial_goes_on_from_its_last_epoch(plan, tmp_path, monkeypatch):
-    """A crash after the first epoch; the second try trains the second one only."""
+def test_a_broken_trial_goes_on_from_its_last_epoch(
+    space_file, training_table, tmp_path, monkeypatch
+):
+    """A crash after the first epoch; the second try trains the second one only.
+
+    On two parts of the CPU, which a process can hold for one run only.
+    """
+    changes = {"data.train": str(training_table), "runtime.strategy": "mirrored:2"}
+    plan = load_plan(space_file(), (), changes)
     answers = {"processor": "bhi", "core": "unlockdna", "core[unlockdna].num_heads": "1"}
     config = plan.experiment(answers).plain()
     task = Task(1, config, [0], "val_pearson", 60)
@@ -126,3 +132,4 @@ def test_a_broken_trial_goes_on_from_its_last_epoch(plan, tmp_path, monkeypatch)
     (broken,), (unbroken,) = resumed.repeats, whole.repeats
     assert broken["val_pearson"] == pytest.approx(unbroken["val_pearson"], abs=1e-5)
     assert again == whole  # read, not trained: its seconds are the same
+    assert load_experiment(run / "config.yaml").runtime.strategy == "mirrored:2"
