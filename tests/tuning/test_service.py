@@ -150,7 +150,7 @@ def test_chief_and_workers_lose_nothing_when_one_is_killed(space_file, tmp_path,
     wait_for(lambda: all(epochs(tmp_path / name) for name in names))
     workers[0].kill()
     for process in (chief, workers[1]):
-        _, errors = process.communicate(timeout=90)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
         assert "Traceback" not in errors
     workers[0].communicate()
@@ -176,7 +176,7 @@ def test_worker_and_chief_come_back_and_go_on(space_file, tmp_path, address):
     chief = Chief(plan, journal)
     with serving(chief, address):
         process = start(*command)
-        _, errors = process.communicate(timeout=90)
+        _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert chief.over
     assert epochs(here) == ["0001", "0001", "0002", "0002"]
