@@ -54,7 +54,7 @@ def test_memory_does_not_grow_with_the_number_of_trials(tmp_path, capsys):
     assert journal.read_text().count('"reason": ""') == TRIALS
     early, late = (
         [max(sizes) for sizes in zip(*(peaks.get(n, (0, 0)) for n in numbers), strict=True)]
-        # The first ten fill what is kept once: fonts and canvases of the pictures, drawn now and then.
+        # The first ten fill what is kept once, such as the fonts of the pictures.
         for numbers in (range(TRIALS - 20, TRIALS - 10), range(TRIALS - 10, TRIALS))
     )
     with capsys.disabled():
