@@ -12,6 +12,7 @@ from dream_keras._version import __version__
 if TYPE_CHECKING:
     from dream_keras.model import build_network, expression
     from dream_keras.order import Experiment, Order, load_experiment
+    from dream_keras.plugins import load_plugins
     from dream_keras.torch_weights import load_torch_weights
     from dream_keras.training.run_folder import load_run
 
@@ -21,10 +22,20 @@ _HOME = {
     "Experiment": "dream_keras.order",
     "Order": "dream_keras.order",
     "load_experiment": "dream_keras.order",
+    "load_plugins": "dream_keras.plugins",
     "load_torch_weights": "dream_keras.torch_weights",
     "load_run": "dream_keras.training.run_folder",
 }
-_COMMANDS = ("train", "evaluate", "predict", "simulate", "convert", "leaderboard", "analyse")
+_COMMANDS = (
+    "train",
+    "evaluate",
+    "predict",
+    "simulate",
+    "convert",
+    "search",
+    "leaderboard",
+    "analyse",
+)
 
 __all__ = [
     "Experiment",
@@ -37,16 +48,18 @@ __all__ = [
     "expression",
     "leaderboard",
     "load_experiment",
+    "load_plugins",
     "load_run",
     "load_torch_weights",
     "predict",
+    "search",
     "simulate",
     "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _COMMANDS or name in ("menu", "layers", "model"):
+    if name in _COMMANDS or name in ("menu", "layers", "model", "testing"):
         return importlib.import_module(f"dream_keras.{name}")
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,9 +1,10 @@
 """Find out where a run's predictions of a suite are wrong, and write it down."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
-from dream_keras.cli import load_backend, make_callable, run
+from dream_keras.cli import add_plugin_argument, load_backend, make_callable, run
 from dream_keras.errors import UserError
 from dream_keras.scoring.suite import PARTS
 
@@ -30,13 +31,16 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="training table to compare test rows with (default: the one recorded in RUN)",
     )
+    add_plugin_argument(p)
     return p
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
     args = parser().parse_args(argv)
-    page = analyse(args.run, suite=args.suite, part=args.part, train=args.train)
+    page = analyse(
+        args.run, suite=args.suite, part=args.part, train=args.train, plugins=args.plugin
+    )
     print(f"The analysis is in {page}")
 
 
@@ -46,6 +50,7 @@ def analyse(
     suite: str | Path | None = None,
     part: str | None = None,
     train: str | Path | None = None,
+    plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
 ) -> Path:
     """Find out where a run's predictions of a suite are wrong, and write it down.
@@ -56,6 +61,7 @@ def analyse(
         part: ``"private"``, ``"public"`` or ``"all"``; None is private, or all where nothing is
             public.
         train: Training table to compare test rows with; the run's own when left out.
+        plugins: Files that put on the menu what the run was trained with, if it has no copies.
         progress: Whether to show progress bars; None shows them on a terminal.
 
     Returns:
@@ -68,20 +74,18 @@ def analyse(
     load_backend()
     from dream_keras.analysis.analysis import Analysis, find_predictions
     from dream_keras.analysis.report import write_analysis
+    from dream_keras.plugins import load_plugins
     from dream_keras.scoring.suite import load_suite
     from dream_keras.training.run_folder import load_run
 
+    load_plugins(plugins)
     opened = load_run(run)
     suite = suite or opened.suite_folder
     if suite is None:
         raise UserError(f"no suite to look at: {run} records none. Name one with --suite PATH.")
     loaded = load_suite(suite)
-    if len(loaded.targets) > 1:
-        raise UserError(
-            f"the suite {suite} has {len(loaded.targets)} targets ({', '.join(loaded.targets)}); "
-            "a run predicts one value per row. Give a suite with one target."
-        )
-    part = loaded.default_part if part is None else part
+    loaded.check_one_target()
+    part = loaded.choose_part(part)
     predictions = find_predictions(opened, loaded, part, progress)
     return write_analysis(Analysis(opened, loaded, part, predictions, train, progress))
 

@@ -1,5 +1,6 @@
 """What every command shares: quiet start-up, clean errors, exit statuses, callable modules."""
 
+import argparse
 import errno
 import importlib
 import importlib.util
@@ -73,6 +74,17 @@ def run(main: Callable[[], None]) -> None:
         _leave(_describe_os_error(error), EXIT_USER_ERROR)
     except KeyboardInterrupt:
         _leave("interrupted", EXIT_INTERRUPTED)
+
+
+def add_plugin_argument(parser: argparse.ArgumentParser) -> None:
+    """Let a command take ``--plugin FILE``, any number of times, as ``plugin``."""
+    parser.add_argument(
+        "--plugin",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="Python file that puts something on the menu; may be given several times",
+    )
 
 
 def _leave(message: str, status: int) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import traceback
 from collections.abc import Iterable, Iterator
 
 
@@ -52,3 +53,10 @@ def unknown(kind: str, word: str, allowed: Iterable[str]) -> UserError:
     return UserError(
         f'unknown {kind} "{word}".{did_you_mean(word, names)} Allowed: {", ".join(names)}.'
     )
+
+
+def line_in(error: BaseException, file: str) -> int | None:
+    """Return the line of ``file`` that an exception came through last, or None."""
+    steps = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in steps if frame.f_code.co_filename == file]
+    return lines[-1] if lines else None

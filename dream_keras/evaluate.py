@@ -2,10 +2,11 @@
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dream_keras.cli import load_backend, make_callable, run
+from dream_keras.cli import add_plugin_argument, load_backend, make_callable, run
 from dream_keras.errors import UserError, at_least
 from dream_keras.scoring.suite import PARTS
 
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
         "10000 (default: none)",
     )
     result.add_argument("--json", metavar="FILE", help="also write the scores to this file")
+    add_plugin_argument(result)
     return result
 
 
@@ -59,6 +61,7 @@ def evaluate(
     suite: str | Path | None = None,
     part: str | None = None,
     bootstrap: int = 0,
+    plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
 ) -> "ScoreCard":
     """Score a run, or a file of predictions, on a scoring suite.
@@ -72,6 +75,7 @@ def evaluate(
             public.
         bootstrap: Number of bootstrap resamples for 95 % intervals, see
             ``dream_keras.scoring.bootstrap``; 0 for none.
+        plugins: Files that put on the menu what the run was trained with, if it has no copies.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
@@ -92,16 +96,17 @@ def evaluate(
     loaded_run = None
     if run is not None:
         load_backend()
+        from dream_keras.plugins import load_plugins
         from dream_keras.training.run_folder import load_run
 
+        load_plugins(plugins)
         loaded_run = load_run(run)
         suite = suite or loaded_run.suite_folder
     if suite is None:
         where = "to score a file of predictions" if run is None else f"{run} records none"
         raise UserError(f"no suite to score on: {where}. Give its folder with --suite PATH.")
     loaded_suite = load_suite(suite)
-    part = loaded_suite.default_part if part is None else part
-    loaded_suite.check_part(part)
+    part = loaded_suite.choose_part(part)
     if loaded_run is not None:
         values = loaded_run.predict_suite(loaded_suite, part, progress)
     else:
@@ -125,6 +130,7 @@ def main(argv: list[str] | None = None) -> None:
         suite=arguments.suite,
         part=arguments.part,
         bootstrap=arguments.bootstrap,
+        plugins=arguments.plugin,
     )
     from dream_keras.files import write_text
     from dream_keras.scoring.report import table

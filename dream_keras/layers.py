@@ -164,9 +164,14 @@ class AddStrandEmbedding(_AddEmbedding):
 
     def call(self, inputs: Any) -> Any:
         """Return (batch, length, channels) plus the vector of each position's half."""
-        length = inputs.shape[1]
-        half = ops.cast(ops.arange(length) >= length // 2, "int32")
-        return inputs + ops.cast(ops.take(self.embedding, half, axis=0), inputs.dtype)
+        length, width = inputs.shape[1:]
+        # Not a lookup: TensorFlow gives a gradient of slices for one, of which Keras's Adam squares
+        # each by itself instead of their sum.
+        halves = [
+            ops.broadcast_to(self.embedding[strand], (positions, width))
+            for strand, positions in enumerate((length // 2, length - length // 2))
+        ]
+        return inputs + ops.cast(ops.concatenate(halves), inputs.dtype)
 
 
 class _TwoBiasCell(keras.layers.LSTMCell):

@@ -1,5 +1,6 @@
 """From an order to a Keras model: the blocks put together, and what their output means."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,13 +10,27 @@ import numpy.typing as npt
 
 from dream_keras import menu
 from dream_keras.errors import UserError
-from dream_keras.order import Order, preset
+from dream_keras.order import Choice, Order, preset
 
 LENGTH = 150
 """Input length in bp of the autosome processor, which the DREAM presets use."""
 PLANES = 6
 """A, C, G, T channels (order A, G, C, T), is_reverse, is_singleton."""
 PREDICTION_BATCH = 512
+BLOCKS: tuple[menu.registry.Slot, ...] = ("first", "core", "final")
+"""The slots that a network is made of, in the order of the data's way."""
+
+
+class CannotBuildError(UserError):
+    """A block that cannot take what the one before it gives.
+
+    Attributes:
+        slot: The block's slot.
+    """
+
+    def __init__(self, slot: menu.registry.Slot, message: str):
+        super().__init__(message)
+        self.slot = slot
 
 
 @keras.saving.register_keras_serializable(package="dream_keras")
@@ -75,12 +90,17 @@ def assemble(
         A network from (batch, length, planes), float32, to the final block's outputs.
 
     Raises:
-        UserError: If a block cannot take what the one before it gives.
+        UserError: If a block cannot take what the one before it gives. The message names the
+            nearest order that can be built.
     """
     global_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision or global_policy)
     try:
         return _assemble(order, length, planes)
+    except CannotBuildError as error:
+        from dream_keras.menu.survey import advice  # builds with this module
+
+        raise UserError(f"{error}{advice(order, length, planes, error.slot)}") from error
     finally:
         keras.config.set_dtype_policy(global_policy)
 
@@ -88,17 +108,32 @@ def assemble(
 def _assemble(order: Order, length: int, planes: int) -> Network:
     inputs = keras.Input((length, planes), name="planes")
     x: Any = inputs
-    slots: tuple[menu.registry.Slot, ...] = ("first", "core", "final")
-    for slot in slots:
-        choice = getattr(order, slot)
-        try:
-            x = menu.get(slot, choice.name).build(x, **choice.options)
-        except ValueError as error:
-            raise UserError(
-                f"{slot} block {choice.name} cannot be built on (batch, "
-                f"{', '.join(map(str, x.shape[1:]))}): {error}"
-            ) from error
+    for slot in BLOCKS:
+        x = build_block(slot, getattr(order, slot), x)
     return Network(inputs, x, order, length, planes, name="dream_keras")
+
+
+def build_block(slot: menu.registry.Slot, choice: Choice, x: keras.KerasTensor) -> Any:
+    """Put one block of an order on ``x``, (batch, length, channels).
+
+    Raises:
+        CannotBuildError: If it cannot take that shape.
+    """
+    build = menu.get(slot, choice.name).build
+    try:
+        return build(x, **choice.options)
+    except (ValueError, ArithmeticError) as error:
+        raise CannotBuildError(
+            slot,
+            f"{slot} block {choice.name} cannot be built on (batch, "
+            f"{', '.join(map(str, x.shape[1:]))}): {_reason(error)}",
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's message in one line, without what Keras puts around that of a layer."""
+    inner = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
+    return " ".join((inner[1] if inner else str(error)).split()).rstrip(".")
 
 
 def build_network(

@@ -1,23 +1,25 @@
 """Experiments as plain data: strict YAML in, resolved YAML out.
 
 An experiment has five sections: ``data`` (files), ``model`` (an order from the menu), ``trainer``,
-``runtime`` (hardware, never mixed with science) and ``scoring``. Whatever is not known is an error
-that names the file, the line and the nearest known name.
+``runtime`` (hardware, never mixed with science) and ``scoring``; ``plugins`` lists files that put
+more on the menu. Whatever is not known is an error that names the file, the line and the nearest
+known name.
 """
 
 import dataclasses
 import re
-import types
 import typing
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, Literal, TypeVar
 
 import yaml
 
 from dream_keras import menu
 from dream_keras.errors import UserError, at_least, unknown, within
+from dream_keras.options import checked, yaml_values
+from dream_keras.plugins import load_plugins
 
 CONFIGS = Path(__file__).parent / "configs"
 """The built-in configs."""
@@ -26,6 +28,8 @@ PRESETS = ("dream_cnn", "dream_rnn", "dream_attn")
 DEFAULT_CONFIG = "quickstart"
 
 Settings = TypeVar("Settings")
+Lines = dict[tuple[str, ...], int]
+"""The line, counted from 1, on which each key of a config file stands, outermost section first."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +55,14 @@ class Choice:
         options = {key: option for key, option in given.items() if key != "name"}
         _only(options, item.options, f"option of {slot} {item.name}")
         expected = typing.get_type_hints(item.build_function)
-        checked = {key: _checked(option, expected[key], key) for key, option in options.items()}
+        values = {key: checked(option, expected[key], key) for key, option in options.items()}
         if slot in ("processor", "trainer"):
-            item.build(**checked)  # refuses values that it cannot work with
-        return cls(item.name, checked)
+            item.build(**values)  # refuses values that it cannot work with
+        return cls(item.name, values)
 
     def plain(self) -> str | dict[str, Any]:
         """Return what ``parse`` reads: the name alone where no option is set."""
-        return {"name": self.name, **_plain(self.options)} if self.options else self.name
+        return {"name": self.name, **yaml_values(self.options)} if self.options else self.name
 
 
 @dataclass(frozen=True)
@@ -170,26 +174,38 @@ class ScoringSettings:
     Attributes:
         suite: Folder with the test table and its subsets; None scores simulated runs on the
             simulation's own suite and others not at all.
-        part: Which part of the suite is scored.
+        part: Which part of the suite is scored; None is private, or all where nothing is public.
     """
 
     suite: str | None = None
-    part: Literal["private", "public", "all"] = "private"
+    part: Literal["private", "public", "all"] | None = None
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that defines a run."""
+    """Everything that defines a run.
+
+    Attributes:
+        model: The order from the menu.
+        trainer: The trainer from the menu.
+        data: Files and how to read them.
+        runtime: How it is computed.
+        scoring: The gold-standard suite.
+        plugins: Files whose blocks, processors and trainers are on the menu as well.
+    """
 
     model: Order
     trainer: Choice
     data: DataSettings = DataSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     scoring: ScoringSettings = ScoringSettings()
+    plugins: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, value: Any) -> "Experiment":
-        """Read the five sections from a mapping; ``trainer`` and ``model`` must be there.
+        """Read the sections from a mapping; ``trainer`` and ``model`` must be there.
+
+        Plugins are loaded first, since the other sections may name what they hold.
 
         Raises:
             UserError: If anything is unknown, missing or of the wrong type.
@@ -200,17 +216,20 @@ class Experiment:
         for section in ("model", "trainer"):
             if section not in value:
                 raise UserError(f'the section "{section}" is missing')
+        plugins = checked(value.get("plugins", []), tuple[str, ...], "plugins")
+        with within("plugins"):
+            load_plugins(plugins)
         with within("model"):
             model = Order.parse(value["model"])
         with within("trainer"):
             trainer = Choice.parse("trainer", value["trainer"])
         with within("data"):
-            data = _settings(DataSettings, value.get("data"), "data")
+            data = read_settings(DataSettings, value.get("data"), "data")
         with within("runtime"):
-            runtime = _settings(RuntimeSettings, value.get("runtime"), "runtime")
+            runtime = read_settings(RuntimeSettings, value.get("runtime"), "runtime")
         with within("scoring"):
-            scoring = _settings(ScoringSettings, value.get("scoring"), "scoring")
-        return cls(model, trainer, data, runtime, scoring)
+            scoring = read_settings(ScoringSettings, value.get("scoring"), "scoring")
+        return cls(model, trainer, data, runtime, scoring, plugins)
 
     def plain(self) -> dict[str, Any]:
         """Return what ``parse`` reads, with every default written out."""
@@ -220,10 +239,11 @@ class Experiment:
             "model": self.model.plain(),
             "trainer": {
                 "name": trainer.name,
-                **_plain({**trainer.options, **self.trainer.options}),
+                **yaml_values({**trainer.options, **self.trainer.options}),
             },
             "runtime": dataclasses.asdict(self.runtime),
             "scoring": dataclasses.asdict(self.scoring),
+            "plugins": list(self.plugins),
         }
 
     def to_yaml(self) -> str:
@@ -231,15 +251,15 @@ class Experiment:
         return yaml.safe_dump(self.plain(), sort_keys=False)
 
 
-def find_config(name: str | Path) -> Path:
-    """Return the config file of that path, or the built-in config of that name.
+def find_config(name: str | Path, folder: Path = CONFIGS) -> Path:
+    """Return the config file of that path, or the built-in config of that name in a folder.
 
     Raises:
         UserError: If there is neither.
     """
     if Path(name).is_file():
         return Path(name)
-    built_in = {file.stem: file for file in CONFIGS.glob("*.yaml")}
+    built_in = {file.stem: file for file in folder.glob("*.yaml")}
     if str(name) in built_in:
         return built_in[str(name)]
     raise UserError(
@@ -252,6 +272,7 @@ def load_experiment(
     config: str | Path,
     overrides: Iterable[str] = (),
     settings: Mapping[str, Any] | None = None,
+    plugins: Iterable[str | Path] = (),
 ) -> Experiment:
     """Read an experiment from a YAML file or built-in config.
 
@@ -259,26 +280,72 @@ def load_experiment(
         config: The file, or the name of a built-in config.
         overrides: Changes as ``"section.key=value"``, the value read as YAML.
         settings: Changes as ``{"section.key": value}``, the value taken as it is.
+        plugins: Plugin files beside those that the config names. The config's are found from
+            where it stands, these from the working directory.
 
     Raises:
         UserError: If the file or an override is wrong; the message names the line.
     """
     path = find_config(config)
+    value, lines = read_config(path, overrides, settings, plugins)
+    try:
+        return Experiment.parse(value)
+    except UserError as error:
+        raise located(error, path, lines) from None
+
+
+def read_config(
+    path: Path,
+    overrides: Iterable[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    plugins: Iterable[str | Path] = (),
+) -> tuple[dict[str, Any], Lines]:
+    """Read a config file's sections as they are, with changes; arguments as ``load_experiment``'s.
+
+    Returns:
+        The sections, and the line on which each key of the file stands.
+
+    Raises:
+        UserError: If the file is none, or a change cannot be made.
+    """
     value, lines = _read_yaml(path)
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected the sections {', '.join(_sections())}, got {value!r}")
     for override in overrides:
-        _set(value, *_parse_override(override))
+        set_key(value, *parse_override(override))
     for name, setting in (settings or {}).items():
-        _set(value, name, setting)
+        set_key(value, name, setting)
     try:
-        return Experiment.parse(value)
+        _add_plugins(value, path.parent, plugins)
     except UserError as error:
-        key = error.key
-        while key not in lines:
-            key = key[:-1]
-        place = f"{path}:{lines[key]}" if key == error.key else f"{path}"
-        raise UserError(f"{place}: {error}") from None
+        raise located(error, path, lines) from None
+    return value, lines
+
+
+def located(
+    error: UserError, path: Path, lines: Lines, key: tuple[str, ...] | None = None
+) -> UserError:
+    """Put the file, and the line if the file has the key, in front of a mistake in a config.
+
+    Args:
+        error: The mistake.
+        path: The file.
+        lines: The line on which each key stands.
+        key: Where the mistake stands in the file, if it is not ``error.key``.
+    """
+    wanted = found = error.key if key is None else key
+    while found not in lines:
+        found = found[:-1]
+    place = f"{path}:{lines[found]}" if found == wanted else f"{path}"
+    error.args = (f"{place}: {error}",)
+    return error
+
+
+def _add_plugins(value: dict[str, Any], folder: Path, plugins: Iterable[str | Path]) -> None:
+    """Write whole paths of the config's plugins, and of those given, into a config."""
+    own = checked(value.get("plugins") or [], tuple[str, ...], "plugins")
+    files = [folder / Path(file).expanduser() for file in own] + [Path(file) for file in plugins]
+    value["plugins"] = list(dict.fromkeys(str(file.resolve()) for file in files))
 
 
 def preset(name: str) -> Order:
@@ -302,77 +369,29 @@ def _only(given: Mapping[str, Any], allowed: Collection[str], kind: str) -> None
                 raise unknown(kind, str(name), allowed)
 
 
-def _settings(kind: type[Settings], value: Any, section: str) -> Settings:
-    """Build one section's dataclass from a mapping, every name and type checked."""
+def read_settings(kind: type[Settings], value: Any, section: str) -> Settings:
+    """Build one section's dataclass from a mapping, every name and type checked.
+
+    Raises:
+        UserError: If a name is unknown or a value of the wrong type.
+    """
     if value is None:
         return kind()
     if not isinstance(value, Mapping):
         raise UserError(f"{section}: expected a mapping, got {value!r}")
     types_of = typing.get_type_hints(kind)
     _only(value, types_of, f"setting of {section}")
-    return kind(**{name: _checked(given, types_of[name], name) for name, given in value.items()})
+    return kind(**{name: checked(given, types_of[name], name) for name, given in value.items()})
 
 
-def _checked(value: Any, expected: Any, name: str) -> Any:
-    """Return ``value`` as the annotated type, or refuse it by name.
-
-    YAML reads ``5e-3`` as text and every list as a list, so numbers in text and lists for tuples
-    are accepted.
-    """
-    with within(name):
-        try:
-            return _convert(value, expected)
-        except (TypeError, ValueError):
-            raise UserError(f"{name}: expected {_describe(expected)}, got {value!r}") from None
-
-
-def _convert(value: Any, expected: Any) -> Any:
-    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _convert(value, next(kind for kind in arguments if kind is not type(None)))
-    if origin is Literal:
-        if value in arguments:
-            return value
-    elif origin in (tuple, Sequence):
-        if isinstance(value, Sequence) and not isinstance(value, str):
-            return tuple(_convert(part, arguments[0]) for part in value)
-    elif expected is float and not isinstance(value, bool):
-        return float(value)
-    elif expected is int and isinstance(value, str):
-        return int(value)
-    elif isinstance(value, expected) and (expected is bool or not isinstance(value, bool)):
-        return value
-    raise TypeError
-
-
-def _describe(expected: Any) -> str:
-    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
-    if origin is Literal:
-        return "one of " + ", ".join(map(str, arguments))
-    if origin in (Union, types.UnionType):
-        return " or ".join("nothing" if a is type(None) else _describe(a) for a in arguments)
-    if origin in (tuple, Sequence):
-        return f"a list of {_describe(arguments[0])}"
-    return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(
-        expected, str(expected)
-    )
-
-
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options with lists for tuples, as YAML writes them."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
-
-
-def _read_yaml(path: Path) -> tuple[Any, dict[tuple[str, ...], int]]:
+def _read_yaml(path: Path) -> tuple[Any, Lines]:
     """Return a file's content and the line on which each key stands."""
     try:
         text = path.read_text(encoding="utf-8")
         node, value = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
-    lines: dict[tuple[str, ...], int] = {(): 1}
+    lines: Lines = {(): 1}
 
     def note(at: tuple[str, ...], part: yaml.Node | None) -> None:
         if isinstance(part, yaml.MappingNode):
@@ -380,12 +399,16 @@ def _read_yaml(path: Path) -> tuple[Any, dict[tuple[str, ...], int]]:
                 name = str(key.value)
                 lines[(*at, name)] = key.start_mark.line + 1
                 note((*at, name), below)
+        elif isinstance(part, yaml.SequenceNode):
+            for number, below in enumerate(part.value):
+                lines[(*at, str(number))] = below.start_mark.line + 1
+                note((*at, str(number)), below)
 
     note((), node)
     return value, lines
 
 
-def _parse_override(override: str) -> tuple[str, Any]:
+def parse_override(override: str) -> tuple[str, Any]:
     """Split ``section.key=value`` and read the value as YAML."""
     path, equals, text = override.partition("=")
     keys = path.split(".")
@@ -399,7 +422,7 @@ def _parse_override(override: str) -> tuple[str, Any]:
         raise UserError(f"--set {override}: {text!r} is not a YAML value") from None
 
 
-def _set(value: dict[str, Any], path: str, setting: Any) -> None:
+def set_key(value: dict[str, Any], path: str, setting: Any) -> None:
     """Set one ``section.key`` in place."""
     *above, last = path.split(".")
     for key in above:

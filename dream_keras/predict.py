@@ -2,9 +2,10 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from dream_keras.cli import load_backend, make_callable, run
+from dream_keras.cli import add_plugin_argument, load_backend, make_callable, run
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,13 +23,20 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("-o", "--out", metavar="OUT.tsv", help="file to write (default: stdout)")
     p.add_argument("--sequence-column", metavar="NAME", help="for tables with a header")
+    add_plugin_argument(p)
     return p
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
     args = parser().parse_args(argv)
-    rows = predict(args.run, args.input, args.out, sequence_column=args.sequence_column)
+    rows = predict(
+        args.run,
+        args.input,
+        args.out,
+        sequence_column=args.sequence_column,
+        plugins=args.plugin,
+    )
     if args.out:
         print(f"{rows:,} predictions in {args.out}", file=sys.stderr)
 
@@ -39,6 +47,7 @@ def predict(
     out: str | Path | None = None,
     *,
     sequence_column: str | None = None,
+    plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
 ) -> int:
     """Predict the sequences of a file with a trained run.
@@ -48,6 +57,7 @@ def predict(
         source: FASTA, or text with a sequence in each line's first column; ``-`` for stdin.
         out: File to write, whole or not at all; None writes to standard output.
         sequence_column: Header name of the sequences, for tables with a header.
+        plugins: Files that put on the menu what the run was trained with, if it has no copies.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
@@ -58,9 +68,11 @@ def predict(
     """
     load_backend()
     from dream_keras.files import replacing
+    from dream_keras.plugins import load_plugins
     from dream_keras.training.prediction import predict_file
     from dream_keras.training.run_folder import load_run
 
+    load_plugins(plugins)
     opened = load_run(run)
     if out is None:
         return predict_file(opened, source, sys.stdout, sequence_column, progress)

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from dream_keras.cli import load_backend, make_callable, run
+from dream_keras.cli import add_plugin_argument, load_backend, make_callable, run
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help="change one setting of the config; may be given several times",
     )
+    add_plugin_argument(p)
     p.add_argument("--seed", type=int, help="seed of everything random")
     p.add_argument("--smoke", action="store_true", help="shrink to well under a minute")
     p.add_argument("--resume", action="store_true", help="continue the run in --out")
@@ -47,6 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         suite=args.suite,
         out=args.out,
         overrides=args.set,
+        plugins=args.plugin,
         sequence_column=args.sequence_column,
         target_column=args.target_column,
         seed=args.seed,

@@ -5,7 +5,18 @@ import sys
 
 import pytest
 
-COMMANDS = ["train", "evaluate", "predict", "simulate", "convert", "leaderboard", "analyse"]
+COMMANDS = [
+    "train",
+    "evaluate",
+    "predict",
+    "simulate",
+    "convert",
+    "search",
+    "leaderboard",
+    "analyse",
+]
+NO_FUNCTION = ["menu"]
+"""Commands whose module is something else when it is imported."""
 
 
 def run(*arguments, **options):
@@ -14,7 +25,7 @@ def run(*arguments, **options):
     )
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *NO_FUNCTION])
 def test_help_loads_nothing_heavy(command):
     script = (
         "import sys, runpy\n"
@@ -63,6 +74,14 @@ def test_commands_are_functions_too(command):
         (["evaluate", "nowhere", "--suite", "."], "nowhere is not a run folder"),
         (["leaderboard", "show", "--board", "nowhere"], "nowhere does not exist. Make one"),
         (["analyse", "nowhere"], "nowhere is not a run folder"),
+        (["menu", "--final", "bhi"], "--orders"),
+        (["search"], "a search needs --space"),
+        (["search", "--space", "prix_fix"], "no config file prix_fix"),
+        (["search", "--role", "worker", "--chief", "here"], "expected HOST:PORT"),
+        (
+            ["train", "--set", "model.core.channels_per_group=3", "--out", "new"],
+            "core block autosome cannot be built",
+        ),
     ],
 )
 def test_mistakes_are_one_clear_line_and_status_2(tmp_path, arguments, said):

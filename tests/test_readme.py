@@ -42,7 +42,7 @@ def test_commands_of_the_readme(desk):
     for command in COMMANDS:
         words = shlex.split(command)
         assert words[:2] == ["python", "-m"]
-        if words[2] == "dream_keras.train" and "--resume" not in words:
+        if words[2] in ("dream_keras.train", "dream_keras.search") and "--resume" not in words:
             words.append("--smoke")
         words[0] = sys.executable
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])

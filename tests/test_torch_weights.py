@@ -119,7 +119,12 @@ def test_checkpoints_are_read_as_weights_only(tmp_path):
 
 def test_without_pytorch_the_command_says_what_to_install(tmp_path):
     script = (
-        "import sys; sys.modules['torch'] = None\n"
+        "import sys\n"
+        "class Without:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name.partition('.')[0] == 'torch':\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Without())\n"
         "from pathlib import Path\n"
         "from dream_keras.torch_weights import read_checkpoint\n"
         "read_checkpoint(Path('x.pth'))"

@@ -56,7 +56,7 @@ def has_bins(run: Run) -> bool:
 
 
 def predict_bins(run: Run, rows: Rows, progress: bool | None = None) -> tuple[Floats, Floats]:
-    """Predict the sorting bins of rows with known labels, strands averaged.
+    """Predict the sorting bins of rows with known labels, strands and other views averaged.
 
     is_singleton is read off the label, as in training.
 
@@ -71,17 +71,19 @@ def predict_bins(run: Run, rows: Rows, progress: bool | None = None) -> tuple[Fl
     from keras import ops
 
     processor, parts = run.processor, []
+    strands = (0, 1) if has_strands(run) else (0,)
     singleton = (rows.values == np.round(rows.values)).astype(np.uint8)
     with progress_bar(progress, len(rows)) as bar:
         for start in range(0, len(rows), BATCH):
             part = slice(start, start + BATCH)
-            tokens, strands = rows.tokens[part], []
-            for reverse in (0, 1):
-                planes = processor.make_planes(
-                    tokens, np.full(len(tokens), reverse), singleton[part], prediction=True
-                )
-                strands.append(run.network.predict(planes, batch_size=BATCH, verbose=0))
-            parts.append(np.mean(strands, axis=0, dtype=np.float64))
-            bar.update(len(tokens))
+            views = []
+            for tokens in processor.prediction_views(rows.tokens[part]):
+                for reverse in strands:
+                    planes = processor.make_planes(
+                        tokens, np.full(len(tokens), reverse), singleton[part], prediction=True
+                    )
+                    views.append(run.network.predict(planes, batch_size=BATCH, verbose=0))
+            parts.append(np.mean(views, axis=0, dtype=np.float64))
+            bar.update(len(views[0]))
     targets = ops.convert_to_numpy(processor.make_target(rows.values, rows.tokens, "bins"))
     return np.concatenate(parts), targets.astype(np.float64)

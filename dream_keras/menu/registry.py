@@ -10,15 +10,18 @@ whole interface, for the blocks that ship with the package and for a user's own:
         ...
 """
 
+import contextlib
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import Any, Literal, TypeVar, get_args
 
 from dream_keras.errors import UserError, unknown
+from dream_keras.menu.checks import check_head, options_of
 
 Slot = Literal["processor", "first", "core", "final", "trainer"]
 SLOTS: tuple[Slot, ...] = get_args(Slot)
@@ -31,7 +34,20 @@ _FOLDER_OF_SLOT = {
     "trainer": "trainers",
 }
 
+PLUGIN_MODULE = "dream_keras_plugin_"
+"""How the names of the modules begin that plugin files are imported as."""
+
 Builder = TypeVar("Builder", bound=Callable[..., Any])
+
+
+class NotOnMenuError(UserError):
+    """A name that is not on the menu.
+
+    Attributes:
+        what: Slot and name.
+    """
+
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,9 +55,9 @@ class Head:
     """What training and scoring must know of a final block.
 
     Attributes:
-        losses: For each kind of target the block can be trained on (``"bins"``: probabilities of
-            the 18 sorting bins; ``"value"``: one number per task), the loss, called with
-            ``(target, outputs)`` and returning one value per row.
+        losses: For each kind of target the block can be trained on (see ``Processor``), the loss:
+            a class made from ``keras.losses.Loss`` whose ``call(target, outputs)`` returns one
+            value per row.
         expression: Turns the block's outputs into the predicted expression, shape (batch,) or
             (batch, tasks).
     """
@@ -62,6 +78,8 @@ class Item:
         options: Its options with their defaults, read off the signature of ``build``.
         head: For final blocks, their losses and score.
         torch_names: For blocks, patterns that lead from layer names to PyTorch names.
+        module: Name of the module that registered it.
+        place: File and line where it was registered.
     """
 
     slot: Slot
@@ -71,11 +89,14 @@ class Item:
     options: Mapping[str, Any]
     head: Head | None = None
     torch_names: Mapping[str, str] = field(default_factory=dict)
+    module: str = ""
+    place: str = ""
 
     @property
     def build_function(self) -> Callable[..., Any]:
         """The function whose annotations say what type each option has."""
-        return vars(self.build)["__init__"] if isinstance(self.build, type) else self.build
+        is_class = isinstance(self.build, type)
+        return inspect.getattr_static(self.build, "__init__") if is_class else self.build
 
 
 _items: dict[tuple[str, str], Item] = {}
@@ -99,39 +120,106 @@ def register(
         torch_names: Layer-name patterns (regular expressions, without the slot's prefix) and the
             PyTorch module names they stand for; needed only to import PyTorch weights.
 
+    Registering again replaces what a notebook cell or script has registered, and what a module
+    has that is reloaded; anything else keeps its name.
+
     Raises:
-        UserError: If the slot does not exist, the name is taken, or a final block has no head.
+        UserError: If the slot does not exist, the name is taken, a final block has no head, or
+            configs could not hold the options; see ``dream_keras.menu.checks``.
     """
     if slot not in SLOTS:
         raise unknown("slot", slot, SLOTS)
-    if slot == "final" and head is None:
-        raise UserError(f'final block "{name}" needs head=Head(losses=..., expression=...)')
+    if slot == "final":
+        check_head(name, head)
+    caller = sys._getframe(1)
+    module, place = caller.f_globals.get("__name__", ""), _place(caller)
 
     def add(build: Builder) -> Builder:
-        known = _items.get((slot, name))
-        if known is not None and known.build.__qualname__ != build.__qualname__:
-            raise UserError(f'{slot} "{name}" is on the menu already: choose another name')
-        parameters = inspect.signature(build).parameters.values()
-        options = {p.name: p.default for p in parameters if p.default is not p.empty}
-        _items[slot, name] = Item(
-            slot, name, build, source, MappingProxyType(options), head, dict(torch_names or {})
+        if not module.startswith("dream_keras.menu."):
+            load_all()  # what ships with the package keeps its names
+        options = options_of(slot, name, build)
+        item = Item(
+            slot,
+            name,
+            build,
+            source,
+            MappingProxyType(options),
+            head,
+            dict(torch_names or {}),
+            module,
+            place,
         )
+        known = _items.get((slot, name))
+        if known is not None and not _may_replace(known, item):
+            raise UserError(
+                f'{slot} "{name}" is on the menu already, registered by {known.place}; '
+                f"{place} registers another one. Choose another name, or, if this is a newer "
+                "version of the same, start Python (or the notebook's kernel) anew."
+            )
+        _items[slot, name] = item
         return build
 
     return add
+
+
+def _place(caller: FrameType) -> str:
+    """Return file and line of a call, or that it stands in a notebook."""
+    if caller.f_globals.get("__name__") == "__main__" and "__file__" not in caller.f_globals:
+        return "a notebook cell"
+    return f"{caller.f_code.co_filename}:{caller.f_lineno}"
+
+
+def _may_replace(known: Item, item: Item) -> bool:
+    if known.module == "__main__":
+        return True  # a cell that is run again, or has become a file
+    reloaded = (known.module, known.build.__qualname__) == (item.module, item.build.__qualname__)
+    return reloaded and not item.module.startswith(PLUGIN_MODULE)
+
+
+def from_module(module: str) -> list[Item]:
+    """Return what a module has registered."""
+    return [item for item in _items.values() if item.module == module]
+
+
+def forget(module: str) -> None:
+    """Take what a module has registered off the menu."""
+    for item in from_module(module):
+        remove(item.slot, item.name)
+
+
+def remove(slot: Slot, name: str) -> None:
+    """Take one item off the menu."""
+    del _items[slot, name]
+
+
+@contextlib.contextmanager
+def all_or_nothing() -> Iterator[None]:
+    """Leave the menu as it was if the block of code ends with an error."""
+    before = dict(_items)
+    try:
+        yield
+    except BaseException:
+        _items.clear()
+        _items.update(before)
+        raise
 
 
 def get(slot: Slot, name: str) -> Item:
     """Return the item called ``name`` in ``slot``.
 
     Raises:
-        UserError: If there is none; the message lists what there is.
+        NotOnMenuError: If there is none; the message lists what there is.
     """
     load_all()
     try:
         return _items[slot, name]
     except KeyError:
-        raise unknown(f"{slot} on the menu", name, names(slot)) from None
+        error = NotOnMenuError(
+            f"{unknown(f'{slot} on the menu', name, names(slot))} One of your own is given with "
+            "--plugin FILE or the config's plugins."
+        )
+        error.what = f'{slot} "{name}"'
+        raise error from None
 
 
 def names(slot: Slot) -> list[str]:

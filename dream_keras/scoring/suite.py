@@ -102,6 +102,21 @@ class Suite:
         """The part that is scored unless another is asked for: all where nothing is public."""
         return "private" if "private" in self.parts else "all"
 
+    def choose_part(self, part: str | None) -> str:
+        """Return the part asked for, or the default one for None, if it can be scored."""
+        part = self.default_part if part is None else part
+        self.check_part(part)
+        return part
+
+    def check_one_target(self) -> None:
+        """Raise UserError if there are several targets."""
+        if len(self.targets) > 1:
+            raise UserError(
+                f"the suite {self.source} has {len(self.targets)} targets "
+                f"({', '.join(self.targets)}); a run predicts one value per row. Give a suite "
+                "with one target."
+            )
+
     def rows(self, part: str) -> Positions:
         """Return the rows that some subset of this part needs, sorted, shape (n,)."""
         self.check_part(part)

@@ -45,7 +45,7 @@ def write_report(
     ]
     card = None
     if suite is not None:
-        part = run.experiment.scoring.part
+        part = suite.choose_part(run.experiment.scoring.part)
         # The private score needs nearly every row, so all are predicted: a whole submission.
         predictions = run.predict_suite(suite, "public" if part == "public" else "all", progress)
         card = score(suite, predictions, part)

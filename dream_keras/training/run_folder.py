@@ -9,11 +9,14 @@ history.csv            one row per epoch
 tensorboard/           events
 metrics.json  report.md  plots/  predictions.tsv    the suite's score, when there is one
 skipped_rows.tsv       rows left out with --on-bad-row skip
+plugins/               copies of the user's files that are on the menu
 """
 
+import dataclasses
 import json
 import os
 import platform
+import re
 import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,7 +34,9 @@ from dream_keras._version import __version__
 from dream_keras.data.processor import Processor
 from dream_keras.errors import UserError
 from dream_keras.files import UNFINISHED, replacing, write_text
+from dream_keras.menu.registry import NotOnMenuError
 from dream_keras.order import Experiment, load_experiment
+from dream_keras.plugins import copy_plugins
 
 if TYPE_CHECKING:
     from dream_keras.model import Network
@@ -105,14 +110,16 @@ class RunFolder:
             )
 
     def create(self, experiment: Experiment) -> None:
-        """Make the folder and write down the experiment and its environment.
+        """Make the folder and write down the experiment, its plugins and its environment.
 
         Raises:
             UserError: If the folder holds something already.
         """
         self.check_new()
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.config, experiment.to_yaml())
+        copies = copy_plugins(experiment.plugins, self.path / "plugins")
+        plugins = tuple(copy.relative_to(self.path).as_posix() for copy in copies)
+        write_text(self.config, dataclasses.replace(experiment, plugins=plugins).to_yaml())
         self.write_json("environment.json", environment(experiment))
 
     def write_json(self, name: str, content: Any) -> None:
@@ -188,8 +195,19 @@ class Run:
         try:
             network.load_weights(weights)
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{weights} cannot be read: {str(error).splitlines()[0]}") from None
+            raise UserError(f"{weights} cannot be read: {self._reason(error)}") from None
         return network
+
+    def _reason(self, error: Exception) -> str:
+        """Return why weights do not load; a block that has changed since is named."""
+        layer = re.search(r"name=(first|core|final)_", str(error))
+        if layer is None:
+            return str(error).splitlines()[0]
+        name = getattr(self.experiment.model, layer[1]).name
+        return (
+            f'{layer[1]} "{name}" has other weights than when the run was trained. Open the run '
+            "with that version of it."
+        )
 
     def untrained_network(self) -> "Network":
         """Build the network with fresh weights."""
@@ -229,7 +247,11 @@ class Run:
         Returns:
             (rows,) for all rows of the suite; NaN for the private and public parts' rows where
             only the other one needs them.
+
+        Raises:
+            UserError: If the suite has several targets, or not this part.
         """
+        suite.check_one_target()
         from dream_keras.training.prediction import predict_sequences
 
         rows = suite.rows(part)
@@ -248,7 +270,15 @@ def load_run(path: str | Path) -> Run:
     folder = RunFolder(Path(path))
     if not folder.config.is_file():
         raise UserError(f"{path} is not a run folder: it has no config.yaml")
-    return Run(folder, load_experiment(folder.config))
+    try:
+        return Run(folder, load_experiment(folder.config))
+    except NotOnMenuError as error:
+        raise UserError(
+            f"{path} cannot be opened, because its {error.what} is not on the menu. The run was "
+            "trained with one that was registered in a notebook or script (or by another version "
+            "of dream_keras), not by a plugin file: register it before you open the run, or write "
+            f"its code to a file and give that with --plugin FILE. ({error})"
+        ) from None
 
 
 def make_processor(experiment: Experiment) -> Processor:

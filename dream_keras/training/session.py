@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from dream_keras.order import (
     Order,
     load_experiment,
 )
+from dream_keras.plugins import load_plugins
 from dream_keras.training.run_folder import Run, RunFolder, load_run, make_trainer
 
 if TYPE_CHECKING:
@@ -38,7 +39,16 @@ if TYPE_CHECKING:
 VALIDATION_SHARE = 0.1
 """Share of the training rows held out when there is no validation table."""
 
-SMALL = {"out_channels": 24, "units": 8, "hidden": 8, "features": 16, "layers": 1}
+SMALL = {
+    "out_channels": 24,
+    "units": 8,
+    "hidden": 8,
+    "features": 16,
+    "layers": 1,
+    "head_width": 8,
+    "pseudo_tokens": 4,
+    "num_projectors": 4,
+}
 """Options that set a network's size, and their values in miniature; 24 channels divide by any
 usual number of branches or heads."""
 SMALL_WIDTHS = (16, 8)
@@ -80,6 +90,7 @@ def train(
     sequence_column: str | None = None,
     target_column: str | None = None,
     overrides: Iterable[str] = (),
+    plugins: Collection[str | Path] = (),
     seed: int | None = None,
     smoke: bool = False,
     resume: bool = False,
@@ -100,6 +111,7 @@ def train(
         sequence_column: Header name of the sequences, for tables with a header.
         target_column: Header name of the measured values, likewise.
         overrides: Settings as ``"section.key=value"``, applied to the config in order.
+        plugins: Files that put something on the menu; the run folder keeps copies of them.
         seed: Seed of everything random.
         smoke: Shrink the experiment to well under a minute, to see that it runs.
         resume: Continue the run in ``out``.
@@ -123,12 +135,13 @@ def train(
     }
     settings = {key: value for key, value in given.items() if value is not None}
     overrides = list(overrides)
+    load_plugins(plugins)
     if resume and out is None:
         raise UserError("--resume needs --out RUN: the folder of the run to continue")
     folder = RunFolder(Path(out) if out else _new_folder(config))
     if not resume:
         folder.check_new()
-        experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings)
+        experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
         return _run(Run(folder, shrink(experiment) if smoke else experiment), progress)
     run = load_run(folder.path)
     if config or overrides or settings or smoke:
@@ -163,7 +176,9 @@ def shrink(experiment: Experiment) -> Experiment:
 def _shrunk_choice(slot: Any, choice: Choice) -> Choice:
     options = {**menu.get(slot, choice.name).options, **choice.options}
     small: dict[str, Any] = {
-        name: min(size, options[name]) for name, size in SMALL.items() if name in options
+        name: min(size, options[name])
+        for name, size in SMALL.items()
+        if options.get(name) is not None
     }
     if "widths" in options:
         stages = zip(options["widths"], SMALL_WIDTHS, strict=False)
@@ -177,8 +192,9 @@ def _check_same(run: Run, given: Experiment) -> None:
     if given.model.processor.name == started_with.name:
         found = {k: v for k, v in started_with.options.items() if k in LABEL_STATISTICS}
         given = _with_statistics(given, found)
-    theirs = given.plain()
-    for section, settings in run.experiment.plain().items():
+    ours, theirs = run.experiment.plain(), given.plain()
+    del ours["plugins"]  # a run has its own copies; the menu refuses files that differ from them
+    for section, settings in ours.items():
         for key in {**settings, **theirs[section]}:
             if settings.get(key) != theirs[section].get(key):
                 raise UserError(
@@ -273,7 +289,8 @@ def _load_suite(run: Run) -> "Suite | None":
     if run.suite_folder is None:
         return None
     suite = load_suite(run.suite_folder)
-    suite.check_part(run.experiment.scoring.part)
+    suite.check_one_target()
+    suite.choose_part(run.experiment.scoring.part)
     return suite
 
 

@@ -112,7 +112,8 @@ class Steps:
         gradients = tape.gradient(
             loss, [w.value for w in weights], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        self.optimizer.apply(gradients, weights)
+        # A table that is looked up gets slices; Keras's Adam squares each, not their sum.
+        self.optimizer.apply([tf.convert_to_tensor(g) for g in gradients], weights)
         return loss
 
     def _predict_strands(self, tokens: Any, singleton: Any) -> Any:

@@ -3,12 +3,15 @@
 import io
 import math
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+from tensorboard.plugins.hparams import summary_v2 as hparams_v2
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -59,6 +62,40 @@ class EventWriter:
         """Write the network's layers as a graph, grouped by slot."""
         graph = layer_graph(network)
         self._file.add_event(Event(wall_time=time.time(), graph_def=graph.SerializeToString()))
+
+    def search(self, answers: Mapping[str, Sequence[Any] | None], metrics: Iterable[str]) -> None:
+        """Write what a search asks, for the HParams tab.
+
+        Args:
+            answers: For each question its answers, or None if it is for a number of a range.
+            metrics: Names of scalars that each trial writes.
+        """
+        asked = [
+            hparams_v2.HParam(name, hparams_v2.Discrete(list(values)) if values else None)
+            for name, values in answers.items()
+        ]
+        named = [hparams_v2.Metric(name) for name in metrics]
+        self._add(hparams_v2.hparams_config_pb(asked, named), 0)
+
+    def trial(
+        self,
+        answers: Mapping[str, str | float],
+        name: str,
+        started: float,
+        ended: float,
+        completed: bool,
+    ) -> None:
+        """Write a trial's answers and how it ended, for the HParams tab; times since 1970."""
+        self._add(hparams_v2.hparams_pb(dict(answers), name, started), 0)
+        status = api_pb2.STATUS_SUCCESS if completed else api_pb2.STATUS_FAILURE
+        info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=ended)
+        data = plugin_data_pb2.HParamsPluginData(session_end_info=info)
+        end = Summary()
+        plugin = metadata.create_summary_metadata(data).SerializeToString()
+        value = end.value.add(tag=metadata.SESSION_END_INFO_TAG)
+        value.metadata.MergeFromString(plugin)
+        value.tensor.MergeFromString(metadata.NULL_TENSOR.SerializeToString())
+        self._add(end, 0)
 
     def flush(self) -> None:
         """Write out what is waiting."""

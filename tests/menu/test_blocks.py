@@ -6,14 +6,13 @@ import sys
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import dream_keras
 from dream_keras import menu
 from dream_keras.errors import UserError
-from dream_keras.menu.processors.autosome import soft_bins
 from dream_keras.model import Network
 from dream_keras.order import Choice, Order
+from dream_keras.testing import check_block
 from dream_keras.torch_weights import load_torch_weights
 
 ORDER = {"processor": "autosome", "first": "autosome", "core": "autosome", "final": "autosome"}
@@ -42,6 +41,10 @@ GOLDEN = {
 }
 
 
+def tiny_options(slot, name):
+    return TINY.get(f"{slot}-{name}", TINY.get(slot, {}))
+
+
 def lone_block(slot, name, length, channels, options):
     """Make a network of one block, on an input of the block's own."""
     inputs = keras.Input((length, channels))
@@ -53,8 +56,7 @@ def tiny_network(item, length=24):
     choices = dict(ORDER)
     for slot in ("first", "core", "final"):
         name = item.name if slot == item.slot else "autosome"
-        options = TINY.get(f"{slot}-{name}", TINY.get(slot, {}))
-        choices[slot] = Choice(name, {**options})
+        choices[slot] = Choice(name, tiny_options(slot, name))
     choices["processor"] = Choice("autosome")
     return dream_keras.build_network(Order(**choices), length, 6)
 
@@ -88,36 +90,31 @@ def test_nucleotide_logits_equal_the_published_ones(golden):
 
 
 @every_block
-def test_shapes_are_static(item):
-    network = tiny_network(item)
-    for layer in network.layers[1:]:
-        for tensor in keras.tree.flatten(layer.output):
-            assert None not in tensor.shape[1:], layer.name
+def test_every_block_is_sound(item):
+    check_block(item.slot, item.name, options=tiny_options(item.slot, item.name))
 
 
-@every_block
-def test_one_batch_can_be_learnt(item, random):
-    keras.utils.set_random_seed(1)
-    network = tiny_network(item)
-    kind, loss = next(iter(network.head.losses.items()))
-    loss = loss(reduction="none")
-    planes = random.integers(0, 2, (16, 24, 6)).astype("float32")
-    values = random.uniform(3, 5, 16).astype("float32")
-    target = soft_bins(values) if kind == "bins" else values
-    optimizer = keras.optimizers.Adam(0.02)
-    weights = network.trainable_weights
-    optimizer.build(weights)
-
-    @tf.function
-    def step():
-        with tf.GradientTape() as tape:
-            value = tf.reduce_mean(loss(target, network(planes, training=False)))
-        gradients = tape.gradient(value, [w.value for w in weights], unconnected_gradients="zero")
-        optimizer.apply(gradients)
-        return value
-
-    losses = [float(step()) for _ in range(25)]
-    assert losses[-1] < 0.7 * losses[0]
+@pytest.mark.parametrize(
+    ("slot", "name", "options", "dead_weights"),
+    [
+        (
+            "first",
+            "unlockdna",
+            {"out_channels": 8, "pseudo_tokens": 4, "position": True, "start": "keras"},
+            ("first_tokens/kernel",),  # a dense layer on a constant zero, as submitted
+        ),
+        ("core", "autosome", {"out_channels": 8, "widths": (8,), "bilinear": True}, ()),
+        (
+            "core",
+            "unlockdna",
+            {"layers": 1, "head_width": 6, "position": False, "plain_residual": True},
+            (),
+        ),
+        ("final", "autosome_regression", {"features": 4, "tasks": 2}, ()),
+    ],
+)
+def test_blocks_are_sound_with_other_options(slot, name, options, dead_weights):
+    check_block(slot, name, options=options, dead_weights=dead_weights)
 
 
 def test_saved_models_load_in_a_fresh_process(tmp_path, random):
@@ -142,28 +139,6 @@ def test_saved_models_load_in_a_fresh_process(tmp_path, random):
     for name in calls:
         want, got = (np.load(tmp_path / f"{name}.{kind}.npy") for kind in ("want", "got"))
         np.testing.assert_allclose(got, want, rtol=1e-6, err_msg=name)
-
-
-@every_block
-def test_config_round_trip_builds_the_same_layers(item):
-    network = tiny_network(item)
-    again = type(network).from_config(network.get_config())
-    assert [layer.name for layer in again.layers] == [layer.name for layer in network.layers]
-    shapes = [w.shape for w in network.weights]
-    assert [w.shape for w in again.weights] == shapes
-
-
-@every_block
-def test_low_precision_keeps_heads_in_float32(item):
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        network = tiny_network(item)
-        outputs = network(np.zeros((2, 24, 6), "float32"))
-    finally:
-        keras.config.set_dtype_policy("float32")
-    assert all(
-        keras.backend.standardize_dtype(o.dtype) == "float32" for o in keras.tree.flatten(outputs)
-    )
 
 
 # Parameters of the published networks. PyTorch's LSTM has two biases per gate and direction where

@@ -2,6 +2,7 @@
 
 import keras
 
+from dream_keras.errors import at_least
 from dream_keras.initializers import AutosomeInitializer
 from dream_keras.menu.registry import Head, register
 from dream_keras.training.losses import TaskError, single_task
@@ -27,6 +28,7 @@ def autosome_regression(
     Returns:
         Values, (batch, tasks), float32.
     """
+    at_least(1, tasks=tasks)
     start = {"kernel_initializer": AutosomeInitializer()}
     values = []
     for number in [""] if tasks == 1 else [str(task + 1) for task in range(tasks)]:

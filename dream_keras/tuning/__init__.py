@@ -1,0 +1,1 @@
+"""Searches over orders: the space, its trials, and what they show."""
