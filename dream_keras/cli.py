@@ -15,6 +15,8 @@ from dream_keras.errors import UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+BACKENDS = ("tensorflow", "jax")
+"""Of Keras; those that the package runs on, the first choice first."""
 
 
 def load_backend() -> None:
@@ -23,22 +25,27 @@ def load_backend() -> None:
     TensorFlow's libraries write some of these straight to the standard error stream before any
     setting can reach them, so the stream itself is closed for the length of the import.
 
+    Without ``KERAS_BACKEND`` it is the first of ``BACKENDS`` that is installed.
+
     Raises:
-        UserError: If TensorFlow is not installed or Keras is set to another backend.
+        UserError: If none is installed, or Keras is set to another one.
     """
-    if importlib.util.find_spec("tensorflow") is None:
+    installed = [name for name in BACKENDS if importlib.util.find_spec(name) is not None]
+    if not installed:
         raise UserError(
-            "training and prediction need TensorFlow, which is not installed: "
-            "pip install tensorflow"
+            "training and prediction need TensorFlow or JAX; neither is installed: "
+            "pip install tensorflow, or pip install jax"
         )
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    if backend != "tensorflow":
+    backend = os.environ.setdefault("KERAS_BACKEND", installed[0])
+    if backend not in BACKENDS:
         raise UserError(
-            f"KERAS_BACKEND={backend}: training and prediction run on the TensorFlow backend so "
-            "far. Unset the variable."
+            f"KERAS_BACKEND={backend}: training and prediction run on the backends "
+            f"{' and '.join(BACKENDS)}. Unset the variable."
         )
+    if backend not in installed:
+        raise UserError(f"KERAS_BACKEND={backend}, which is not installed: pip install {backend}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    for name in ("tensorflow", "absl"):
+    for name in ("tensorflow", "absl", "jax"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if "keras" in sys.modules:
         return

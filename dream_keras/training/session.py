@@ -235,7 +235,7 @@ def _run(run: Run, progress: bool | None) -> Result:
     if experiment.runtime.deterministic:
         _only_deterministic_kernels()
     strategy = make_strategy(experiment.runtime.strategy)
-    check_batch_size(trainer.batch_size, strategy.num_replicas_in_sync)
+    check_batch_size(trainer.batch_size, strategy.replicas)
     keras.utils.set_random_seed(trainer.seed)
     with strategy.scope():
         # Before any data are read: an order that cannot be built is refused at once.

@@ -1,33 +1,84 @@
 """Which devices a run is computed on: one, or several that each take a part of every batch."""
 
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 from dream_keras.errors import UserError
 
 
-def make_strategy(name: str) -> Any:
-    """Return the TensorFlow distribution strategy that a run asks for.
+@dataclass(frozen=True)
+class Strategy:
+    """Devices that share each batch.
+
+    Attributes:
+        name: As ``runtime.strategy``, and what "auto" came to.
+        devices: Names of the devices, one per replica.
+        scope: The context in which networks and their steps are built.
+    """
+
+    name: str
+    devices: tuple[str, ...]
+    scope: Callable[[], AbstractContextManager[Any]]
+
+    @property
+    def replicas(self) -> int:
+        """Copies of the network that share each batch equally."""
+        return len(self.devices)
+
+
+def make_strategy(name: str) -> Strategy:
+    """Return the devices that a run asks for.
 
     Args:
-        name: As ``runtime.strategy``: ``"none"``, ``"mirrored"`` or ``"mirrored:N"``.
+        name: As ``runtime.strategy``.
 
     Raises:
         UserError: If the machine lacks the devices.
     """
+    import keras
+
+    return (_jax if keras.backend.backend() == "jax" else _tensorflow)(name)
+
+
+def _tensorflow(name: str) -> Strategy:
     import tensorflow as tf
 
     if name == "none":
-        return tf.distribute.get_strategy()
+        strategy = tf.distribute.get_strategy()
+        devices = tf.config.list_logical_devices("GPU")[:1] or tf.config.list_logical_devices("CPU")
+        return Strategy(name, (devices[0].name,), strategy.scope)
     if name == "mirrored":
-        return tf.distribute.MirroredStrategy()
+        strategy = tf.distribute.MirroredStrategy()
+        return Strategy(name, strategy.extended.worker_devices, strategy.scope)
     count = int(name.partition(":")[2])
     gpus = tf.config.list_logical_devices("GPU") if tf.config.list_physical_devices("GPU") else []
-    devices = gpus or _logical_cpus(count)
-    if len(devices) < count:
+    devices = tuple(device.name for device in gpus or _logical_cpus(count))
+    _check_count(name, len(devices), count)
+    strategy = tf.distribute.MirroredStrategy(devices[:count])
+    return Strategy(name, devices[:count], strategy.scope)
+
+
+def _jax(name: str) -> Strategy:
+    import jax
+    import keras
+
+    devices = tuple(f"{device.platform}:{device.id}" for device in jax.devices())
+    if name == "none":
+        return Strategy(name, devices[:1], contextlib.nullcontext)
+    count = int(name.partition(":")[2] or len(devices))
+    _check_count(name, len(devices), count)
+    distribution = keras.distribution.DataParallel(devices=list(devices[:count]))
+    return Strategy(name, devices[:count], distribution.scope)
+
+
+def _check_count(name: str, found: int, wanted: int) -> None:
+    if found < wanted:
         raise UserError(
-            f"runtime.strategy={name}: this machine has {len(devices)} GPUs. Ask for fewer."
+            f"runtime.strategy={name}: this machine has {found} devices. Ask for fewer."
         )
-    return tf.distribute.MirroredStrategy([device.name for device in devices[:count]])
 
 
 def check_batch_size(batch_size: int, replicas: int) -> None:

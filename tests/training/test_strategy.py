@@ -1,11 +1,14 @@
 """Two replicas compute what one device does: in a process of its own, with two logical CPUs."""
 
+import json
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from dream_keras.cli import BACKENDS
 from dream_keras.errors import UserError
 from dream_keras.order import RuntimeSettings
 from dream_keras.training.strategy import check_batch_size
@@ -62,12 +65,15 @@ json.dump(result, open(sys.argv[1], "w"))
 """
 
 
-@pytest.fixture(scope="module")
-def computed(tmp_path_factory):
-    import json
-
+@pytest.fixture(scope="module", params=BACKENDS)
+def computed(request, tmp_path_factory):
     out = tmp_path_factory.mktemp("strategy") / "result.json"
-    subprocess.run([sys.executable, "-c", SCRIPT, str(out)], check=True)
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": request.param,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+    }
+    subprocess.run([sys.executable, "-c", SCRIPT, str(out)], check=True, env=environment)
     return json.loads(out.read_text())
 
 
