@@ -148,22 +148,25 @@ class RuntimeSettings:
         precision: Keras dtype policy.
         steps_per_call: Training steps in one call of the compiled function.
         deterministic: Use only deterministic kernels, at some cost in speed.
-        strategy: Devices that share each batch: ``"none"`` for one, ``"mirrored"`` for all GPUs of
-            the machine, ``"mirrored:N"`` for N of them or, without GPUs, N parts of the CPU.
+        strategy: Devices that share each batch: ``"none"`` for one, ``"mirrored"`` for all of the
+            machine, ``"mirrored:N"`` for N of them or, without GPUs, N parts of the CPU; ``"tpu"``;
+            ``"auto"`` for a TPU if there is one, else several GPUs, else one device.
+        tpu: Where the TPU is, for TensorFlow: ``"local"``, a name or an address; None looks.
     """
 
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     steps_per_call: int = 1
     deterministic: bool = False
-    strategy: str = "none"
+    strategy: str = "auto"
+    tpu: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a call without steps, and an unknown strategy."""
         at_least(1, steps_per_call=self.steps_per_call)
-        if not re.fullmatch(r"none|mirrored(:[1-9]\d*)?", self.strategy):
+        if not re.fullmatch(r"auto|none|tpu|mirrored(:[1-9]\d*)?", self.strategy):
             with within("strategy"):
                 raise UserError(
-                    f'strategy={self.strategy}: expected "none", "mirrored" or "mirrored:N"'
+                    f"strategy={self.strategy}: expected auto, none, mirrored, mirrored:N or tpu"
                 )
 
 

@@ -33,6 +33,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--smoke", action="store_true", help="shrink to well under a minute")
     p.add_argument("--resume", action="store_true", help="continue the run in --out")
     p.add_argument("--deterministic", action="store_true", help="only deterministic kernels")
+    p.add_argument(
+        "--strategy",
+        metavar="NAME",
+        help="devices: auto (default), none (one), mirrored, mirrored:N, tpu",
+    )
+    p.add_argument("--tpu", metavar="ADDRESS", help="TPU for TensorFlow: local, a name or address")
     p.add_argument("--on-bad-row", choices=["fail", "skip"], help="what to do with bad rows")
     return p
 
@@ -55,6 +61,8 @@ def main(argv: list[str] | None = None) -> None:
         smoke=args.smoke,
         resume=args.resume,
         deterministic=args.deterministic,
+        strategy=args.strategy,
+        tpu=args.tpu,
         on_bad_row=args.on_bad_row,
     )
     if result.score:

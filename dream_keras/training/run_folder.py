@@ -18,10 +18,11 @@ import os
 import platform
 import re
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,7 @@ from dream_keras.files import UNFINISHED, replacing, write_text
 from dream_keras.menu.registry import NotOnMenuError
 from dream_keras.order import Experiment, load_experiment
 from dream_keras.plugins import copy_plugins
+from dream_keras.training.machine import version
 
 if TYPE_CHECKING:
     from dream_keras.model import Network
@@ -45,7 +47,18 @@ if TYPE_CHECKING:
 
 CACHE_VARIABLE = "DREAM_KERAS_CACHE"
 """Environment variable that names another folder for what is simulated or downloaded."""
-PACKAGES = ("keras", "tensorflow", "numpy", "pandas", "scipy", "tensorboard", "keras-tuner")
+PACKAGES = (
+    "keras",
+    "tensorflow",
+    "tensorflow-tpu",
+    "jax",
+    "libtpu",
+    "numpy",
+    "pandas",
+    "scipy",
+    "tensorboard",
+    "keras-tuner",
+)
 
 
 @dataclass
@@ -109,8 +122,14 @@ class RunFolder:
                 "folder with --out."
             )
 
-    def create(self, experiment: Experiment) -> None:
+    def create(
+        self, experiment: Experiment, computed_on: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         """Make the folder and write down the experiment, its plugins and its environment.
+
+        Args:
+            experiment: What is run.
+            computed_on: Backend, devices and what else ``Strategy.describe`` says.
 
         Raises:
             UserError: If the folder holds something already.
@@ -120,7 +139,7 @@ class RunFolder:
         copies = copy_plugins(experiment.plugins, self.path / "plugins")
         plugins = tuple(copy.relative_to(self.path).as_posix() for copy in copies)
         write_text(self.config, dataclasses.replace(experiment, plugins=plugins).to_yaml())
-        self.write_json("environment.json", environment(experiment))
+        self.write_json("environment.json", {**environment(experiment), **computed_on})
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file whole or not at all."""
@@ -294,19 +313,13 @@ def make_trainer(experiment: Experiment) -> "Trainer":
 
 
 def environment(experiment: Experiment) -> dict[str, Any]:
-    """Return versions, seed and devices, to be kept with a run."""
-    import keras
-
+    """Return versions, platform and seed, to be kept with a run."""
     versions = {"dream_keras": __version__, "python": platform.python_version()}
     for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
+        if (found := version(package)) is not None:
+            versions[package] = found
     return {
         "versions": versions,
-        "backend": keras.backend.backend(),
-        "devices": [str(device) for device in keras.distribution.list_devices()],
         "platform": platform.platform(),
         "seed": make_trainer(experiment).seed,
     }

@@ -95,6 +95,8 @@ def train(
     smoke: bool = False,
     resume: bool = False,
     deterministic: bool = False,
+    strategy: str | None = None,
+    tpu: str | None = None,
     on_bad_row: str | None = None,
     progress: bool | None = None,
 ) -> Result:
@@ -116,6 +118,8 @@ def train(
         smoke: Shrink the experiment to well under a minute, to see that it runs.
         resume: Continue the run in ``out``.
         deterministic: Use only deterministic kernels, from here on in this process.
+        strategy: Devices that share each batch, as ``runtime.strategy``.
+        tpu: Where the TPU is, as ``runtime.tpu``.
         on_bad_row: ``"fail"`` or ``"skip"``.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
@@ -131,6 +135,8 @@ def train(
         "data.on_bad_row": on_bad_row,
         "trainer.seed": seed,
         "runtime.deterministic": deterministic or None,
+        "runtime.strategy": strategy,
+        "runtime.tpu": tpu,
         "scoring.suite": suite and str(Path(suite).resolve()),
     }
     settings = {key: value for key, value in given.items() if value is not None}
@@ -228,14 +234,17 @@ def _run(run: Run, progress: bool | None) -> Result:
     from dream_keras.training.engine import Engine, steps_in
     from dream_keras.training.report import write_report
     from dream_keras.training.steps import Steps, target_kind
-    from dream_keras.training.strategy import check_batch_size, make_strategy
+    from dream_keras.training.strategy import make_strategy
 
     experiment, trainer = run.experiment, make_trainer(run.experiment)
     suite = _load_suite(run)
     if experiment.runtime.deterministic:
         _only_deterministic_kernels()
-    strategy = make_strategy(experiment.runtime.strategy)
-    check_batch_size(trainer.batch_size, strategy.replicas)
+    runtime = experiment.runtime
+    strategy = make_strategy(runtime.strategy, runtime.tpu)
+    strategy.check_batch_size(trainer.batch_size)
+    computed_on = strategy.describe(trainer.batch_size, runtime.precision)
+    log.info("%s", ", ".join(f"{name} {value}" for name, value in computed_on.items()))
     keras.utils.set_random_seed(trainer.seed)
     with strategy.scope():
         # Before any data are read: an order that cannot be built is refused at once.
@@ -257,7 +266,7 @@ def _run(run: Run, progress: bool | None) -> Result:
         steps = Steps(network, processor, trainer.optimizer(trainer.epochs * steps_per_epoch))
     _check_labels(rows, processor, steps.kind)
     _check_validation(validation)
-    _make_folder(run, [*rows.skipped, *validation.skipped])
+    _make_folder(run, computed_on, [*rows.skipped, *validation.skipped])
     log.info(
         "%s rows to train on, %s to validate on; %s weights; %d epochs of %d steps of %d rows",
         f"{len(rows):,}",
@@ -294,10 +303,10 @@ def _load_suite(run: Run) -> "Suite | None":
     return suite
 
 
-def _make_folder(run: Run, skipped: list[BadRow]) -> None:
+def _make_folder(run: Run, computed_on: dict[str, Any], skipped: list[BadRow]) -> None:
     """Make a new run's folder, or see that a resumed one holds something to resume."""
     if not run.folder.config.exists():
-        run.folder.create(run.experiment)
+        run.folder.create(run.experiment, computed_on)
         log.info("run folder: %s", run.folder.path)
         if skipped:
             table = pd.DataFrame([vars(row) for row in skipped])

@@ -1,12 +1,17 @@
 """Which devices a run is computed on: one, or several that each take a part of every batch."""
 
 import contextlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from dream_keras.errors import UserError
+from dream_keras.training.machine import check_tpu_packages, has_tpu
+
+LOCAL = "local"
+"""The TPU of this machine, as an address."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +19,7 @@ class Strategy:
     """Devices that share each batch.
 
     Attributes:
-        name: As ``runtime.strategy``, and what "auto" came to.
+        name: What it is; "auto" says what it came to.
         devices: Names of the devices, one per replica.
         scope: The context in which networks and their steps are built.
     """
@@ -28,75 +33,132 @@ class Strategy:
         """Copies of the network that share each batch equally."""
         return len(self.devices)
 
+    def check_batch_size(self, batch_size: int) -> None:
+        """Refuse a batch that the replicas cannot share equally.
 
-def make_strategy(name: str) -> Strategy:
+        Raises:
+            UserError: Names the two nearest batch sizes that they can.
+        """
+        left = batch_size % self.replicas
+        if left:
+            near = [size for size in (batch_size - left, batch_size - left + self.replicas) if size]
+            raise UserError(
+                f"trainer.batch_size={batch_size} does not divide by the {self.replicas} replicas "
+                f"of runtime.strategy={self.name}; the nearest that do: "
+                f"{' and '.join(map(str, near))}"
+            )
+
+    def describe(self, batch_size: int, precision: str) -> dict[str, Any]:
+        """Return what a run is computed on, for people and for the run folder."""
+        import keras
+
+        return {
+            "strategy": self.name,
+            "backend": keras.backend.backend(),
+            "devices": list(self.devices),
+            "replicas": self.replicas,
+            "batch": batch_size,
+            "batch_per_replica": batch_size // self.replicas,
+            "precision": precision,
+        }
+
+
+def make_strategy(name: str, tpu: str | None = None) -> Strategy:
     """Return the devices that a run asks for.
 
     Args:
-        name: As ``runtime.strategy``.
+        name: As ``runtime.strategy``. "auto" is a TPU if there is one, else several GPUs, else one
+            device.
+        tpu: As ``runtime.tpu``, for the TensorFlow backend: ``"local"``, a name or an address.
 
     Raises:
-        UserError: If the machine lacks the devices.
+        UserError: If the machine lacks the devices, or what it takes to use them.
     """
     import keras
 
-    return (_jax if keras.backend.backend() == "jax" else _tensorflow)(name)
-
-
-def _tensorflow(name: str) -> Strategy:
-    import tensorflow as tf
-
-    if name == "none":
-        strategy = tf.distribute.get_strategy()
-        devices = tf.config.list_logical_devices("GPU")[:1] or tf.config.list_logical_devices("CPU")
-        return Strategy(name, (devices[0].name,), strategy.scope)
-    if name == "mirrored":
-        strategy = tf.distribute.MirroredStrategy()
-        return Strategy(name, strategy.extended.worker_devices, strategy.scope)
-    count = int(name.partition(":")[2])
-    gpus = tf.config.list_logical_devices("GPU") if tf.config.list_physical_devices("GPU") else []
-    devices = tuple(device.name for device in gpus or _logical_cpus(count))
-    _check_count(name, len(devices), count)
-    strategy = tf.distribute.MirroredStrategy(devices[:count])
-    return Strategy(name, devices[:count], strategy.scope)
+    return _jax(name) if keras.backend.backend() == "jax" else _tensorflow(name, tpu)
 
 
 def _jax(name: str) -> Strategy:
     import jax
     import keras
 
-    devices = tuple(f"{device.platform}:{device.id}" for device in jax.devices())
+    found = jax.devices()
+    if name == "tpu" and found[0].platform != "tpu":
+        check_tpu_packages("jax")
+        raise UserError(
+            f"runtime.strategy=tpu: JAX finds no TPU here, only {found[0].platform}. Choose a "
+            "runtime with a TPU, or another strategy."
+        )
+    if name == "auto":
+        name = {"tpu": "tpu", "cpu": "none"}.get(found[0].platform) or _several(len(found))
+    devices = tuple(f"{device.platform}:{device.id}" for device in found)
+    devices = _first(name, devices)
+    if len(devices) == 1:
+        return Strategy(name, devices, contextlib.nullcontext)
+    distribution = keras.distribution.DataParallel(devices=list(devices))
+    return Strategy(name, devices, distribution.scope)
+
+
+def _tensorflow(name: str, tpu: str | None) -> Strategy:
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if name == "auto":
+        name = "tpu" if tpu or has_tpu() else _several(len(gpus))
+    if name == "tpu":
+        return _tensorflow_tpu(tpu)
+    count = re.search(r"\d+", name)
+    if not gpus and count:
+        _cut_cpu(int(count[0]))
+    logical = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    devices = _first(name, [device.name for device in logical])
     if name == "none":
-        return Strategy(name, devices[:1], contextlib.nullcontext)
-    count = int(name.partition(":")[2] or len(devices))
-    _check_count(name, len(devices), count)
-    distribution = keras.distribution.DataParallel(devices=list(devices[:count]))
-    return Strategy(name, devices[:count], distribution.scope)
+        return Strategy(name, devices, tf.distribute.get_strategy().scope)
+    return Strategy(name, devices, tf.distribute.MirroredStrategy(devices).scope)
 
 
-def _check_count(name: str, found: int, wanted: int) -> None:
-    if found < wanted:
+def _tensorflow_tpu(address: str | None) -> Strategy:
+    """Connect to a TPU and start it, as TensorFlow wants it done."""
+    import tensorflow as tf
+
+    check_tpu_packages("tensorflow")
+    where = address or (LOCAL if has_tpu() else "")
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=where)
+        if where != LOCAL:
+            tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        strategy = tf.distribute.TPUStrategy(resolver)
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
-            f"runtime.strategy={name}: this machine has {found} devices. Ask for fewer."
-        )
+            f"runtime.strategy=tpu: no TPU could be started at {where or 'any known address'} "
+            f"({reason[0]}). On a TPU VM give --tpu local, for a TPU node its name or "
+            "grpc://ADDRESS. Where TensorFlow finds no TPU, the JAX backend may: "
+            "KERAS_BACKEND=jax."
+        ) from error
+    devices = [device.name for device in tf.config.list_logical_devices("TPU")]
+    return Strategy("tpu", tuple(devices), strategy.scope)
 
 
-def check_batch_size(batch_size: int, replicas: int) -> None:
-    """Refuse a batch that the replicas cannot share equally.
+def _several(gpus: int) -> str:
+    return "mirrored" if gpus > 1 else "none"
 
-    Raises:
-        UserError: Names the two nearest batch sizes that they can.
-    """
-    left = batch_size % replicas
-    if left:
-        near = [size for size in (batch_size - left, batch_size - left + replicas) if size]
+
+def _first(name: str, devices: Sequence[str]) -> tuple[str, ...]:
+    """Return the devices that a strategy takes: one for "none", N for "mirrored:N", or all."""
+    count = re.search(r"\d+", name)
+    wanted = 1 if name == "none" else int(count[0]) if count else len(devices)
+    if wanted > len(devices):
         raise UserError(
-            f"trainer.batch_size={batch_size} does not divide by the {replicas} replicas of "
-            f"runtime.strategy; the nearest that do: {' and '.join(map(str, near))}"
+            f"runtime.strategy={name}: {len(devices)} devices were found here "
+            f"({', '.join(devices)}). Ask for fewer."
         )
+    return tuple(devices[:wanted])
 
 
-def _logical_cpus(count: int) -> list[Any]:
+def _cut_cpu(count: int) -> None:
     """Cut the CPU into ``count`` devices, which can be done once in a process."""
     import tensorflow as tf
 
@@ -110,4 +172,3 @@ def _logical_cpus(count: int) -> list[Any]:
             f"runtime.strategy=mirrored:{count}: the CPU can be cut into {count} devices only "
             "before TensorFlow is used: start a new process"
         ) from None
-    return tf.config.list_logical_devices("CPU")

@@ -87,7 +87,7 @@ def run_trial(task: Task, config: dict[str, Any], folder: Path, child: Child) ->
             metrics, reason = child.run(_quietly, run_repeat, seeded, str(run))
         except ChildDied as death:
             metrics, reason = {}, str(death)
-        if config["runtime"]["strategy"] != "none":
+        if _replicas(run) > 1:
             # TensorFlow numbers what devices exchange anew for each strategy of a process, and
             # takes those of a second one for the first one's.
             child.end()
@@ -100,6 +100,14 @@ def run_trial(task: Task, config: dict[str, Any], folder: Path, child: Child) ->
             return Outcome(repeats, f"seed {seed}: {reason}" if len(task.seeds) > 1 else reason)
         repeats.append(metrics)
     return Outcome(repeats)
+
+
+def _replicas(run: Path) -> int:
+    """Return on how many devices a run was computed; 1 if it did not get that far."""
+    try:
+        return json.loads((run / "environment.json").read_text())["replicas"]
+    except (OSError, ValueError, KeyError):
+        return 1
 
 
 def _quietly(repeat: Repeat, config: dict[str, Any], folder: str) -> tuple[Metrics, str]:

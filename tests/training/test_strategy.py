@@ -1,5 +1,6 @@
 """Two replicas compute what one device does: in a process of its own, with two logical CPUs."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from dream_keras.cli import BACKENDS
 from dream_keras.errors import UserError
 from dream_keras.order import RuntimeSettings
-from dream_keras.training.strategy import check_batch_size
+from dream_keras.training.strategy import Strategy
 
 # Batch normalisation, both ways of handling strands, hidden bases; several steps in a call.
 SCRIPT = """
@@ -87,14 +88,15 @@ def test_two_replicas_equal_one_device(computed, team):
 
 
 def test_a_batch_that_does_not_divide_names_the_nearest_that_do():
-    check_batch_size(12, 4)
+    four = Strategy("mirrored", ("a", "b", "c", "d"), contextlib.nullcontext)
+    four.check_batch_size(12)
     with pytest.raises(UserError, match="nearest that do: 8 and 12"):
-        check_batch_size(10, 4)
+        four.check_batch_size(10)
     with pytest.raises(UserError, match=r"nearest that do: 4$"):
-        check_batch_size(3, 4)
+        four.check_batch_size(3)
 
 
-@pytest.mark.parametrize("name", ["none", "mirrored", "mirrored:2"])
+@pytest.mark.parametrize("name", ["auto", "none", "tpu", "mirrored", "mirrored:2"])
 def test_known_strategies(name):
     assert RuntimeSettings(strategy=name).strategy == name
 
