@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from dream_keras.analysis import residuals
 from dream_keras.data.kmers import Sequences, inserts_of
@@ -107,28 +106,3 @@ class Analysis:
         with replacing(self.folder / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=110)
         return f"![{name}]({name}.png)"
-
-
-def find_predictions(run: Run, suite: Suite, part: str, progress: bool | None = None) -> Floats:
-    """Take a run's predictions from its folder where they are recent and enough, or predict.
-
-    Returns:
-        (rows,) of the suite; NaN where the part needs none.
-    """
-    path, weights = run.folder.path / "predictions.tsv", run.folder.best_weights
-    if path.exists() and weights.exists() and path.stat().st_mtime >= weights.stat().st_mtime:
-        predictions = _read_predictions(path, suite)
-        if not np.isnan(predictions[suite.rows(part)]).any():
-            log.info("taking the predictions of %s", path)
-            return predictions
-        log.info("predicting anew: %s does not hold the %s part of this suite", path, part)
-    return run.predict_suite(suite, part, progress)
-
-
-def _read_predictions(path: Path, suite: Suite) -> Floats:
-    """Return what a run's file says of a suite's rows, (rows,); NaN where it says nothing."""
-    try:
-        table = pd.read_csv(path, sep="\t", header=None, dtype={0: str, 1: float})
-        return table.groupby(0)[1].first().reindex(list(suite.sequences)).to_numpy(np.float64)
-    except (ValueError, KeyError):
-        return np.full(len(suite.sequences), np.nan)

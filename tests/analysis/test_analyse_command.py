@@ -12,7 +12,6 @@ import yaml
 import dream_keras
 from dream_keras.analyse import main
 from dream_keras.analysis import sections
-from dream_keras.analysis.analysis import find_predictions
 from dream_keras.analysis.tables import markdown
 from dream_keras.data.kmers import K
 from dream_keras.errors import UserError
@@ -116,7 +115,7 @@ def test_worst_rows_are_the_worst(page, trained, suite):
     assert (size.diff().dropna() <= 1e-9).all()
     np.testing.assert_allclose(table["calibrated"] - table["measured"], table["residual"], 2e-5)
     run = dream_keras.load_run(trained)
-    predictions = find_predictions(run, suite, "private", False)
+    predictions = run.find_predictions(suite, "private", False)
     rows = suite.rows("private")
     slope, intercept = np.polyfit(predictions[rows], suite.measured[rows], 1)
     residuals = slope * predictions[rows] + intercept - suite.measured[rows]
@@ -146,7 +145,7 @@ def test_figures_of_the_strands(page, trained, suite):
 def test_predictions_of_the_run_are_taken(trained, suite, monkeypatch):
     """The smoke run has those of the public part."""
     monkeypatch.setattr(Run, "network", None)
-    found = find_predictions(dream_keras.load_run(trained), suite, "public")
+    found = dream_keras.load_run(trained).find_predictions(suite, "public")
     table = pd.read_csv(trained / "predictions.tsv", sep="\t", header=None)
     rows = suite.rows("public")
     assert [suite.sequences[row] for row in rows] == table[0].tolist()
@@ -172,7 +171,7 @@ def test_predictions_that_do_not_do_are_made_anew(copy, suite, monkeypatch, harm
         path.write_text("ACGT\tmuch\n")
     else:
         path.unlink()
-    assert not find_predictions(dream_keras.load_run(folder), suite, part).any()
+    assert not dream_keras.load_run(folder).find_predictions(suite, part).any()
     assert asked == [part]
 
 
