@@ -72,7 +72,7 @@ def analyse(
             targets.
     """
     load_backend()
-    from dream_keras.analysis.analysis import Analysis, find_predictions
+    from dream_keras.analysis.analysis import Analysis
     from dream_keras.analysis.report import write_analysis
     from dream_keras.plugins import load_plugins
     from dream_keras.scoring.suite import load_suite
@@ -86,7 +86,7 @@ def analyse(
     loaded = load_suite(suite)
     loaded.check_one_target()
     part = loaded.choose_part(part)
-    predictions = find_predictions(opened, loaded, part, progress)
+    predictions = opened.find_predictions(loaded, part, progress)
     return write_analysis(Analysis(opened, loaded, part, predictions, train, progress))
 
 

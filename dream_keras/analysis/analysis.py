@@ -14,9 +14,7 @@ from dream_keras.data.kmers import Sequences, inserts_of
 from dream_keras.data.parse import LONGEST_SEQUENCE
 from dream_keras.data.simulation.truth import FOLDER, Truth, read_truth
 from dream_keras.data.table import tokenize
-from dream_keras.errors import UserError
 from dream_keras.files import replacing
-from dream_keras.scoring.submission import read_submission
 from dream_keras.scoring.suite import Suite
 from dream_keras.training.run_folder import Run
 
@@ -108,22 +106,3 @@ class Analysis:
         with replacing(self.folder / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=110)
         return f"![{name}]({name}.png)"
-
-
-def find_predictions(run: Run, suite: Suite, part: str, progress: bool | None = None) -> Floats:
-    """Take a run's predictions from its folder where they are whole and recent, or predict.
-
-    Returns:
-        (rows,) of the suite; NaN where the part needs none.
-    """
-    path = run.folder.path / "predictions.tsv"
-    weights = run.folder.best_weights
-    if path.exists() and weights.exists() and path.stat().st_mtime >= weights.stat().st_mtime:
-        try:
-            predictions = read_submission(path, suite)
-        except UserError as error:
-            log.info("predicting anew: %s", error)
-        else:
-            log.info("taking the predictions of %s", path)
-            return predictions
-    return run.predict_suite(suite, part, progress)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from dream_keras.data.kmers import K
 from dream_keras.training.plots import BLUE, GREY, ORANGE, plain
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ Floats = npt.NDArray[np.float64]
 
 _GRID = 45
 """Hexagons across a panel."""
+_PALEST = 0.3
+"""Rows in a hexagon that would be drawn white: less than one, so that single rows are seen."""
+_FEWEST = 20
+"""Pairs of row and bin in a group of the reliability curve; the mean of fewer is left out."""
 
 
 def residual_figure(
@@ -40,6 +45,7 @@ def residual_figure(
                 mincnt=1,
                 cmap="Greys",
                 bins="log",
+                vmin=_PALEST,
                 linewidths=0.1,
             )
         style = {"color": ORANGE, "marker": "o", "markersize": 3.5, "capsize": 2}
@@ -96,7 +102,8 @@ def calibration_figure(
     pit.set(title="PIT histogram", xlabel="probability integral transform", ylabel="density")
     pit.set_ylim(bottom=0)
     pit.legend(frameon=False, fontsize=8)
-    _diagonal(reliable, reliability)
+    solid = reliability[reliability["n"] >= _FEWEST]
+    _diagonal(reliable, reliability if solid.empty else solid)
     reliable.set(
         title="reliability of the bins", xlabel="predicted probability", ylabel="mean target"
     )
@@ -139,13 +146,18 @@ def similarity_figure(shared: Floats, groups: pd.DataFrame) -> "Figure":
     figure = _figure(9, 3.4)
     count, score = figure.subplots(1, 2)
     count.hist(shared[~np.isnan(shared)], bins=np.linspace(0, 1, 21), color=BLUE)
-    count.set(xlabel="share of a row's 20-mers in the training table", ylabel="rows", yscale="log")
+    count.set(
+        xlabel=f"share of a row's {K}-mers in the training table", ylabel="rows", yscale="log"
+    )
+    count.set_ylim(bottom=0.7)  # a bar of one row is seen
     at = np.arange(len(groups))
     score.plot(at, groups["pearson"], "o-", color=BLUE, label="Pearson r")
     score.plot(at, groups["rms"], "s--", color=ORANGE, label="rms residual")
     labels = [f"{name}\n{n:,}" for name, n in zip(groups["group"], groups["n"], strict=True)]
     score.set_xticks(at, labels, fontsize=7)
     score.set(xlabel="similarity and rows")
+    score.margins(y=0.1)
+    score.set_ylim(bottom=min(0, score.get_ylim()[0]))
     score.legend(frameon=False)
     for axes in (count, score):
         plain(axes)

@@ -77,7 +77,7 @@ def _worst(analysis: Analysis, similarity: Similarity | None) -> list[str]:
         "",
         "Also in [worst.tsv](worst.tsv).",
         "",
-        markdown(table),
+        markdown(table.astype({"position": str})),
         "",
     ]
 

@@ -55,14 +55,13 @@ class Calibration:
         if reason:
             raise UserError(f"nothing to analyse: {reason}")
         slope, intercept = np.polyfit(predicted, measured, 1)
-        order = np.argsort(predicted, kind="stable")
-        curve = isotonic_regression(measured[order]).x
+        # A curve has one value where predictions are equal: the mean of what was measured there.
+        _, group, count = np.unique(predicted, return_inverse=True, return_counts=True)
+        means = np.bincount(group, measured) / count
+        curve = isotonic_regression(means, weights=count).x[group]
         explained = [
-            1 - np.mean((fitted - target) ** 2) / measured.var()
-            for fitted, target in (
-                (slope * predicted + intercept, measured),
-                (curve, measured[order]),
-            )
+            1 - np.mean((fitted - measured) ** 2) / measured.var()
+            for fitted in (slope * predicted + intercept, curve)
         ]
         return cls(float(slope), float(intercept), *map(float, explained))
 

@@ -28,6 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 EDGES = (0.25, 0.5, 0.75)
 """Between the groups of rows that are similar to some training row."""
+_NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Similarity:
     Attributes:
         shared: Share of a row's 20-mers that occur in the training table, (rows,); NaN for a row
             that has none.
-        line: The first line of the training table with the same insert, on either strand, (rows,);
-            0 where there is none.
+        line: The first line of the training table with the same insert or whole sequence, on either
+            strand, (rows,); 0 where there is none.
         training_rows: How many rows it was compared with.
     """
 
@@ -70,30 +71,33 @@ def similarity_to_training(
     inserts = adapters.cut(sequences)
     kmers = canonical_kmers(inserts)
     known, place = np.unique(kmers, return_inverse=True)
-    keys, row_of = np.unique(content_keys(inserts), return_inverse=True)
-    found, lines = np.zeros(len(known), bool), np.zeros(len(keys), np.int64)
+    found = np.zeros(len(known), bool)
+    # A row turned round with its adapters is a copy only as a whole, other copies by their inserts.
+    both = np.concatenate([content_keys(inserts), content_keys(sequences)])
+    keys, place_of_key = np.unique(both, return_inverse=True)
+    first = np.full(len(keys), _NEVER)
     rows = 0
     with tqdm(desc="training rows", unit="row", unit_scale=True, disable=hide_bar(progress)) as bar:
         for chunk in read_chunks(training, columns):
             left = None if max_rows is None else max_rows - rows
-            block = adapters.cut(Sequences.of(chunk.tokens[:left], chunk.lengths[:left]))
+            whole = Sequences.of(chunk.tokens[:left], chunk.lengths[:left])
+            block = adapters.cut(whole)
             _mark(known, found, np.sort(canonical_kmers(block), axis=None))
-            at, match = _look_up(keys, content_keys(block))
-            first = np.full(len(keys), np.iinfo(np.int64).max)
-            np.minimum.at(first, at[match], chunk.lines[:left][match])
-            new = (lines == 0) & (first < np.iinfo(np.int64).max)
-            lines[new] = first[new]
-            rows += len(block.tokens)
-            bar.update(len(block.tokens))
+            for some in (block, whole):
+                at, match = _look_up(keys, content_keys(some))
+                np.minimum.at(first, at[match], chunk.lines[:left][match])
+            rows += len(whole.lengths)
+            bar.update(len(whole.lengths))
             if rows == max_rows:
                 break
     if not rows:
         raise UserError(f"{training}: no usable row is left of this table")
-    whole = kmers != NONE
-    count = whole.sum(axis=1)
-    hits = (found[place].reshape(kmers.shape) & whole).sum(axis=1)
+    there = kmers != NONE
+    count = there.sum(axis=1)
+    hits = (found[place].reshape(kmers.shape) & there).sum(axis=1)
     shared = np.where(count > 0, hits / np.maximum(count, 1), np.nan)
-    return Similarity(shared, lines[row_of], rows)
+    line = first[place_of_key].reshape(2, -1).min(axis=0)
+    return Similarity(shared, np.where(line == _NEVER, 0, line), rows)
 
 
 def _mark(known: npt.NDArray[np.uint64], found: npt.NDArray[np.bool_], kmers: npt.NDArray) -> None:

@@ -11,7 +11,8 @@ def markdown(table: pd.DataFrame) -> str:
 
     def text(value: Any) -> str:
         if isinstance(value, (float, np.floating)):
-            return "" if np.isnan(value) else f"{value:.4g}"
+            # Rounding errors of sums that are 0 would look like results.
+            return "" if np.isnan(value) else f"{round(float(value), 9) + 0.0:.4g}"
         return f"{value:,}" if isinstance(value, (int, np.integer)) else str(value)
 
     rows = [list(table.columns), *(map(text, row) for row in table.itertuples(index=False))]

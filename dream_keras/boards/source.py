@@ -22,7 +22,7 @@ _CONFIG = "config.yaml"
 def predictions_of(
     path: str | Path, suite: "Suite", part: str = "all", progress: bool | None = None
 ) -> Floats:
-    """Read a file of predictions, or let the model of a run folder predict.
+    """Read a file of predictions, or take those of a run folder.
 
     Args:
         path: The file or folder.
@@ -39,7 +39,7 @@ def predictions_of(
     from dream_keras.scoring.submission import read_submission
 
     if Path(path).is_dir():
-        return _run(path).predict_suite(suite, part, progress)
+        return _run(path).find_predictions(suite, part, progress)
     return read_submission(path, suite)
 
 

@@ -140,7 +140,7 @@ def content_keys(inserts: Sequences, seed: int = 0) -> Keys:
     """Return a 64-bit key of each insert, (rows,), the same for both strands.
 
     Equal inserts have equal keys; different ones have the same key with a probability of about
-    2^-62. Over the seeds a key is a uniform random number.
+    2^-60. Their order is another one for every seed.
     """
     width = inserts.tokens.shape[1]
     multipliers = np.random.default_rng(seed).integers(

@@ -14,6 +14,7 @@ plugins/               copies of the user's files that are on the menu
 
 import dataclasses
 import json
+import logging
 import os
 import platform
 import re
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from dream_keras.model import Network
     from dream_keras.scoring.suite import Suite
     from dream_keras.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "DREAM_KERAS_CACHE"
 """Environment variable that names another folder for what is simulated or downloaded."""
@@ -258,6 +261,22 @@ class Run:
         cache = Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("dream_keras"))
         return simulate(cache / f"simulated-{rows}-{test_rows}", rows, test_rows, seed=0)
 
+    def find_predictions(
+        self, suite: "Suite", part: str = "all", progress: bool | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Take the run's predictions from its folder if they are recent and enough, or predict.
+
+        Arguments, result and errors are those of ``predict_suite``.
+        """
+        path, weights = self.folder.path / "predictions.tsv", self.folder.best_weights
+        if path.exists() and weights.exists() and path.stat().st_mtime >= weights.stat().st_mtime:
+            predictions = _read_predictions(path, suite)
+            if not np.isnan(predictions[suite.rows(part)]).any():
+                log.info("taking the predictions of %s", path)
+                return predictions
+            log.info("predicting anew: %s does not hold the %s part of this suite", path, part)
+        return self.predict_suite(suite, part, progress)
+
     def predict_suite(
         self, suite: "Suite", part: str = "all", progress: bool | None = None
     ) -> npt.NDArray[np.float64]:
@@ -278,6 +297,15 @@ class Run:
         sequences = [suite.sequences[row] for row in rows]
         predictions[rows] = predict_sequences(self.network, self.processor, sequences, progress)
         return predictions
+
+
+def _read_predictions(path: Path, suite: "Suite") -> npt.NDArray[np.float64]:
+    """Return what a run's file says of a suite's rows, (rows,); NaN where it says nothing."""
+    try:
+        table = pd.read_csv(path, sep="\t", header=None, dtype={0: str, 1: float})
+        return table.groupby(0)[1].first().reindex(list(suite.sequences)).to_numpy(np.float64)
+    except (ValueError, KeyError):
+        return np.full(len(suite.sequences), np.nan)
 
 
 def load_run(path: str | Path) -> Run:

@@ -1,5 +1,6 @@
 """The page about a search."""
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def write_search_report(plan: Plan, trials: Sequence[Trial], folder: Path) -> No
         lines += [f"| {t.name} | {describe(plan, t)} | {_cell(t.reason)} |" for t in failed] + [""]
     lines += ["## The space", "", "```yaml", plan.to_yaml().rstrip(), "```", ""]
     write_text(folder / "report.md", "\n".join(lines))
+    # Figures are cycles of few objects and many megabytes; the collector counts objects.
+    gc.collect()
 
 
 def _summary(plan: Plan, trials: Sequence[Trial]) -> list[str]:

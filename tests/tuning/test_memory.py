@@ -20,6 +20,14 @@ model:
   final: autosome
 trainer: autosome
 """
+SEARCH = """\
+import sys
+from dream_keras.search import main
+from dream_keras.tuning import record
+record.REDRAW = 0.0
+main(sys.argv[1:])
+"""
+"""Draws the pictures after every trial, so that their memory shows per trial and not per second."""
 
 
 def memory(process_id):
@@ -41,7 +49,7 @@ def children(process_id):
 def test_memory_does_not_grow_with_the_number_of_trials(tmp_path, capsys):
     space, out = tmp_path / "space.yaml", tmp_path / "out"
     space.write_text(SPACE)
-    command = [sys.executable, "-m", "dream_keras.search", "--space", space, "--out", out]
+    command = [sys.executable, "-c", SEARCH, "--space", space, "--out", out]
     search = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peaks = {}  # after how many trials: peak of the parent, peak of its largest child
     journal = out / "journal.jsonl"
