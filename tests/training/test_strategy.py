@@ -3,8 +3,11 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,7 +15,8 @@ import pytest
 from dream_keras.cli import BACKENDS
 from dream_keras.errors import UserError
 from dream_keras.order import RuntimeSettings
-from dream_keras.training.strategy import Strategy
+from dream_keras.training import machine
+from dream_keras.training.strategy import Strategy, make_strategy
 
 # Batch normalisation, both ways of handling strands, hidden bases; several steps in a call.
 SCRIPT = """
@@ -110,8 +114,82 @@ def test_unknown_strategies_are_refused(name):
 def test_a_process_that_has_begun_cannot_cut_its_cpu():
     import tensorflow as tf
 
-    from dream_keras.training.strategy import make_strategy
-
     tf.zeros(1)
     with pytest.raises(UserError, match="start a new process"):
         make_strategy("mirrored:64")
+
+
+class StandInResolver:
+    """What TensorFlow's TPU resolver does, without a TPU."""
+
+    calls: ClassVar[list[str]] = []
+
+    def __init__(self, tpu):
+        if tpu == "nowhere":
+            raise ValueError("Please provide a TPU Name to connect to.\nand more")
+        self.calls.append(f"resolve {tpu}")
+
+
+@pytest.fixture
+def tpu(monkeypatch):
+    """TensorFlow as it is on a machine with a TPU of two cores; what was called."""
+    import tensorflow as tf
+
+    calls = StandInResolver.calls = []
+    versions = {"tensorflow-tpu": "2.20", "libtpu": "0.0.14"}
+    monkeypatch.setattr(machine, "version", versions.get)
+    monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", StandInResolver)
+    connect, start = "experimental_connect_to_cluster", "initialize_tpu_system"
+    monkeypatch.setattr(tf.config, connect, lambda resolver: calls.append("connect"))
+    monkeypatch.setattr(tf.tpu.experimental, start, lambda resolver: calls.append("start"))
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", lambda resolver: tf.distribute.get_strategy())
+    cores = [SimpleNamespace(name=f"/device:TPU:{number}") for number in range(2)]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: cores)
+    for name in machine.TPU_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    return calls
+
+
+def test_a_local_tpu_is_started_without_a_cluster(tpu):
+    strategy = make_strategy("tpu", "local")
+    assert tpu == ["resolve local", "start"]
+    assert (strategy.name, strategy.replicas) == ("tpu", 2)
+    assert strategy.describe(64, "float32")["batch_per_replica"] == 32
+
+
+def test_a_remote_tpu_is_connected_to_first(tpu):
+    make_strategy("tpu", "grpc://10.0.0.1:8470")
+    assert tpu == ["resolve grpc://10.0.0.1:8470", "connect", "start"]
+
+
+def test_auto_takes_a_tpu_where_the_machine_has_one(tpu, monkeypatch):
+    assert make_strategy("auto").name == "none"
+    monkeypatch.setenv("TPU_ACCELERATOR_TYPE", "v5litepod-1")
+    assert make_strategy("auto").name == "tpu"
+    assert tpu == ["resolve local", "start"]
+
+
+def test_a_tpu_that_cannot_be_reached_says_what_to_try(tpu):
+    with pytest.raises(UserError, match=r"nowhere \(Please provide a TPU Name.*--tpu local"):
+        make_strategy("tpu", "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("installed", "said"),
+    [
+        ({"tensorflow": "2.21"}, "pip uninstall -y tensorflow, then pip install tensorflow-tpu"),
+        ({"tensorflow": "2.21", "tensorflow-tpu": "2.20"}, "overwrite each other's files"),
+        ({"tensorflow-tpu": "2.20"}, "without libtpu: pip install libtpu==0.0.14"),
+    ],
+)
+def test_packages_that_find_no_tpu_are_named(tpu, monkeypatch, installed, said):
+    monkeypatch.setattr(machine, "version", installed.get)
+    with pytest.raises(UserError, match=re.escape(said)):
+        make_strategy("tpu", "local")
+    assert not tpu
+
+
+def test_jax_without_libtpu_says_so(monkeypatch):
+    monkeypatch.setattr(machine, "version", {}.get)
+    with pytest.raises(UserError, match=re.escape("pip install 'jax[tpu]'")):
+        machine.check_tpu_packages("jax")
