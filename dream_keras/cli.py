@@ -15,6 +15,9 @@ from dream_keras.errors import UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_RESUME = 75
+"""Of a training run that was told to stop (SIGTERM) and has saved everything: start it again with
+--resume. The number is the "temporary failure" of sysexits.h."""
 BACKENDS = ("tensorflow", "jax")
 """Of Keras; those that the package runs on, the first choice first."""
 

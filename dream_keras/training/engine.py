@@ -1,8 +1,12 @@
 """The training loop: epochs of compiled steps, validation, checkpoints, events, progress."""
 
 import logging
+import signal
+import threading
 import time
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -12,6 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from dream_keras.cli import EXIT_RESUME
 from dream_keras.data.processor import Processor
 from dream_keras.data.stream import Batch, TrainingStream
 from dream_keras.data.table import Rows
@@ -39,6 +44,7 @@ class Engine:
         epochs: Epochs in the whole run.
         steps_per_epoch: Steps in each.
         steps_per_call: Steps in one call of the compiled function.
+        checkpoint_minutes: Time between two checkpoints inside an epoch.
         progress: Whether to show a progress bar; None shows one on a terminal or in a
             notebook.
     """
@@ -50,10 +56,18 @@ class Engine:
     epochs: int
     steps_per_epoch: int
     steps_per_call: int = 1
+    checkpoint_minutes: float = 10.0
     progress: bool | None = None
+
+    def __post_init__(self) -> None:
+        self._saved = time.monotonic()
+        self._saving = 0.0
 
     def run(self) -> State:
         """Train from where the folder stands to the last epoch; the folder holds the result.
+
+        SIGTERM, which a machine sends before it is taken away, saves everything and ends the
+        process with the status ``EXIT_RESUME``.
 
         Raises:
             UserError: If the loss is no longer a finite number. The weights of the last epoch and
@@ -64,7 +78,8 @@ class Engine:
             self._write_history(state)
         if state.epoch == self.epochs:
             return state
-        done = state.epoch * self.steps_per_epoch
+        done = state.epoch * self.steps_per_epoch + len(state.losses)
+        began = time.monotonic()
         events = EventWriter(self.folder.path / "tensorboard", resumed_at=done)
         events.graph(self.steps.network)
         events.text("config", f"```yaml\n{self.folder.config.read_text()}```", done)
@@ -78,11 +93,13 @@ class Engine:
             smoothing=0.05,
         )
         try:
-            with logging_redirect_tqdm(), bar:
+            with logging_redirect_tqdm(), bar, told_to_stop() as stop:
                 for epoch in range(state.epoch + 1, self.epochs + 1):
-                    self._epoch(epoch, state, events, bar)
+                    self._epoch(epoch, state, events, bar, stop)
         finally:
             events.close()
+        share = self._saving / (time.monotonic() - began)
+        log.info("checkpoints took %.1f s, %.2g %% of the time", self._saving, 100 * share)
         return state
 
     @property
@@ -101,20 +118,29 @@ class Engine:
                 )
             return state
         state = State(data=data)
-        self.folder.save_state(state, self._variables)
+        self._save(state)
         return state
 
-    def _epoch(self, epoch: int, state: State, events: EventWriter, bar: tqdm) -> None:
+    def _epoch(
+        self, epoch: int, state: State, events: EventWriter, bar: tqdm, stop: threading.Event
+    ) -> None:
         bar.set_description(f"epoch {epoch}/{self.epochs}")
-        began = time.perf_counter()
+        began = time.perf_counter() - state.seconds
         first = (epoch - 1) * self.steps_per_epoch
         last = first + self.steps_per_epoch
-        losses: list[float] = []
+        losses = list(state.losses)
         rate = 0.0
-        batches = self.stream.batches(first, self.steps_per_epoch)
+        batches = self.stream.batches(first + len(losses), self.steps_per_epoch - len(losses))
         while call := list(islice(batches, self.steps_per_call)):
             call_losses, rate = self._call(call, first + len(losses), events, bar)
             losses += call_losses
+            due = time.monotonic() - self._saved >= 60 * self.checkpoint_minutes
+            # The end of an epoch writes everything in any case.
+            if len(losses) < self.steps_per_epoch and (due or stop.is_set()):
+                state.losses, state.seconds = list(losses), time.perf_counter() - began
+                events.flush()
+                self._save(state)
+                self._leave_if(stop)
         seconds = time.perf_counter() - began
         row = {
             "epoch": epoch,
@@ -141,6 +167,22 @@ class Engine:
             best,
             row["rows_per_second"],
         )
+        self._leave_if(stop)
+
+    def _save(self, state: State) -> None:
+        began = time.monotonic()
+        self.folder.save_state(state, self._variables)
+        self._saved = time.monotonic()
+        self._saving += self._saved - began
+
+    def _leave_if(self, stop: threading.Event) -> None:
+        if stop.is_set():
+            log.warning(
+                "told to stop: %s is saved. Go on with --out %s --resume",
+                self.folder.path,
+                self.folder.path,
+            )
+            raise SystemExit(EXIT_RESUME)
 
     def _call(
         self, call: list[Batch], step: int, events: EventWriter, bar: tqdm
@@ -181,6 +223,7 @@ class Engine:
         """Write down an epoch: weights first, then the state that refers to them."""
         network = self.steps.network
         state.epoch = int(row["epoch"])
+        state.losses, state.seconds = [], 0.0
         state.history.append(row)
         # Constant predictions have no correlation (NaN), which is never better than another.
         if not state.best_epoch or row["val_pearson"] > state.best_score:
@@ -188,11 +231,25 @@ class Engine:
             state.best_score = float(np.nan_to_num(row["val_pearson"], nan=-2.0))
             self.folder.save_weights(network, self.folder.best_weights)
         self.folder.save_weights(network, self.folder.last_weights)
-        self.folder.save_state(state, self._variables)
+        self._save(state)
         self._write_history(state)
 
     def _write_history(self, state: State) -> None:
         self.folder.write_table("history.csv", pd.DataFrame(state.history))
+
+
+@contextmanager
+def told_to_stop() -> Iterator[threading.Event]:
+    """Return an event that SIGTERM sets; outside the main thread the signal is left alone."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def fingerprint(rows: Rows) -> str:

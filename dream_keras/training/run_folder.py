@@ -66,13 +66,15 @@ PACKAGES = (
 
 @dataclass
 class State:
-    """Where a run stands after an epoch.
+    """Where a run stands.
 
     Attributes:
         epoch: Epochs done.
         best_epoch: The epoch, counted from 1, with the best validation score; 0 before the first.
         best_score: Its validation Pearson r.
         history: One row per epoch.
+        losses: Losses of the steps done in the epoch that has begun.
+        seconds: Time spent on them.
         data: Checksums of the rows it trains and validates on.
     """
 
@@ -80,6 +82,8 @@ class State:
     best_epoch: int = 0
     best_score: float = -np.inf
     history: list[dict[str, float]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
     data: str = ""
 
 

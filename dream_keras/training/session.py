@@ -283,7 +283,8 @@ def _run(run: Run, progress: bool | None) -> Result:
         run.folder,
         trainer.epochs,
         steps_per_epoch,
-        experiment.runtime.steps_per_call,
+        runtime.steps_per_call,
+        runtime.checkpoint_minutes,
         progress,
     )
     state = engine.run()

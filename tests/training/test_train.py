@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import dream_keras
+from dream_keras.cli import EXIT_RESUME
 from dream_keras.errors import UserError
 from dream_keras.order import CONFIGS
 from dream_keras.training.run_folder import RunFolder
@@ -144,10 +145,24 @@ def wait_for(condition, process, seconds=240):
     raise AssertionError("waited too long")
 
 
-def test_a_killed_run_resumes_to_the_same_weights(finished, training_table, tmp_path):
-    """Kill -9 in the middle of the second epoch, resume, and compare bit by bit."""
-    out = tmp_path / "killed"
+def steps_into_an_epoch(run):
+    """Return how many steps beyond the last whole epoch a run's state holds."""
+    with np.load(run / "state.npz") as saved:
+        return len(json.loads(str(saved["state"]))["losses"])
+
+
+@pytest.mark.parametrize(
+    ("sent", "minutes"),
+    [(signal.SIGKILL, 10), (signal.SIGKILL, 0), (signal.SIGTERM, 10)],
+    ids=["killed, saved per epoch", "killed, saved per step", "told to stop"],
+)
+def test_a_broken_run_resumes_to_the_same_weights(
+    finished, training_table, tmp_path, sent, minutes
+):
+    """Break it off in the middle of the second epoch, resume, and compare bit by bit."""
+    out = tmp_path / "broken"
     arguments = ("--deterministic", "--seed", "4")
+    arguments += ("--set", f"runtime.checkpoint_minutes={minutes}")
     # Slow steps leave time to hit one; they change no number.
     slow = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     (tmp_path / "sitecustomize.py").write_text(
@@ -169,10 +184,17 @@ def test_a_killed_run_resumes_to_the_same_weights(finished, training_table, tmp_
     )
     history = out / "history.csv"
     wait_for(history.exists, process)
-    time.sleep(0.8)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    if minutes == 0:
+        wait_for(lambda: steps_into_an_epoch(out) > 0, process)
+    else:
+        time.sleep(0.8)
+    process.send_signal(sent)
+    said = process.communicate()[1]
     assert len(pd.read_csv(history)) < 3
+    assert (steps_into_an_epoch(out) > 0) == (sent == signal.SIGTERM or minutes == 0)
+    if sent == signal.SIGTERM:
+        assert process.returncode == EXIT_RESUME
+        assert f"Go on with --out {out} --resume" in said
     assert not (out / "report.md").exists()
     done = subprocess.run(
         [sys.executable, "-m", "dream_keras.train", "--out", str(out), "--resume"],
