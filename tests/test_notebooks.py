@@ -13,6 +13,7 @@ def test_notebook_runs_in_smoke_mode(notebook, tmp_path, monkeypatch):
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
     monkeypatch.setenv("DREAM_KERAS_SMOKE", "1")
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
     path = os.pathsep.join([str(FOLDER.parent), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", path)
     content = nbformat.read(notebook, as_version=4)

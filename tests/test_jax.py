@@ -1,0 +1,107 @@
+"""The JAX backend, in processes of its own that find no TensorFlow."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dream_keras
+
+pytest.importorskip("jax")
+
+WITHOUT_TENSORFLOW = """
+import importlib.machinery
+find = importlib.machinery.PathFinder.find_spec
+importlib.machinery.PathFinder.find_spec = classmethod(
+    lambda cls, name, *rest: None if name.partition(".")[0] == "tensorflow" else find(name, *rest)
+)
+"""
+ROOT = Path(__file__).parent.parent
+GOLDEN_TESTS = ("tests/training/test_traces.py",)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder, and a function that runs a command there: on JAX, on two devices."""
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "sitecustomize.py").write_text(WITHOUT_TENSORFLOW)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT), *sys.path]),
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+    }
+    environment.pop("KERAS_BACKEND", None)
+
+    def command(*words):
+        done = subprocess.run(
+            [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return folder, command
+
+
+def test_there_is_no_tensorflow(desk):
+    code = "import importlib.util as u; print(u.find_spec('tensorflow'), u.find_spec('jax'))"
+    assert desk[1]("-c", code).startswith("None ModuleSpec")
+
+
+@pytest.fixture(scope="module")
+def run(desk):
+    folder, command = desk
+    command(
+        *("-m", "dream_keras.train", "--smoke", "--out", "run", "--strategy", "mirrored:2"),
+        *("--set", "runtime.steps_per_call=2"),
+    )
+    return folder / "run"
+
+
+def test_a_run_is_trained_and_scored_on_two_devices(run):
+    written = json.loads((run / "environment.json").read_text())
+    assert written["backend"] == "jax"
+    assert written["replicas"] == 2
+    assert written["batch_per_replica"] == written["batch"] // 2
+    assert json.loads((run / "metrics.json").read_text())["part"] == "public"
+    assert (run / "history.csv").read_text().count("\n") == 3
+
+
+def test_its_scores_are_those_that_were_written_down(desk, run):
+    desk[1]("-m", "dream_keras.evaluate", "run", "--part", "public", "--json", "score.json")
+    got = json.loads((desk[0] / "score.json").read_text())
+    want = json.loads((run / "metrics.json").read_text())
+    assert got["pearson_score"] == pytest.approx(want["pearson_score"], abs=1e-5)
+
+
+def test_both_backends_predict_the_same_with_its_weights(desk, run):
+    folder, command = desk
+    letters = np.random.default_rng(0).choice(list("ACGT"), (20, 80))
+    rows = ["TGCATTTTTTTCACATC" + "".join(row) + "GGTTACGGCTGTT" for row in letters]
+    (folder / "rows.txt").write_text("\n".join(rows) + "\n")
+    command("-m", "dream_keras.predict", "run", "rows.txt", "-o", "jax.tsv")
+    dream_keras.predict(run, folder / "rows.txt", folder / "tensorflow.tsv", progress=False)
+    jax, tensorflow = (
+        np.loadtxt(folder / f"{name}.tsv", usecols=1) for name in ("jax", "tensorflow")
+    )
+    np.testing.assert_allclose(jax, tensorflow, atol=1e-4)
+    assert jax.std() > 1e-3
+
+
+@pytest.mark.parametrize("file", GOLDEN_TESTS)
+def test_the_golden_numbers_hold_on_jax(file):
+    """The tests against the published implementation, once more on the other backend."""
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    arguments = ["-p", "no:cacheprovider", "-p", "no:xdist", str(ROOT / file)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "[100%]" in done.stdout
