@@ -35,6 +35,9 @@ _COMMANDS = (
     "search",
     "leaderboard",
     "analyse",
+    "doctor",
+    "prepare",
+    "preflight",
 )
 
 __all__ = [
@@ -44,6 +47,7 @@ __all__ = [
     "analyse",
     "build_network",
     "convert",
+    "doctor",
     "evaluate",
     "expression",
     "leaderboard",
@@ -52,6 +56,8 @@ __all__ = [
     "load_run",
     "load_torch_weights",
     "predict",
+    "preflight",
+    "prepare",
     "search",
     "simulate",
     "train",
@@ -66,5 +72,6 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'dream_keras' has no attribute {name!r}")
 
 
-def __dir__() -> list[str]:
+# In quotes, so that the doctor can tell a Python before 3.9 that it is too old.
+def __dir__() -> "list[str]":
     return sorted([*globals(), *__all__])

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dream_keras.errors import UserError
@@ -33,20 +33,11 @@ def load_backend() -> None:
     Raises:
         UserError: If none is installed, or Keras is set to another one.
     """
-    installed = [name for name in BACKENDS if importlib.util.find_spec(name) is not None]
-    if not installed:
-        raise UserError(
-            "training and prediction need TensorFlow or JAX; neither is installed: "
-            "pip install tensorflow, or pip install jax"
-        )
-    backend = os.environ.setdefault("KERAS_BACKEND", installed[0])
-    if backend not in BACKENDS:
-        raise UserError(
-            f"KERAS_BACKEND={backend}: training and prediction run on the backends "
-            f"{' and '.join(BACKENDS)}. Unset the variable."
-        )
-    if backend not in installed:
-        raise UserError(f"KERAS_BACKEND={backend}, which is not installed: pip install {backend}")
+    installed = installed_backends()
+    trouble = backend_trouble(installed, os.environ.get("KERAS_BACKEND"))
+    if trouble:
+        raise UserError(": ".join(trouble))
+    os.environ.setdefault("KERAS_BACKEND", installed[0])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in ("tensorflow", "absl", "jax"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -61,6 +52,34 @@ def load_backend() -> None:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(nowhere)
+
+
+def installed_backends() -> list[str]:
+    """Return those of ``BACKENDS`` that are installed."""
+    return [name for name in BACKENDS if importlib.util.find_spec(name) is not None]
+
+
+def backend_trouble(installed: Sequence[str], wanted: str | None) -> tuple[str, str] | None:
+    """Return why no backend can be used and the cure, or None if one can.
+
+    Args:
+        installed: Those of ``BACKENDS`` that are installed.
+        wanted: The value of ``KERAS_BACKEND``, or None if it is not set.
+    """
+    if not installed:
+        return (
+            "training and prediction need TensorFlow or JAX; neither is installed",
+            "pip install tensorflow, or pip install jax",
+        )
+    if wanted is not None and wanted not in BACKENDS:
+        return (
+            f"KERAS_BACKEND={wanted}, but training and prediction run on the backends "
+            f"{' and '.join(BACKENDS)}",
+            "unset the variable",
+        )
+    if wanted is not None and wanted not in installed:
+        return f"KERAS_BACKEND={wanted}, which is not installed", f"pip install {wanted}"
+    return None
 
 
 def run(main: Callable[[], None]) -> None:

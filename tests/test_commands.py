@@ -14,6 +14,9 @@ COMMANDS = [
     "search",
     "leaderboard",
     "analyse",
+    "doctor",
+    "prepare",
+    "preflight",
 ]
 NO_FUNCTION = ["menu"]
 """Commands whose module is something else when it is imported."""
@@ -74,7 +77,9 @@ def test_commands_are_functions_too(command):
         (["evaluate", "nowhere", "--suite", "."], "nowhere is not a run folder"),
         (["leaderboard", "show", "--board", "nowhere"], "nowhere does not exist. Make one"),
         (["analyse", "nowhere"], "nowhere is not a run folder"),
+        (["prepare", "missing.txt", "--out", "new"], "no file missing.txt"),
         (["menu", "--final", "bhi"], "--orders"),
+        (["preflight", "--config", "dream_cnn", "--topology", "v5e"], "expected CHIP:GRID"),
         (["search"], "a search needs --space"),
         (["search", "--space", "prix_fix"], "no config file prix_fix"),
         (["search", "--role", "worker", "--chief", "here"], "expected HOST:PORT"),
@@ -97,8 +102,9 @@ def test_mistakes_are_one_clear_line_and_status_2(tmp_path, arguments, said):
 @pytest.mark.parametrize(
     ("before", "said"),
     [
-        ("sys.modules['tensorflow'] = None", "pip install tensorflow"),
-        ("os.environ['KERAS_BACKEND'] = 'jax'", "KERAS_BACKEND=jax"),
+        ("sys.modules['tensorflow'] = sys.modules['jax'] = None", "pip install tensorflow"),
+        ("sys.modules['jax'] = None; os.environ['KERAS_BACKEND'] = 'jax'", "pip install jax"),
+        ("os.environ['KERAS_BACKEND'] = 'torch'", "KERAS_BACKEND=torch"),
     ],
 )
 def test_a_missing_backend_is_named(before, said):

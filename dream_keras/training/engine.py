@@ -4,7 +4,6 @@ import logging
 import signal
 import threading
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from dream_keras.cli import EXIT_RESUME
 from dream_keras.data.processor import Processor
-from dream_keras.data.stream import Batch, TrainingStream
+from dream_keras.data.stream import Batch, Stream, fingerprint
 from dream_keras.data.table import Rows
 from dream_keras.errors import UserError
 from dream_keras.progress import hide_bar
@@ -50,7 +49,7 @@ class Engine:
     """
 
     steps: Steps
-    stream: TrainingStream
+    stream: Stream
     validation: Rows
     folder: RunFolder
     epochs: int
@@ -108,7 +107,7 @@ class Engine:
 
     def _start(self) -> State:
         """Take up the folder's state, or write down the untrained one."""
-        data = f"{fingerprint(self.stream.rows)} {fingerprint(self.validation)}"
+        data = f"{self.stream.fingerprint} {fingerprint(self.validation)}"
         if self.folder.state.exists():
             state = self.folder.load_state(self._variables)
             if state.data != data:
@@ -250,14 +249,6 @@ def told_to_stop() -> Iterator[threading.Event]:
         yield stop
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def fingerprint(rows: Rows) -> str:
-    """Return the number of rows and a checksum of their content."""
-    checksum = 0
-    for content in (rows.tokens, rows.values):
-        checksum = zlib.crc32(np.ascontiguousarray(content).data, checksum)
-    return f"{len(rows)}-{checksum:08x}"
 
 
 def validate(steps: Steps, processor: Processor, rows: Rows) -> tuple[np.ndarray, np.ndarray]:

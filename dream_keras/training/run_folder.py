@@ -33,13 +33,14 @@ import pooch
 
 from dream_keras import menu
 from dream_keras._version import __version__
-from dream_keras.data.processor import Processor
+from dream_keras.data.processor import LABEL_STATISTICS, Processor
 from dream_keras.errors import UserError
 from dream_keras.files import UNFINISHED, replacing, write_text
 from dream_keras.menu.registry import NotOnMenuError
+from dream_keras.options import yaml_values
 from dream_keras.order import Experiment, load_experiment
 from dream_keras.plugins import copy_plugins
-from dream_keras.training.machine import version
+from dream_keras.training.machine import PACKAGES, version
 
 if TYPE_CHECKING:
     from dream_keras.model import Network
@@ -50,18 +51,6 @@ log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "DREAM_KERAS_CACHE"
 """Environment variable that names another folder for what is simulated or downloaded."""
-PACKAGES = (
-    "keras",
-    "tensorflow",
-    "tensorflow-tpu",
-    "jax",
-    "libtpu",
-    "numpy",
-    "pandas",
-    "scipy",
-    "tensorboard",
-    "keras-tuner",
-)
 
 
 @dataclass
@@ -336,6 +325,17 @@ def make_processor(experiment: Experiment) -> Processor:
     """Build the processor that an experiment names."""
     choice = experiment.model.processor
     return menu.get("processor", choice.name).build(**choice.options)
+
+
+def processor_settings(experiment: Experiment) -> dict[str, Any]:
+    """Return name and options of an experiment's processor, as far as encoding may depend on them.
+
+    What is taken from the labels only scales the target.
+    """
+    choice = experiment.model.processor
+    options = {**menu.get("processor", choice.name).options, **choice.options}
+    kept = {key: value for key, value in options.items() if key not in LABEL_STATISTICS}
+    return {"name": choice.name, **yaml_values(kept)}
 
 
 def make_trainer(experiment: Experiment) -> "Trainer":

@@ -16,20 +16,27 @@ from dream_keras.data.alphabet import Tokens
 from dream_keras.data.kmers import Sequences
 from dream_keras.data.parse import BadRow
 from dream_keras.data.processor import LABEL_STATISTICS, Lengths, Processor
+from dream_keras.data.sharded_stream import ShardedStream
+from dream_keras.data.shards import ShardedRows, open_shards
 from dream_keras.data.similarity import hold_out_families
-from dream_keras.data.stream import TrainingStream, hold_out
+from dream_keras.data.stream import Stream, TrainingStream, hold_out
 from dream_keras.data.table import Rows, load_rows, named_columns
 from dream_keras.errors import UserError
 from dream_keras.order import (
     DEFAULT_CONFIG,
     Choice,
-    DataSettings,
     Experiment,
     Order,
     load_experiment,
 )
 from dream_keras.plugins import load_plugins
-from dream_keras.training.run_folder import Run, RunFolder, load_run, make_trainer
+from dream_keras.training.run_folder import (
+    Run,
+    RunFolder,
+    load_run,
+    make_trainer,
+    processor_settings,
+)
 
 if TYPE_CHECKING:
     from dream_keras.model import Network
@@ -104,7 +111,8 @@ def train(
 
     Args:
         config: A YAML file or the name of a built-in config; ``quickstart`` by default.
-        train: Training table; simulated when neither this nor the config names one.
+        train: Training table, or a folder made by ``dream_keras.prepare``; simulated when neither
+            this nor the config names one.
         validation: Validation table; a seeded tenth of the training rows by default.
         split: How the tenth is held out: ``"random"``, or ``"similarity"`` for whole families of
             related rows, see ``dream_keras.data.similarity``.
@@ -254,7 +262,7 @@ def _run(run: Run, progress: bool | None) -> Result:
     statistics = run.processor.label_statistics(rows.values)
     run = Run(run.folder, _with_statistics(experiment, statistics))
     processor = run.processor
-    stream = TrainingStream(
+    stream = make_stream(
         rows,
         trainer.batch_size,
         trainer.seed,
@@ -319,7 +327,7 @@ def _make_folder(run: Run, computed_on: dict[str, Any], skipped: list[BadRow]) -
         )
 
 
-def _check_labels(rows: Rows, processor: Processor, kind: str) -> None:
+def _check_labels(rows: Rows | ShardedRows, processor: Processor, kind: str) -> None:
     """Refuse labels that the target cannot express."""
     lowest, highest = processor.label_ranges.get(kind, (-np.inf, np.inf))
     smallest, largest = float(rows.values.min()), float(rows.values.max())
@@ -341,8 +349,18 @@ def _check_validation(validation: Rows) -> None:
         )
 
 
-def load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows, Rows]:
+def make_stream(rows: Rows | ShardedRows, *settings: Any) -> Stream:
+    """Stream rows from memory or from the disk; settings as ``TrainingStream``'s."""
+    if isinstance(rows, ShardedRows):
+        return ShardedStream(rows, *settings)
+    return TrainingStream(rows, *settings)
+
+
+def load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows | ShardedRows, Rows]:
     """Read, or simulate and read, the rows to train and to validate on.
+
+    The rows of a prepared folder to train on stay on the disk, unless only the first
+    ``data.max_rows`` are wanted.
 
     Raises:
         UserError: If a table cannot be used, or not be split as asked.
@@ -352,6 +370,8 @@ def load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows, Rows]:
     if train is None:
         folder = run.simulated_folder
         train, validation = str(folder / "train.txt"), str(folder / "val.txt")
+    prepared = Path(train).is_dir()
+    on_disk = _open_prepared(run, train) if prepared and settings.max_rows is None else None
     if validation is not None:
         if settings.split != "random":
             raise UserError(
@@ -359,32 +379,48 @@ def load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows, Rows]:
                 f"is a validation table, {validation}. Give a training table alone (--train), or "
                 "leave --split out."
             )
-        rows = _load(train, processor, settings, settings.max_rows)
-        return rows, _load(validation, processor, settings, settings.max_rows)
+        return on_disk or _load(run, train, processor), _load(run, validation, processor)
+    if prepared and settings.split != "random":
+        raise UserError(
+            f"data.split={settings.split} needs the sequences themselves; {train} is a prepared "
+            "folder. Split the table first and give a validation table with --val, or leave "
+            "--split out."
+        )
+    if on_disk is not None:
+        of_disk, held_out = on_disk.hold_out(VALIDATION_SHARE, seed)
+        return of_disk, held_out.load()
     sequences: list[Sequences] = []
 
     def visit(tokens: Tokens, lengths: Lengths) -> None:
         if settings.split == "similarity":
             sequences.append(Sequences.of(tokens, lengths))
 
-    rows = _load(train, processor, settings, settings.max_rows, visit)
+    rows = _load(run, train, processor, visit)
     if len(rows) < 2:
         raise UserError(f"{train}: one row cannot be split; give a validation table with --val")
     if settings.split == "similarity":
         chosen = hold_out_families(sequences, VALIDATION_SHARE, seed)
-        kept, held_out = (rows.take(np.flatnonzero(side)) for side in (~chosen, chosen))
+        kept, held_out_rows = (rows.take(np.flatnonzero(side)) for side in (~chosen, chosen))
     else:
-        kept, held_out = hold_out(rows, VALIDATION_SHARE, seed)
-    return dataclasses.replace(kept, skipped=rows.skipped), held_out
+        kept, held_out_rows = hold_out(rows, VALIDATION_SHARE, seed)
+    return dataclasses.replace(kept, skipped=rows.skipped), held_out_rows
+
+
+def _open_prepared(run: Run, folder: str) -> ShardedRows:
+    rows = open_shards(Path(folder), processor_settings(run.experiment))
+    log.info("%s: %s rows, prepared", folder, f"{len(rows):,}")
+    return rows
 
 
 def _load(
+    run: Run,
     path: str,
     processor: Processor,
-    settings: DataSettings,
-    max_rows: int | None,
     visit: Callable[[Tokens, Lengths], None] = lambda tokens, lengths: None,
 ) -> Rows:
+    settings = run.experiment.data
+    if Path(path).is_dir():
+        return _open_prepared(run, path).load(settings.max_rows)
     columns = named_columns(settings.sequence_column, settings.target_column)
     rows = load_rows(
         path,
@@ -392,7 +428,7 @@ def _load(
         columns,
         settings.on_bad_row,
         settings.long_rows,
-        max_rows,
+        settings.max_rows,
         settings.longest,
         visit,
     )
