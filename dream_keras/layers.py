@@ -295,7 +295,9 @@ class SelfAttention(keras.layers.Layer):
         packed = ops.matmul(inputs, self.in_kernel) + self.in_bias
         packed = ops.reshape(packed, (-1, length, 3, self.num_heads, inner // self.num_heads))
         query, key, value = (packed[:, :, part] for part in range(3))
-        y = ops.dot_product_attention(query, key, value)
+        # Without a mask, Keras's fast kernel for TPUs hides later positions (3.15), and JAX cannot
+        # share its rows among several chips.
+        y = ops.dot_product_attention(query, key, value, flash_attention=False)
         return ops.matmul(ops.reshape(y, (-1, length, inner)), self.out_kernel) + self.out_bias
 
     def multiply_adds(self, input_shape: tuple[int | None, ...]) -> int:

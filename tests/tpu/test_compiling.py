@@ -1,0 +1,222 @@
+"""Compiling for a TPU: the report, the errors, and, where libtpu is installed, the compiler."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from dream_keras.errors import UserError
+from dream_keras.tpu.chips import CHIPS, GIB, Topology
+from dream_keras.tpu.compiling import ENVIRONMENT, check_shapes, describe
+from dream_keras.tpu.findings import Findings
+from dream_keras.tpu.report import report
+
+V5E = Topology.parse("v5e:2x2")
+needs_libtpu = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("jax", "libtpu")),
+    reason="needs libtpu: pip install '.[preflight]'",
+)
+
+
+def findings(**changes):
+    figures = {
+        "topology": V5E,
+        "batch": 1024,
+        "weights": 4_000_000,
+        "state_bytes": 1 * GIB,
+        "temporary_bytes": 2 * GIB,
+        "program_bytes": 0,
+        "flops": 197e9,
+        "moved_bytes": 819e7,
+        "loops": (150, 150),
+        "lower_bound": False,
+        "compile_seconds": 90.0,
+    }
+    return Findings(**{**figures, **changes})
+
+
+def test_figures_that_follow_from_the_compilers():
+    found = findings()
+    assert found.memory_bytes == 3 * GIB
+    assert found.roofline.arithmetic_seconds == pytest.approx(1e-3)
+    assert found.roofline.memory_seconds == pytest.approx(1e-2)
+    assert found.rows_per_second == pytest.approx(102_400)
+    assert found.hours(80_000) == pytest.approx(800 / 3600)
+    assert found.largest_batch == int(1024 * 14.75 / 2) // 32 * 32
+    assert json.loads(json.dumps(found.plain()))["bound"] == "memory"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ["3.00 GiB of 15.75: fits", "150, 150 turns, all counted", "memory binds"]),
+        ({"flops": 197e11}, ["arithmetic binds", "100.00 ms"]),
+        ({"temporary_bytes": 15 * GIB}, ["DOES NOT FIT"]),
+        ({"loops": (), "lower_bound": False}, ["none"]),
+        ({"loops": (None, 7), "lower_bound": True}, ["at least 197 GFLOP", "1 of unknown turns"]),
+    ],
+)
+def test_report(changes, said):
+    text = report(findings(**changes), 80_000)
+    for words in said:
+        assert words in text
+    assert ("at least 197 GFLOP" in text) == findings(**changes).lower_bound
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (
+            "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO "
+            "temporaries (31.50G) exceeds available HBM (15.75G).",
+            "needs 31.5 GiB on each chip of v5e:2x2, which has 15.75.*about 512 would fit",
+        ),
+        (
+            "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 63.00G of 15.75G hbm",
+            "about 256 would fit",
+        ),
+        ("UNIMPLEMENTED: no such\n thing", "refuses the step for v5e:2x2: UNIMPL.* no such thing"),
+    ],
+)
+def test_the_compilers_reason_is_given(message, said):
+    with pytest.raises(UserError, match=said):
+        raise UserError(describe(message, V5E, 1024))
+
+
+def test_sides_that_are_not_known_are_refused():
+    inputs = keras.Input((None, 4))
+    outputs = keras.layers.Conv1D(8, 3, name="core_conv")(inputs)
+    with pytest.raises(UserError, match="static shapes only"):
+        check_shapes(keras.Model(inputs, outputs))
+    inputs = keras.Input((20, 4))
+    check_shapes(keras.Model(inputs, keras.layers.Conv1D(8, 3)(inputs)))
+
+
+def preflight(*arguments, before=""):
+    code = f"{before}\nfrom dream_keras.cli import run\nfrom dream_keras.preflight import main\n"
+    code += f"run(lambda: main({list(arguments)!r}))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("package", ["jax", "libtpu"])
+def test_a_missing_package_is_one_error_that_names_the_extra(package):
+    done = preflight(
+        "--config", "quickstart", before=f"import sys; sys.modules[{package!r}] = None"
+    )
+    assert done.returncode == 2
+    assert package in done.stderr
+    assert "pip install 'dream-keras[preflight]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@needs_libtpu
+def test_keras_in_use_is_refused():
+    before = "import os, keras; os.environ.pop('JAX_PLATFORMS', None)"
+    done = preflight("--config", "quickstart", before=before)
+    assert done.returncode == 2
+    assert "in a new process" in done.stderr
+
+
+@needs_libtpu
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--topology", "v5e:3x5"], "topology v5e:3x5: .*Try v5e:2x2"),
+        (["--batch", "1022"], "does not divide by the 4 devices"),
+    ],
+)
+def test_what_cannot_be_compiled_is_refused_at_once(arguments, said):
+    done = preflight("--config", "quickstart", *arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert re.search(said, done.stderr)
+
+
+ATTENTION = """
+import jax, keras, numpy as np
+from types import SimpleNamespace
+from unittest import mock
+from dream_keras.layers import SelfAttention
+layer = SelfAttention(4)
+rows = np.zeros((2, 128, 32), "float32")
+layer(rows)
+with mock.patch.object(jax, "devices", return_value=[SimpleNamespace(platform="tpu")]):
+    print("pallas_call" in str(jax.make_jaxpr(lambda x: layer(x))(rows)))
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs jax")
+def test_attention_stays_clear_of_the_kernel_that_hides_later_positions():
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", ATTENTION], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.strip() == "False", done.stderr
+
+
+LOOP = """
+import json
+import numpy as np, jax, jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from dream_keras.tpu.chips import Topology
+from dream_keras.tpu.compiling import find_devices
+from dream_keras.tpu.arithmetic import loop_flops
+from dream_keras.tpu.loops import Program
+count = {kind: len(find_devices(Topology.parse(f"{kind}:{grid}"))) for kind, grid in
+         (("v4", "2x2x1"), ("v5e", "1x1"), ("v5p", "2x2x1"), ("v6e", "2x2"))}
+mesh = Mesh(np.array(find_devices(Topology.parse("v5e:2x2"))), ("rows",))
+def loss(weights, rows):
+    def turn(state, _):
+        state = jnp.tanh(state @ weights)
+        return state, state.sum()
+    state, sums = jax.lax.scan(turn, rows, None, length=150)
+    return (state ** 2).mean() + sums.mean()
+def like(shape, *axes):
+    sharding = NamedSharding(mesh, PartitionSpec(*axes))
+    return jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding)
+traced = jax.jit(jax.grad(loss)).trace(like((320, 320)), like((1024, 320), "rows"))
+compiled = traced.lower().compile()
+print(json.dumps({
+    "devices": count,
+    "loops": [loop.turns for loop in Program.read(compiled.as_text()).loops()],
+    "once": loop_flops(traced.jaxpr)[0],
+    "compiler": compiled.cost_analysis()["flops"],
+}))
+"""
+
+
+@needs_libtpu
+def test_the_compiler_counts_a_loop_once_and_its_turns_are_found():
+    done = subprocess.run(
+        [sys.executable, "-c", LOOP],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **ENVIRONMENT},
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["loops"] == [150, 150]
+    assert found["once"] == 3 * 2 * 1024 * 320 * 320
+    # Beside its quarter of the products, the compiler counts a few operations per element.
+    assert found["once"] / 4 < found["compiler"] < 1.05 * found["once"] / 4
+    assert found["devices"] == {"v4": 8, "v5e": 1, "v5p": 4, "v6e": 4}
+    assert set(found["devices"]) == set(CHIPS)
+
+
+@needs_libtpu
+@pytest.mark.slow
+def test_a_whole_step_is_compiled(tmp_path):
+    file = tmp_path / "step.json"
+    done = preflight("--config", "quickstart", "--batch", "64", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    assert "fits" in done.stdout
+    found = json.loads(file.read_text())
+    assert found["batch"] == 64
+    assert found["flops"] > 0
+    assert found["seconds"] == max(found["arithmetic_seconds"], found["memory_seconds"])
+    assert found["hours"] == pytest.approx(found["steps"] * found["seconds"] / 3600)
