@@ -10,7 +10,9 @@ def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
     p = argparse.ArgumentParser(prog="python -m dream_keras.train", description=__doc__)
     p.add_argument("--config", help="YAML file or name of a built-in config (default: quickstart)")
-    p.add_argument("--train", metavar="FILE", help="training table (default: simulated)")
+    p.add_argument(
+        "--train", metavar="FILE", help="training table, or folder of prepare (default: simulated)"
+    )
     p.add_argument("--val", metavar="FILE", help="validation table (default: a held-out tenth)")
     p.add_argument(
         "--split",

@@ -1,9 +1,11 @@
 """Training rows in batches: seeded, without end, and readable from any step on."""
 
-from collections.abc import Callable, Iterator
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,14 +27,23 @@ class Batch(NamedTuple):
     reverse: npt.NDArray[np.uint8]
     values: npt.NDArray[np.float32]
 
+    @classmethod
+    def joined(cls, parts: "Sequence[Batch]") -> "Batch":
+        """Return a copy of some batches one after the other."""
+        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def take(self, rows: slice | npt.NDArray[np.int64]) -> "Batch":
+        """Return some of the rows."""
+        return Batch(self.tokens[rows], self.reverse[rows], self.values[rows])
+
 
 @dataclass
-class TrainingStream:
+class Stream(ABC):
     """All passes over the training rows, one after the other, cut into batches.
 
-    Each pass is a permutation drawn from (seed, pass). A batch depends on nothing but (seed,
-    step), so it is the same after a resume and for any number of replicas. A batch may hold the
-    end of one pass and the start of the next; no row is lost between them.
+    A batch depends on nothing but (seed, step), so it is the same after a resume and for any
+    number of replicas. A batch may hold the end of one pass and the start of the next; no row is
+    lost between them.
 
     Attributes:
         rows: The training rows.
@@ -43,37 +54,42 @@ class TrainingStream:
             padding); see ``Processor.training_view``.
     """
 
-    rows: Rows
+    rows: Any
     batch_size: int
     seed: int
     both_strands: bool
     view: Callable[[Tokens, np.random.Generator], Tokens] = lambda tokens, random: tokens
 
-    def __post_init__(self) -> None:
-        self._order: dict[int, npt.NDArray[np.uint32]] = {}
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A checksum of the rows: with another one a run cannot be resumed."""
 
     @property
+    @abstractmethod
     def rows_per_pass(self) -> int:
         """Rows in one pass, each strand counted."""
-        return len(self.rows) * (2 if self.both_strands else 1)
+
+    @abstractmethod
+    def _part(self, number: int, start: int, stop: int) -> Batch:
+        """Return the rows from ``start`` to before ``stop`` of one pass."""
+
+    def _own(self) -> tuple[int, ...]:
+        """Return what keeps this stream's random views apart from those of other hosts."""
+        return ()
 
     def batch(self, step: int) -> Batch:
         """Return the batch of ``step``, counted from 0."""
-        at = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        passes, offsets = np.divmod(at, self.rows_per_pass)
-        picked = np.empty(self.batch_size, np.int64)
-        for number in np.unique(passes):
-            here = passes == number
-            picked[here] = self._permutation(int(number))[offsets[here]]
-        for number in [old for old in self._order if old < passes[0]]:
-            del self._order[number]
-        strand = np.zeros(self.batch_size, np.uint8)
-        if self.both_strands:
-            picked, odd = np.divmod(picked, 2)
-            strand = odd.astype(np.uint8)
-        random = np.random.default_rng([self.seed, step, 1])
-        tokens = self.view(self.rows.tokens[picked], random)
-        return Batch(tokens, strand, self.rows.values[picked])
+        at, end = step * self.batch_size, (step + 1) * self.batch_size
+        parts = []
+        while at < end:
+            number, start = divmod(at, self.rows_per_pass)
+            stop = min(start + end - at, self.rows_per_pass)
+            parts.append(self._part(number, start, stop))
+            at += stop - start
+        tokens, strand, values = Batch.joined(parts)
+        random = np.random.default_rng([self.seed, step, 1, *self._own()])
+        return Batch(self.view(tokens, random), strand, values)
 
     def batches(self, first_step: int, steps: int, ahead: int = 4) -> Iterator[Batch]:
         """Yield the batches of ``steps`` steps from ``first_step`` on.
@@ -92,11 +108,48 @@ class TrainingStream:
                     waiting.append(thread.submit(self.batch, step + ahead))
                 yield batch
 
+
+@dataclass
+class TrainingStream(Stream):
+    """A stream of rows in memory: each pass is a permutation drawn from (seed, pass)."""
+
+    rows: Rows
+
+    def __post_init__(self) -> None:
+        self._order: dict[int, npt.NDArray[np.uint32]] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """The number of rows and a checksum of their content."""
+        return fingerprint(self.rows)
+
+    @property
+    def rows_per_pass(self) -> int:
+        """Rows in one pass, each strand counted."""
+        return len(self.rows) * (2 if self.both_strands else 1)
+
+    def _part(self, number: int, start: int, stop: int) -> Batch:
+        picked = self._permutation(number)[start:stop].astype(np.int64)
+        strand = np.zeros(len(picked), np.uint8)
+        if self.both_strands:
+            picked, odd = np.divmod(picked, 2)
+            strand = odd.astype(np.uint8)
+        return Batch(self.rows.tokens[picked], strand, self.rows.values[picked])
+
     def _permutation(self, number: int) -> npt.NDArray[np.uint32]:
         if number not in self._order:
             random = np.random.default_rng([self.seed, number])
-            self._order[number] = random.permutation(np.arange(self.rows_per_pass, dtype=np.uint32))
+            numbers = np.arange(self.rows_per_pass, dtype=np.uint32)
+            self._order = {number: random.permutation(numbers)}
         return self._order[number]
+
+
+def fingerprint(rows: Rows) -> str:
+    """Return the number of rows and a checksum of their content."""
+    checksum = 0
+    for content in (rows.tokens, rows.values):
+        checksum = zlib.crc32(np.ascontiguousarray(content).data, checksum)
+    return f"{len(rows)}-{checksum:08x}"
 
 
 def hold_out(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:

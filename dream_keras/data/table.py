@@ -131,7 +131,7 @@ def read_chunks(
                 return
 
 
-def load_rows(
+def read_rows(
     path: str | Path,
     processor: Processor,
     columns: Columns = OFFICIAL,
@@ -140,8 +140,8 @@ def load_rows(
     max_rows: int | None = None,
     longest: int | None = None,
     visit: Callable[[Tokens, Lengths], None] = lambda tokens, lengths: None,
-) -> Rows:
-    """Read a table and encode it for a processor.
+) -> Iterator[Rows]:
+    """Read a table and encode it for a processor, a piece at a time.
 
     Args:
         path: The file.
@@ -153,16 +153,17 @@ def load_rows(
         longest: Longest sequence in bp, if that is less than what the processor takes.
         visit: Called with the rows that are kept, block by block, before they are encoded.
 
+    Yields:
+        Rows, none where a piece of the table has no good ones.
+
     Raises:
         UserError: For a bad row (file, line, value and remedy), for sequences that are too long
             (how many), or when no row is left.
     """
-    tokens: list[Tokens] = []
-    values: list[npt.NDArray[np.float32]] = []
-    skipped: list[BadRow] = []
+    reasons: Counter[str] = Counter()
     rows = too_long = longest_row = 0
     takes = min(processor.longest, longest or processor.longest)
-    for chunk in read_chunks(path, columns):
+    for number, chunk in enumerate(read_chunks(path, columns)):
         short = too_short(chunk, processor)
         chunk.bad = sorted([*chunk.bad, *short], key=lambda row: row.line)
         if chunk.bad and on_bad_row == "fail":
@@ -171,19 +172,19 @@ def load_rows(
                 f"{path}:{bad.line}: {bad.detail}. Correct the row, or leave bad rows out "
                 "with --on-bad-row skip."
             )
-        skipped += chunk.bad
+        reasons.update(row.reason for row in chunk.bad)
         long = chunk.lengths > takes
         too_long += int(long.sum())
         longest_row = max(longest_row, int(chunk.lengths.max(initial=0)))
         keep = ~long if long_rows == "drop" else np.ones(len(long), bool)
         keep &= ~np.isin(chunk.lines, [row.line for row in short])
         kept = np.flatnonzero(keep)[: None if max_rows is None else max_rows - rows]
-        if not tokens:
+        if number == 0:
             warn_of_missing_adapter(path, chunk.tokens, processor)
         visit(chunk.tokens[kept], chunk.lengths[kept])
         encoded = processor.encode(chunk.tokens[kept], chunk.lengths[kept])
-        tokens.append(encoded)
-        values.append(chunk.values[kept].astype(np.float32))
+        values = chunk.values[kept].astype(np.float32)
+        yield Rows(encoded, values[:, 0] if values.shape[1] == 1 else values, tuple(chunk.bad))
         rows += len(encoded)
         if max_rows is not None and rows >= max_rows:
             break
@@ -195,15 +196,21 @@ def load_rows(
         )
     if too_long:
         log.info("%s: %d sequences too long: %s", path, too_long, long_rows)
-    if skipped:
-        counts = ", ".join(f"{n} {why}" for why, n in Counter(b.reason for b in skipped).items())
-        log.warning("%s: left out %d bad rows (%s)", path, len(skipped), counts)
+    if reasons:
+        counts = ", ".join(f"{n} {why}" for why, n in reasons.items())
+        log.warning("%s: left out %d bad rows (%s)", path, reasons.total(), counts)
     if not rows:
         raise UserError(f"{path}: no usable row is left of this table")
-    all_values = np.concatenate(values)
-    if all_values.shape[1] == 1:
-        all_values = all_values[:, 0]
-    return Rows(np.concatenate(tokens), all_values, tuple(skipped))
+
+
+def load_rows(path: str | Path, processor: Processor, *settings: Any, **named: Any) -> Rows:
+    """Read a table as ``read_rows`` does, with its arguments and errors, into memory."""
+    parts = list(read_rows(path, processor, *settings, **named))
+    return Rows(
+        np.concatenate([part.tokens for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        tuple(row for part in parts for row in part.skipped),
+    )
 
 
 def too_short(chunk: Chunk, processor: Processor) -> list[BadRow]:

@@ -1,0 +1,156 @@
+"""Prepared folders are written here; ``dream_keras.data.shards`` says what they hold."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from dream_keras._version import __version__
+from dream_keras.data.parse import BadRow
+from dream_keras.data.shards import FORMAT, LABEL, MANIFEST, Manifest
+from dream_keras.data.table import Rows
+from dream_keras.data.tfrecord import frame
+from dream_keras.errors import UserError
+from dream_keras.files import UNFINISHED
+
+BLOCK_ROWS = 1_024
+"""Rows in a block: 158 kB at 150 bp, enough for a disk to read at its full speed."""
+MOST_SHARDS = 512
+"""All are open while they are written; systems allow about 1,000 open files."""
+
+
+def write_shards(
+    parts: Iterable[Rows], out: Path, shards: int, source: str, processor: Mapping[str, Any]
+) -> Manifest:
+    """Write a prepared folder; it is there whole or not at all.
+
+    Args:
+        parts: The rows, in pieces of any size.
+        out: The folder to make.
+        shards: Files to deal the blocks to, 1 to ``MOST_SHARDS``.
+        source: Name of the table.
+        processor: Name and options of the processor that encoded the rows.
+
+    Raises:
+        UserError: If the folder holds something, or there are fewer blocks than shards.
+    """
+    if not 1 <= shards <= MOST_SHARDS:
+        raise UserError(f"--shards {shards}: allowed are 1 to {MOST_SHARDS}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} exists already: choose another folder with --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=out.parent))
+    try:
+        with _Writer(folder, shards) as writer:
+            for part in parts:
+                writer.add(part)
+            writer.finish()
+        manifest = writer.manifest(source, processor)
+        if writer.skipped:
+            table = pd.DataFrame([vars(row) for row in writer.skipped])
+            table.to_csv(folder / "skipped_rows.tsv", sep="\t", index=False)
+        (folder / MANIFEST).write_text(json.dumps(dataclasses.asdict(manifest)), encoding="utf-8")
+        folder.chmod(0o755)
+        folder.replace(out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return manifest
+
+
+class _Writer(ExitStack):
+    """Cuts rows into blocks and deals these to shards."""
+
+    def __init__(self, folder: Path, shards: int):
+        super().__init__()
+        names = [f"rows-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
+        self.files = [self.enter_context((folder / name).open("wb")) for name in names]
+        self.hashes = [hashlib.sha256() for _ in names]
+        self.shards: list[dict[str, Any]] = [
+            {"file": name, "bytes": 0, "sha256": "", "blocks": []} for name in names
+        ]
+        self.skipped: list[BadRow] = []
+        self.rest: Rows | None = None
+        self.rows = self.written = 0
+        self.mean = self.squares = 0.0
+        self.least, self.greatest = np.inf, -np.inf
+
+    def add(self, part: Rows) -> None:
+        """Take some rows and write the blocks they fill."""
+        self.skipped += part.skipped
+        if not len(part):
+            return
+        self._count(part.values.astype(np.float64))
+        if self.rest is not None:
+            part = Rows(
+                np.concatenate([self.rest.tokens, part.tokens]),
+                np.concatenate([self.rest.values, part.values]),
+            )
+        full = len(part) - len(part) % BLOCK_ROWS
+        for start in range(0, full, BLOCK_ROWS):
+            self._write(part.take(np.arange(start, start + BLOCK_ROWS)))
+        self.rest = part.take(np.arange(full, len(part)))
+
+    def finish(self) -> None:
+        """Write the rows that fill no block."""
+        if self.rest is not None and len(self.rest):
+            self._write(self.rest)
+        if self.written < len(self.shards):
+            raise UserError(
+                f"{self.rows:,} rows fill {self.written} blocks of {BLOCK_ROWS:,} rows, too few "
+                f"for {len(self.shards)} shards: use --shards {max(self.written, 1)} or less"
+            )
+        for shard, digest in zip(self.shards, self.hashes, strict=True):
+            shard["sha256"] = digest.hexdigest()
+
+    def manifest(self, source: str, processor: Mapping[str, Any]) -> Manifest:
+        """Return the manifest of what was written."""
+        labels = {
+            "mean": self.mean,
+            "deviation": float(np.sqrt(self.squares / self.rows)),
+            "least": float(self.least),
+            "greatest": float(self.greatest),
+        }
+        assert self.rest is not None
+        return Manifest(
+            FORMAT,
+            __version__,
+            source,
+            dict(processor),
+            self.rest.tokens.shape[1],
+            BLOCK_ROWS,
+            self.rows,
+            len(self.skipped),
+            labels,
+            self.shards,
+        )
+
+    def _write(self, rows: Rows) -> None:
+        number = self.written % len(self.shards)
+        payload = rows.tokens.tobytes() + rows.values.astype(LABEL).tobytes()
+        record = frame(payload)
+        self.files[number].write(record)
+        self.hashes[number].update(record)
+        self.shards[number]["bytes"] += len(record)
+        self.shards[number]["blocks"].append(zlib.crc32(payload))
+        self.written += 1
+
+    def _count(self, labels: npt.NDArray[np.float64]) -> None:
+        """Merge labels into the running mean and sum of squares (Chan et al. 1979)."""
+        rows = self.rows + len(labels)
+        step = float(labels.mean()) - self.mean
+        self.squares += float(np.sum((labels - labels.mean()) ** 2))
+        self.squares += step**2 * self.rows * len(labels) / rows
+        self.mean += step * len(labels) / rows
+        self.least = min(self.least, labels.min())
+        self.greatest = max(self.greatest, labels.max())
+        self.rows = rows

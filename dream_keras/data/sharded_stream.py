@@ -1,0 +1,121 @@
+"""Training rows streamed from a prepared folder: shuffled within bounded memory."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from dream_keras.data.shards import Blocks, ShardedRows
+from dream_keras.data.stream import Batch, Stream
+
+WINDOW_BLOCKS = 512
+"""Blocks whose rows are shuffled together: 524,288 rows, 81 MB at 150 bp."""
+
+
+@dataclass
+class ShardedStream(Stream):
+    """All passes over the rows of a prepared folder; the interface of ``TrainingStream``.
+
+    Each pass draws a new permutation of all blocks (of each block twice where both strands are
+    trained on, every row having one strand in the one and the other in the other). Windows of
+    ``WINDOW_BLOCKS`` blocks are then shuffled row by row. Two windows are in memory: the one in
+    use and the next, which a thread reads ahead.
+
+    What holds: every row (and strand) comes once per pass; hosts share no row; a batch depends on
+    nothing but (seed, step, host, hosts), so any step can be started from. Up to one window, a
+    pass is a uniform permutation, as in ``TrainingStream``. Above that it is not quite: rows that
+    were in one block, 1,024 neighbours in the table, come within one window's length of each
+    other. In a table sorted by label, the mean label of a window deviates from the table's by
+    1/sqrt(512), 4 % of the labels' deviation; of a table in random order nothing can be noticed.
+
+    With several hosts each has passes of its own, over the shards ``host``, ``host + hosts``, ...;
+    these differ in length by a block per shard at most and by what is held out, so hosts may be
+    in different passes at one step.
+
+    Attributes:
+        rows: The training rows, of all hosts.
+        batch_size: Rows in this host's part of a batch.
+        seed: Of the order.
+        both_strands: Whether a pass holds each row twice, as itself and as its reverse complement.
+        host: Number of this host.
+        hosts: Their number.
+    """
+
+    rows: ShardedRows
+    host: int = 0
+    hosts: int = 1
+
+    def __post_init__(self) -> None:
+        self._mine = self.rows.of_host(self.host, self.hosts)
+        self._windows: dict[tuple[int, int], Future[Batch]] = {}
+        self._reader = ThreadPoolExecutor(1, "shards")
+        self._plan = lru_cache(maxsize=2)(self._draw)
+
+    @property
+    def fingerprint(self) -> str:
+        """What the order of the rows depends on, beside the seed."""
+        host = f"-{self.host}/{self.hosts}" if self.hosts > 1 else ""
+        return f"{self.rows.fingerprint}-blocks{host}"
+
+    @cached_property
+    def rows_per_pass(self) -> int:
+        """This host's rows in one pass, each strand counted."""
+        return len(self._mine) * self._strands
+
+    @property
+    def _strands(self) -> int:
+        return 2 if self.both_strands else 1
+
+    def _own(self) -> tuple[int, ...]:
+        return (self.host,)
+
+    def _part(self, number: int, start: int, stop: int) -> Batch:
+        ends = self._plan(number)[1]
+        parts = []
+        while start < stop:
+            window = int(np.searchsorted(ends, start, side="right"))
+            first = int(ends[window - 1]) if window else 0
+            last = min(stop, int(ends[window]))
+            rows = self._window(number, window)
+            parts.append(rows.take(slice(start - first, last - first)))
+            start = last
+        return Batch.joined(parts)
+
+    def _draw(self, number: int) -> tuple[Blocks, Blocks]:
+        """Return a pass's units in their order, and the offsets at which its windows end.
+
+        A unit is twice a block's number, plus 1 where the block comes for the second time.
+        """
+        random = np.random.default_rng([self.seed, number, 2, self.host])
+        units = (self._mine.blocks[:, None] * 2 + np.arange(self._strands)).ravel()
+        units = random.permutation(units)
+        manifest = self.rows.manifest
+        last = manifest.blocks - 1
+        sizes = np.where(units // 2 == last, manifest.rows_in(last), manifest.block_rows)
+        starts = np.arange(0, len(units), WINDOW_BLOCKS)
+        return units, np.cumsum(np.add.reduceat(sizes, starts))
+
+    def _window(self, number: int, window: int) -> Batch:
+        """Return a window's rows in their order; have the next one read meanwhile."""
+        last = window + 1 == len(self._plan(number)[1])
+        keys = (number, window), (number + 1, 0) if last else (number, window + 1)
+        for key in keys:
+            if key not in self._windows:
+                self._windows[key] = self._reader.submit(self._read, *key)
+        self._windows = {key: self._windows[key] for key in keys}
+        return self._windows[keys[0]].result()
+
+    def _read(self, number: int, window: int) -> Batch:
+        units = self._plan(number)[0][window * WINDOW_BLOCKS : (window + 1) * WINDOW_BLOCKS]
+        parts = []
+        for block, second in (divmod(unit, 2) for unit in units.tolist()):
+            rows = self.rows.read(block)
+            strand = np.zeros(len(rows), np.uint8)
+            if self.both_strands:
+                random = np.random.default_rng([self.seed, number, 3, block])
+                strand = random.integers(0, 2, len(rows), np.uint8) ^ np.uint8(second)
+            parts.append(Batch(rows.tokens, strand, rows.values))
+        joined = Batch.joined(parts)
+        random = np.random.default_rng([self.seed, number, 4, self.host, window])
+        return joined.take(random.permutation(len(joined.values)))

@@ -1,0 +1,249 @@
+"""Prepared folders: encoded rows in TFRecord shards, for tables larger than memory.
+
+A folder holds ``manifest.json`` and ``rows-00000-of-00008.tfrecord`` and so on. Each record is a
+block of 1,024 rows (the very last one may have fewer), so that framing costs nothing and every
+block stands where arithmetic says::
+
+    tokens   rows * length bytes, uint8, row by row, as the processor encodes them
+    labels   rows * 4 bytes, float32, little-endian
+
+Block ``b`` of the table is record ``b // shards`` of shard ``b % shards``: in this order the rows
+are those of the table. The manifest has the counts, the processor with all its settings, the
+labels' statistics, each shard's size and SHA-256, and a CRC-32 of each block, which is compared
+whenever a block is read.
+"""
+
+import dataclasses
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dream_keras.data.parse import BadRow
+from dream_keras.data.table import Rows
+from dream_keras.data.tfrecord import FOOTER, HEADER
+from dream_keras.errors import UserError
+
+VALIDATION_BLOCKS = 512
+"""Most blocks that are held out: they are kept in memory and predicted after each epoch."""
+FORMAT = "dream_keras rows 1"
+MANIFEST = "manifest.json"
+LABEL = np.dtype("<f4")
+
+Blocks = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a prepared folder says of itself; read and written as JSON.
+
+    Attributes:
+        format: Version of the layout.
+        dream_keras: Version of the package that wrote it.
+        source: Name of the table.
+        processor: Name of the processor and all its options.
+        length: Tokens in a row.
+        block_rows: Rows in a block.
+        rows: Rows in all.
+        skipped: Bad rows that were left out.
+        labels: Mean, deviation (over n), least and greatest label.
+        shards: For each shard its file, size in bytes, SHA-256 and the CRC-32 of its blocks.
+    """
+
+    format: str
+    dream_keras: str
+    source: str
+    processor: Mapping[str, Any]
+    length: int
+    block_rows: int
+    rows: int
+    skipped: int
+    labels: Mapping[str, float]
+    shards: list[dict[str, Any]]
+
+    @property
+    def blocks(self) -> int:
+        """Blocks in all."""
+        return -(-self.rows // self.block_rows)
+
+    def rows_in(self, block: int) -> int:
+        """Return the rows of a block."""
+        return min(self.block_rows, self.rows - block * self.block_rows)
+
+    def place(self, block: int) -> tuple[int, int, int]:
+        """Return a block's shard, its record there, and the byte where its payload begins."""
+        record, shard = divmod(block, len(self.shards))
+        full = HEADER + self.block_rows * (self.length + LABEL.itemsize) + FOOTER
+        return shard, record, record * full + HEADER
+
+
+@dataclass(frozen=True, eq=False)
+class ShardedRows:
+    """The rows of a prepared folder, or of some of its blocks; they stay on the disk.
+
+    Attributes:
+        folder: The folder.
+        manifest: Its manifest.
+        blocks: Numbers of the blocks, ascending.
+    """
+
+    folder: Path
+    manifest: Manifest = field(repr=False)
+    blocks: Blocks = field(repr=False)
+    skipped: ClassVar[tuple[BadRow, ...]] = ()
+    """None: they were written down when the folder was prepared."""
+
+    def __len__(self) -> int:
+        return sum(self.manifest.rows_in(block) for block in self.blocks.tolist())
+
+    @property
+    def fingerprint(self) -> str:
+        """The number of rows and a checksum of the blocks' checksums."""
+        shards = [np.array(shard["blocks"], "<u4") for shard in self.manifest.shards]
+        places = [self.manifest.place(block) for block in self.blocks.tolist()]
+        checksums = np.array([shards[shard][record] for shard, record, _ in places], "<u4")
+        return f"{len(self)}-{zlib.crc32(checksums.tobytes()):08x}"
+
+    @cached_property
+    def values(self) -> npt.NDArray[np.float32]:
+        """All labels, (rows,). The first use reads every block, and so checks every one."""
+        return np.concatenate([self.read(block).values for block in self.blocks.tolist()])
+
+    def read(self, block: int) -> Rows:
+        """Read one block.
+
+        Raises:
+            UserError: If it is not what the manifest says.
+        """
+        shard, record, start = self.manifest.place(block)
+        entry = self.manifest.shards[shard]
+        path, rows = self.folder / entry["file"], self.manifest.rows_in(block)
+        cut = rows * self.manifest.length
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                payload = file.read(cut + rows * LABEL.itemsize)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}") from None
+        if zlib.crc32(payload) != entry["blocks"][record]:
+            raise UserError(
+                f"{path}: record {record} of {len(entry['blocks'])} is not what {MANIFEST} says: "
+                "the shard is damaged, or belongs to another folder. Copy it again, or prepare the "
+                "table again."
+            )
+        tokens = np.frombuffer(payload, np.uint8, cut).reshape(rows, self.manifest.length)
+        return Rows(tokens, np.frombuffer(payload, LABEL, offset=cut).astype(np.float32))
+
+    def load(self, max_rows: int | None = None) -> Rows:
+        """Read all rows, or the first of them, into memory, in the order of the table."""
+        enough = None if max_rows is None else -(-max_rows // self.manifest.block_rows)
+        parts = [self.read(block) for block in self.blocks[:enough].tolist()]
+        return Rows(
+            np.concatenate([part.tokens for part in parts])[:max_rows],
+            np.concatenate([part.values for part in parts])[:max_rows],
+        )
+
+    def hold_out(self, share: float, seed: int) -> tuple["ShardedRows", "ShardedRows"]:
+        """Split blocks at random into those to train on and those to validate on.
+
+        Args:
+            share: Share to validate on; at least one block and at most ``VALIDATION_BLOCKS``.
+            seed: Of the draw.
+
+        Raises:
+            UserError: If there is one block only.
+        """
+        if len(self.blocks) < 2:
+            raise UserError(
+                f"{self.folder} holds one block of rows, which is not split: give a validation "
+                "table with --val, or train on the table itself"
+            )
+        random = np.random.default_rng([seed, 0x5EED])
+        count = min(max(round(share * len(self.blocks)), 1), VALIDATION_BLOCKS)
+        chosen = np.zeros(len(self.blocks), bool)
+        chosen[random.choice(len(self.blocks), count, replace=False)] = True
+        return self._only(~chosen), self._only(chosen)
+
+    def of_host(self, host: int, hosts: int) -> "ShardedRows":
+        """Return the blocks in the shards of one of several hosts: ``host``, ``host + hosts``, ...
+
+        Raises:
+            UserError: If there are fewer shards than hosts, or nothing is left for the host.
+        """
+        shards = len(self.manifest.shards)
+        mine = self._only(self.blocks % shards % hosts == host)
+        if shards < hosts or not len(mine.blocks):
+            raise UserError(
+                f"{self.folder} has {shards} shards, too few for {hosts} hosts: prepare it again "
+                f"with --shards {hosts} or a multiple of that"
+            )
+        return mine
+
+    def _only(self, chosen: npt.NDArray[np.bool_]) -> "ShardedRows":
+        return ShardedRows(self.folder, self.manifest, self.blocks[chosen])
+
+
+def open_shards(folder: Path, processor: Mapping[str, Any]) -> ShardedRows:
+    """Open a prepared folder for a processor.
+
+    Args:
+        folder: The folder.
+        processor: Name and options of the processor, as for ``write_shards``.
+
+    Raises:
+        UserError: If it is none, a shard is missing, foreign or of another size (all are named),
+            or another processor has encoded the rows (the settings are named).
+    """
+    manifest = _read_manifest(folder)
+    theirs = manifest.processor
+    differ = [key for key in {**theirs, **processor} if theirs.get(key) != processor.get(key)]
+    if differ:
+        had, has = (
+            ", ".join(f"{k}={options[k]}" if k in options else f"no {k}" for k in differ)
+            for options in (theirs, processor)
+        )
+        raise UserError(
+            f"{folder} was prepared for a processor with {had}, but this one has {has}. Prepare "
+            "the table again with this config, or use the processor it was prepared for."
+        )
+    found = {path.name: path.stat().st_size for path in folder.glob("*.tfrecord")}
+    named = {shard["file"]: shard["bytes"] for shard in manifest.shards}
+    wrong = [f"{name} is missing" for name in named if name not in found]
+    wrong += [
+        f"{name} has {found[name]:,} bytes, not {size:,}"
+        for name, size in named.items()
+        if found.get(name, size) != size
+    ]
+    wrong += [f"{name} does not belong there" for name in sorted(found) if name not in named]
+    if wrong:
+        raise UserError(
+            f"{folder} is not as {MANIFEST} says: {'; '.join(wrong)}. Copy the folder again, or "
+            "prepare the table again."
+        )
+    return ShardedRows(folder, manifest, np.arange(manifest.blocks))
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder} is a folder without {MANIFEST}. Give a table, or a folder made by "
+            "python -m dream_keras.prepare"
+        ) from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} is damaged ({error}): prepare the table again") from None
+    fields = {f.name for f in dataclasses.fields(Manifest)}
+    if not isinstance(content, dict) or content.get("format") != FORMAT or set(content) != fields:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise UserError(
+            f"{path}: expected the format {FORMAT!r}, found {found!r}: prepare the table again"
+        )
+    return Manifest(**content)

@@ -1,0 +1,135 @@
+"""Encode a table once into shards that training streams from: for data larger than memory."""
+
+import argparse
+import logging
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from dream_keras.cli import add_plugin_argument, load_backend, make_callable, run
+
+log = logging.getLogger(__name__)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the command's argument parser."""
+    p = argparse.ArgumentParser(prog="python -m dream_keras.prepare", description=__doc__)
+    p.add_argument("table", metavar="IN", help="training or validation table; - reads stdin")
+    p.add_argument("--out", metavar="DIR", required=True, help="folder to make")
+    p.add_argument(
+        "--shards",
+        type=int,
+        default=16,
+        metavar="N",
+        help="files to write (default: %(default)s); a multiple of the hosts that will read them",
+    )
+    p.add_argument(
+        "--config",
+        help="YAML file or name of a built-in config, whose processor encodes the rows "
+        "(default: quickstart)",
+    )
+    p.add_argument("--sequence-column", metavar="NAME", help="for tables with a header")
+    p.add_argument("--target-column", metavar="NAME", help="for tables with a header")
+    p.add_argument("--on-bad-row", choices=["fail", "skip"], help="what to do with bad rows")
+    p.add_argument(
+        "--set",
+        metavar="section.key=value",
+        action="append",
+        default=[],
+        help="change one setting of the config; may be given several times",
+    )
+    add_plugin_argument(p)
+    return p
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command."""
+    args = parser().parse_args(argv)
+    out = prepare(
+        args.table,
+        args.out,
+        args.shards,
+        args.config,
+        sequence_column=args.sequence_column,
+        target_column=args.target_column,
+        on_bad_row=args.on_bad_row,
+        overrides=args.set,
+        plugins=args.plugin,
+    )
+    print(f"prepared {out}: train --train {out} with the same config streams from it")
+
+
+def prepare(
+    table: str | Path,
+    out: str | Path,
+    shards: int = 16,
+    config: str | Path | None = None,
+    *,
+    sequence_column: str | None = None,
+    target_column: str | None = None,
+    on_bad_row: str | None = None,
+    overrides: Iterable[str] = (),
+    plugins: Collection[str | Path] = (),
+    progress: bool | None = None,
+) -> Path:
+    """Encode a table into shards; see ``dream_keras.data.shards`` for what the folder holds.
+
+    Args:
+        table: The table; ``-`` reads standard input.
+        out: Folder to make.
+        shards: Files to write.
+        config: A YAML file or the name of a built-in config; its processor encodes the rows, and
+            its ``data`` section says how the table is read.
+        sequence_column: Header name of the sequences, for tables with a header.
+        target_column: Header name of the measured values, likewise.
+        on_bad_row: ``"fail"`` or ``"skip"``.
+        overrides: Settings as ``"section.key=value"``.
+        plugins: Files that put something on the menu.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: For anything wrong with the settings, the table or the folder.
+    """
+    load_backend()  # processors are written with Keras
+    from tqdm import tqdm
+
+    from dream_keras.data.shard_writer import write_shards
+    from dream_keras.data.table import named_columns, read_rows
+    from dream_keras.order import DEFAULT_CONFIG, load_experiment
+    from dream_keras.plugins import load_plugins
+    from dream_keras.progress import hide_bar
+    from dream_keras.training.run_folder import make_processor, processor_settings
+
+    given = {
+        "data.sequence_column": sequence_column,
+        "data.target_column": target_column,
+        "data.on_bad_row": on_bad_row,
+    }
+    settings = {key: value for key, value in given.items() if value is not None}
+    load_plugins(plugins)
+    experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
+    data = experiment.data
+    rows = read_rows(
+        table,
+        make_processor(experiment),
+        named_columns(data.sequence_column, data.target_column),
+        data.on_bad_row,
+        data.long_rows,
+        data.max_rows,
+        data.longest,
+    )
+    with tqdm(unit="row", unit_scale=True, disable=hide_bar(progress)) as bar:
+        counted = (part for part in rows if bar.update(len(part)) or True)
+        manifest = write_shards(
+            counted, Path(out), shards, Path(table).name, processor_settings(experiment)
+        )
+    log.info("%s: %s rows in %d shards", out, f"{manifest.rows:,}", shards)
+    return Path(out)
+
+
+make_callable(__name__, prepare)
+
+if __name__ == "__main__":
+    run(main)
