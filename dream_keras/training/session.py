@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -437,6 +438,13 @@ def _load(
 
 
 def _only_deterministic_kernels() -> None:
+    import keras
+
+    if keras.backend.backend() == "jax":
+        # XLA reads this when it starts; on CPUs and TPUs it is deterministic anyway.
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+        return
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
