@@ -14,7 +14,7 @@ demo: $(VENV)/installed
 	$(BIN)/python -m dream_keras.train
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow

@@ -9,6 +9,14 @@ import pytest
 GOLDEN = Path(__file__).parent / "golden"
 
 
+LONG = ("test_readme", "test_notebooks", "test_strategy", "test_train")
+"""Modules that take longest: they begin first, so that two processes end together."""
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.module.__name__ not in LONG)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of the real data; the test is skipped without it."""

@@ -12,7 +12,6 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from dream_keras.cli import BACKENDS
 from dream_keras.errors import UserError
 from dream_keras.order import RuntimeSettings
 from dream_keras.training import machine
@@ -70,7 +69,7 @@ json.dump(result, open(sys.argv[1], "w"))
 """
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
 def computed(request, tmp_path_factory):
     out = tmp_path_factory.mktemp("strategy") / "result.json"
     environment = {

@@ -153,7 +153,11 @@ def steps_into_an_epoch(run):
 
 @pytest.mark.parametrize(
     ("sent", "minutes"),
-    [(signal.SIGKILL, 10), (signal.SIGKILL, 0), (signal.SIGTERM, 10)],
+    [
+        pytest.param(signal.SIGKILL, 10, marks=pytest.mark.slow),
+        (signal.SIGKILL, 0),
+        (signal.SIGTERM, 10),
+    ],
     ids=["killed, saved per epoch", "killed, saved per step", "told to stop"],
 )
 def test_a_broken_run_resumes_to_the_same_weights(
@@ -358,7 +362,14 @@ def test_labels_on_another_scale_are_refused(training_table, tmp_path):
     small_run(table, tmp_path / "run", "model.final=autosome_regression", "trainer.epochs=1")
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+WINNERS = ("autosome_legnet", "bhi_deepgxp", "unlockdna_proformer")
+BUILT_IN = [
+    pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem in WINNERS else [])
+    for path in sorted(CONFIGS.glob("*.yaml"))
+]
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_every_built_in_config_runs_in_miniature(name, tmp_path):
     result = dream_keras.train(name, out=tmp_path / "run", smoke=True)
     assert result.metrics["part"] == "public"
