@@ -150,7 +150,8 @@ class RuntimeSettings:
         deterministic: Use only deterministic kernels, at some cost in speed.
         strategy: Devices that share each batch: ``"none"`` for one, ``"mirrored"`` for all of the
             machine, ``"mirrored:N"`` for N of them or, without GPUs, N parts of the CPU; ``"tpu"``;
-            ``"auto"`` for a TPU if there is one, else several GPUs, else one device.
+            ``"multiworker"`` for the processes that ``TF_CONFIG`` names; ``"auto"`` for a TPU if
+            there is one, else several GPUs, else one device.
         checkpoint_minutes: Time between two checkpoints inside an epoch, beside that after each
             epoch.
         tpu: Where the TPU is, for TensorFlow: ``"local"``, a name or an address; None looks.
@@ -167,10 +168,11 @@ class RuntimeSettings:
         """Refuse a call without steps, and an unknown strategy."""
         at_least(1, steps_per_call=self.steps_per_call)
         at_least(0, checkpoint_minutes=self.checkpoint_minutes)
-        if not re.fullmatch(r"auto|none|tpu|mirrored(:[1-9]\d*)?", self.strategy):
+        if not re.fullmatch(r"auto|none|tpu|multiworker|mirrored(:[1-9]\d*)?", self.strategy):
             with within("strategy"):
                 raise UserError(
-                    f"strategy={self.strategy}: expected auto, none, mirrored, mirrored:N or tpu"
+                    f"strategy={self.strategy}: expected auto, none, mirrored, mirrored:N, "
+                    "multiworker or tpu"
                 )
 
 

@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--strategy",
         metavar="NAME",
-        help="devices: auto (default), none (one), mirrored, mirrored:N, tpu",
+        help="devices: auto (default), none (one), mirrored, mirrored:N, multiworker, tpu",
     )
     p.add_argument("--tpu", metavar="ADDRESS", help="TPU for TensorFlow: local, a name or address")
     p.add_argument("--on-bad-row", choices=["fail", "skip"], help="what to do with bad rows")
@@ -67,6 +67,8 @@ def main(argv: list[str] | None = None) -> None:
         tpu=args.tpu,
         on_bad_row=args.on_bad_row,
     )
+    if not result.is_chief:
+        return
     if result.score:
         from dream_keras.scoring.report import table
 

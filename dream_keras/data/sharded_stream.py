@@ -33,18 +33,9 @@ class ShardedStream(Stream):
     these differ in length by a block per shard at most and by what is held out, so hosts may be
     in different passes at one step.
 
-    Attributes:
-        rows: The training rows, of all hosts.
-        batch_size: Rows in this host's part of a batch.
-        seed: Of the order.
-        both_strands: Whether a pass holds each row twice, as itself and as its reverse complement.
-        host: Number of this host.
-        hosts: Their number.
     """
 
     rows: ShardedRows
-    host: int = 0
-    hosts: int = 1
 
     def __post_init__(self) -> None:
         self._mine = self.rows.of_host(self.host, self.hosts)
@@ -55,20 +46,17 @@ class ShardedStream(Stream):
     @property
     def fingerprint(self) -> str:
         """What the order of the rows depends on, beside the seed."""
-        host = f"-{self.host}/{self.hosts}" if self.hosts > 1 else ""
-        return f"{self.rows.fingerprint}-blocks{host}"
+        hosts = f"-{self.hosts}-hosts" if self.hosts > 1 else ""
+        return f"{self.rows.fingerprint}-blocks{hosts}"
 
     @cached_property
-    def rows_per_pass(self) -> int:
-        """This host's rows in one pass, each strand counted."""
-        return len(self._mine) * self._strands
+    def own_rows_per_pass(self) -> int:
+        """This host's rows in one of its passes, each strand counted."""
+        return len(self._mine) * self.strands
 
-    @property
-    def _strands(self) -> int:
-        return 2 if self.both_strands else 1
-
-    def _own(self) -> tuple[int, ...]:
-        return (self.host,)
+    def batch(self, step: int) -> Batch:
+        """Return this host's part of the batch of ``step``, counted from 0."""
+        return self._cut(step, self.part_size, self.own_rows_per_pass, self.host)
 
     def _part(self, number: int, start: int, stop: int) -> Batch:
         ends = self._plan(number)[1]
@@ -88,7 +76,7 @@ class ShardedStream(Stream):
         A unit is twice a block's number, plus 1 where the block comes for the second time.
         """
         random = np.random.default_rng([self.seed, number, 2, self.host])
-        units = (self._mine.blocks[:, None] * 2 + np.arange(self._strands)).ravel()
+        units = (self._mine.blocks[:, None] * 2 + np.arange(self.strands)).ravel()
         units = random.permutation(units)
         manifest = self.rows.manifest
         last = manifest.blocks - 1

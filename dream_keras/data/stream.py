@@ -43,15 +43,17 @@ class Stream(ABC):
 
     A batch depends on nothing but (seed, step), so it is the same after a resume and for any
     number of replicas. A batch may hold the end of one pass and the start of the next; no row is
-    lost between them.
+    lost between them. Several hosts have an equal part of each batch.
 
     Attributes:
-        rows: The training rows.
-        batch_size: Rows in a batch.
+        rows: The training rows, of all hosts.
+        batch_size: Rows in a batch, of all hosts.
         seed: Of the order.
         both_strands: Whether a pass holds each row twice, as itself and as its reverse complement.
         view: What is done to a batch's tokens with random numbers of its own (hidden bases,
             padding); see ``Processor.training_view``.
+        host: Number of this host.
+        hosts: Their number; the batch must divide by it.
     """
 
     rows: Any
@@ -59,6 +61,8 @@ class Stream(ABC):
     seed: int
     both_strands: bool
     view: Callable[[Tokens, np.random.Generator], Tokens] = lambda tokens, random: tokens
+    host: int = 0
+    hosts: int = 1
 
     @property
     @abstractmethod
@@ -66,29 +70,42 @@ class Stream(ABC):
         """A checksum of the rows: with another one a run cannot be resumed."""
 
     @property
-    @abstractmethod
+    def strands(self) -> int:
+        """How often a pass holds each row."""
+        return 2 if self.both_strands else 1
+
+    @property
     def rows_per_pass(self) -> int:
-        """Rows in one pass, each strand counted."""
+        """Rows in one pass of all hosts, each strand counted."""
+        return len(self.rows) * self.strands
+
+    @property
+    def part_size(self) -> int:
+        """Rows in one host's part of a batch."""
+        return self.batch_size // self.hosts
+
+    @abstractmethod
+    def batch(self, step: int) -> Batch:
+        """Return this host's part of the batch of ``step``, counted from 0."""
 
     @abstractmethod
     def _part(self, number: int, start: int, stop: int) -> Batch:
         """Return the rows from ``start`` to before ``stop`` of one pass."""
 
-    def _own(self) -> tuple[int, ...]:
-        """Return what keeps this stream's random views apart from those of other hosts."""
-        return ()
+    def _cut(self, step: int, size: int, per_pass: int, *own: int) -> Batch:
+        """Return the rows of ``step`` where passes of ``per_pass`` rows are cut every ``size``.
 
-    def batch(self, step: int) -> Batch:
-        """Return the batch of ``step``, counted from 0."""
-        at, end = step * self.batch_size, (step + 1) * self.batch_size
+        The view's random numbers depend on what else is given, as well.
+        """
+        at, end = step * size, (step + 1) * size
         parts = []
         while at < end:
-            number, start = divmod(at, self.rows_per_pass)
-            stop = min(start + end - at, self.rows_per_pass)
+            number, start = divmod(at, per_pass)
+            stop = min(start + end - at, per_pass)
             parts.append(self._part(number, start, stop))
             at += stop - start
         tokens, strand, values = Batch.joined(parts)
-        random = np.random.default_rng([self.seed, step, 1, *self._own()])
+        random = np.random.default_rng([self.seed, step, 1, *own])
         return Batch(self.view(tokens, random), strand, values)
 
     def batches(self, first_step: int, steps: int, ahead: int = 4) -> Iterator[Batch]:
@@ -111,7 +128,10 @@ class Stream(ABC):
 
 @dataclass
 class TrainingStream(Stream):
-    """A stream of rows in memory: each pass is a permutation drawn from (seed, pass)."""
+    """A stream of rows in memory: each pass is a permutation drawn from (seed, pass).
+
+    Every host has all rows, so the parts of all hosts together are what one host alone gets.
+    """
 
     rows: Rows
 
@@ -123,10 +143,11 @@ class TrainingStream(Stream):
         """The number of rows and a checksum of their content."""
         return fingerprint(self.rows)
 
-    @property
-    def rows_per_pass(self) -> int:
-        """Rows in one pass, each strand counted."""
-        return len(self.rows) * (2 if self.both_strands else 1)
+    def batch(self, step: int) -> Batch:
+        """Return this host's part of the batch of ``step``, counted from 0."""
+        whole = self._cut(step, self.batch_size, self.rows_per_pass)
+        first = self.host * self.part_size
+        return whole.take(slice(first, first + self.part_size))
 
     def _part(self, number: int, start: int, stop: int) -> Batch:
         picked = self._permutation(number)[start:stop].astype(np.int64)

@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,10 +116,22 @@ class Engine:
                     f"the rows to train or validate on have changed since {self.folder.path} was "
                     "started: restore the files, or start a new run"
                 )
-            return state
-        state = State(data=data)
-        self._save(state)
+        else:
+            state = State(data=data)
+            self._save(state)
+        self._check_workers(state)
         return state
+
+    def _check_workers(self, state: State) -> None:
+        """Refuse workers that would not compute the same."""
+        position = f"{state.data} {state.epoch} {len(state.losses)}"
+        content = f"{position} {self.folder.config.read_text()}"
+        if len(set(self.steps.of_all_workers(zlib.crc32(content.encode())))) > 1:
+            raise UserError(
+                "the workers have different settings or rows, or stand at different steps (this "
+                f"one: rows {state.data}, {state.epoch} epochs, {len(state.losses)} steps). Give "
+                "all of them the same command, files and run folder."
+            )
 
     def _epoch(
         self, epoch: int, state: State, events: EventWriter, bar: tqdm, stop: threading.Event
@@ -134,12 +147,13 @@ class Engine:
             call_losses, rate = self._call(call, first + len(losses), events, bar)
             losses += call_losses
             due = time.monotonic() - self._saved >= 60 * self.checkpoint_minutes
+            leaving = any(self.steps.of_all_workers(stop.is_set()))
             # The end of an epoch writes everything in any case.
-            if len(losses) < self.steps_per_epoch and (due or stop.is_set()):
+            if len(losses) < self.steps_per_epoch and (due or leaving):
                 state.losses, state.seconds = list(losses), time.perf_counter() - began
                 events.flush()
                 self._save(state)
-                self._leave_if(stop)
+                self._leave_if(leaving)
         seconds = time.perf_counter() - began
         row = {
             "epoch": epoch,
@@ -166,7 +180,7 @@ class Engine:
             best,
             row["rows_per_second"],
         )
-        self._leave_if(stop)
+        self._leave_if(any(self.steps.of_all_workers(stop.is_set())))
 
     def _save(self, state: State) -> None:
         began = time.monotonic()
@@ -174,8 +188,8 @@ class Engine:
         self._saved = time.monotonic()
         self._saving += self._saved - began
 
-    def _leave_if(self, stop: threading.Event) -> None:
-        if stop.is_set():
+    def _leave_if(self, leaving: bool) -> None:
+        if leaving:
             log.warning(
                 "told to stop: %s is saved. Go on with --out %s --resume",
                 self.folder.path,

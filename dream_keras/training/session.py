@@ -3,8 +3,11 @@
 import dataclasses
 import logging
 import os
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +26,7 @@ from dream_keras.data.similarity import hold_out_families
 from dream_keras.data.stream import Stream, TrainingStream, hold_out
 from dream_keras.data.table import Rows, load_rows, named_columns
 from dream_keras.errors import UserError
+from dream_keras.files import UNFINISHED
 from dream_keras.order import (
     DEFAULT_CONFIG,
     Choice,
@@ -31,6 +35,7 @@ from dream_keras.order import (
     load_experiment,
 )
 from dream_keras.plugins import load_plugins
+from dream_keras.training.cluster import find_place
 from dream_keras.training.run_folder import (
     Run,
     RunFolder,
@@ -74,12 +79,14 @@ class Result:
         history: One row per epoch; ``val_pearson`` among the columns.
         score: The suite's score, or None without a suite.
         folder: The run folder.
+        is_chief: Whether this process wrote it; one of several workers does.
     """
 
     network: "Network"
     history: pd.DataFrame
     score: "ScoreCard | None"
     folder: Path
+    is_chief: bool = True
 
     @property
     def metrics(self) -> dict[str, Any] | None:
@@ -154,15 +161,46 @@ def train(
     if resume and out is None:
         raise UserError("--resume needs --out RUN: the folder of the run to continue")
     folder = RunFolder(Path(out) if out else _new_folder(config))
+    if resume:
+        run = load_run(folder.path)
+        if config or overrides or settings or smoke:
+            experiment = load_experiment(config or folder.config, overrides, settings)
+            _check_same(run, shrink(experiment) if smoke else experiment)
+    else:
+        experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
+        run = Run(folder, shrink(experiment) if smoke else experiment)
+    place = find_place(run.experiment.runtime.strategy)
+    if place.addresses and out is None:
+        raise UserError("several workers need --out RUN, the same folder for all of them")
+    if place.addresses:
+        log.info("worker %d of %d: waiting for the others", place.worker + 1, place.workers)
+    if not place.is_chief:
+        with _copy(run, resume) as copy:
+            result = _run(copy, progress=False)
+        return dataclasses.replace(result, folder=folder.path, is_chief=False)
     if not resume:
         folder.check_new()
-        experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
-        return _run(Run(folder, shrink(experiment) if smoke else experiment), progress)
-    run = load_run(folder.path)
-    if config or overrides or settings or smoke:
-        experiment = load_experiment(config or folder.config, overrides, settings)
-        _check_same(run, shrink(experiment) if smoke else experiment)
     return _run(run, progress)
+
+
+@contextmanager
+def _copy(run: Run, resume: bool) -> Iterator[Run]:
+    """Give a worker that is not the chief a run folder that nobody sees: the chief's is the run.
+
+    Workers compute the same weights, so each reads and writes checkpoints of its own, and the
+    chief alone speaks.
+    """
+    package = logging.getLogger("dream_keras")
+    before = package.level
+    with tempfile.TemporaryDirectory(prefix="dream_keras-worker-") as name:
+        if resume:
+            left_out = shutil.ignore_patterns(f"{UNFINISHED}*", "tensorboard")
+            shutil.copytree(run.folder.path, name, ignore=left_out, dirs_exist_ok=True)
+        package.setLevel(logging.ERROR)  # the chief says the same, and where the run is
+        try:
+            yield dataclasses.replace(run, folder=RunFolder(Path(name)))
+        finally:
+            package.setLevel(before)
 
 
 def shrink(experiment: Experiment) -> Experiment:
@@ -269,6 +307,8 @@ def _run(run: Run, progress: bool | None) -> Result:
         trainer.seed,
         processor.strands == "rows",
         processor.training_view,
+        strategy.place.worker,
+        strategy.place.workers,
     )
     steps_per_epoch = trainer.steps_per_epoch or steps_in(stream.rows_per_pass, stream.batch_size)
     with strategy.scope():
@@ -296,8 +336,10 @@ def _run(run: Run, progress: bool | None) -> Result:
         runtime.checkpoint_minutes,
         progress,
     )
-    state = engine.run()
-    card = write_report(run, state, suite, progress)
+    with strategy.watching():
+        state = engine.run()
+        with strategy.scope():
+            card = write_report(run, state, suite, progress)
     return Result(run.network, pd.DataFrame(state.history), card, run.folder.path)
 
 

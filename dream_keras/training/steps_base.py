@@ -18,7 +18,8 @@ class StepsBase(ABC):
     """Training and prediction with one network, compiled.
 
     Every batch is shared equally by the replicas of the strategy under which the network was
-    built; without one there is one replica.
+    built; without one there is one replica. Several workers each train on their part of a batch
+    and predict whole ones together.
 
     Args:
         network: The network.
@@ -48,6 +49,10 @@ class StepsBase(ABC):
     def strands(self) -> int:
         """Strands of a row that are predicted apart."""
         return 1 if self.processor.strands == "input" else 2
+
+    def of_all_workers(self, number: int) -> list[int]:
+        """Return each worker's number, in their order; every worker must ask at the same time."""
+        return [number]
 
     @abstractmethod
     def train(self, batches: list[Batch]) -> npt.NDArray[np.float64]:

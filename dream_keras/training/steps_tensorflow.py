@@ -22,11 +22,23 @@ class TensorFlowSteps(StepsBase):
         self._train_step = tf.function(self._train_one)
         self._train_steps = tf.function(self._train_many, reduce_retracing=True)
         self._predict = tf.function(self._predict_strands, reduce_retracing=True)
+        self._gather = tf.function(self._gather_numbers)
+        # Of this worker; the strategy of a single device has no list.
+        self._local = 1 if self.replicas == 1 else len(self.strategy.extended.worker_devices)
 
     @property
     def replicas(self) -> int:
         """Replicas that share a batch; its rows must divide by them."""
         return self.strategy.num_replicas_in_sync
+
+    def of_all_workers(self, number: int) -> list[int]:
+        """Return each worker's number, in their order; every worker must ask at the same time."""
+        if self._local == self.replicas:
+            return [number]
+        return self._gather(tf.constant([number], tf.int64)).numpy().tolist()[:: self._local]
+
+    def _gather_numbers(self, number: Any) -> Any:
+        return self.strategy.gather(self.strategy.run(tf.identity, (number,)), axis=0)
 
     def train(self, batches: list[Batch]) -> npt.NDArray[np.float64]:
         """Train one step on each batch; return each step's loss and learning rate, (steps, 2)."""
@@ -55,7 +67,7 @@ class TensorFlowSteps(StepsBase):
 
     def _train_replica(self, *batch: Any) -> Any:
         """Train on this replica's rows; return its part of the batch's mean loss."""
-        planes, target = self._training_rows(*map(self._share, batch))
+        planes, target = self._training_rows(*(self._share(rows, self._local) for rows in batch))
         with tf.GradientTape() as tape:
             losses = self.loss(target, self.network(planes, training=True))
             loss = tf.reduce_mean(losses) / self.replicas
@@ -70,16 +82,19 @@ class TensorFlowSteps(StepsBase):
 
     def _predict_strands(self, tokens: Any, singleton: Any) -> Any:
         parts = self.strategy.run(self._predict_replica, (tokens, singleton))
+        if self._local < self.replicas:
+            return self.strategy.gather(parts, axis=0)
         return tf.concat(self.strategy.experimental_local_results(parts), axis=0)
 
     def _predict_replica(self, *batch: Any) -> Any:
-        expression = self.network.expression(self._prediction_rows(*map(self._share, batch)))
+        rows = (self._share(rows, self.replicas) for rows in batch)
+        expression = self.network.expression(self._prediction_rows(*rows))
         return tf.transpose(tf.reshape(expression, [self.strands, -1]))
 
-    def _share(self, rows: Any) -> Any:
-        """Return the rows of a batch that are this replica's."""
-        if self.replicas == 1:
+    def _share(self, rows: Any, parts: int) -> Any:
+        """Return this replica's part of some rows: of a worker's own, or of all replicas'."""
+        if parts == 1:
             return rows
-        share = tf.shape(rows)[0] // self.replicas
-        first = tf.distribute.get_replica_context().replica_id_in_sync_group * share
+        share = tf.shape(rows)[0] // parts
+        first = tf.distribute.get_replica_context().replica_id_in_sync_group % parts * share
         return rows[first : first + share]

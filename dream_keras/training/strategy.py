@@ -1,17 +1,22 @@
 """Which devices a run is computed on: one, or several that each take a part of every batch."""
 
 import contextlib
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from dream_keras.cli import EXIT_RESUME
 from dream_keras.errors import UserError
+from dream_keras.training.cluster import ALONE, Place, find_place
 from dream_keras.training.machine import check_tpu_packages, has_tpu
 
 LOCAL = "local"
 """The TPU of this machine, as an address."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -22,11 +27,13 @@ class Strategy:
         name: What it is; "auto" says what it came to.
         devices: Names of the devices, one per replica.
         scope: The context in which networks and their steps are built.
+        place: Which of several workers this process is.
     """
 
     name: str
     devices: tuple[str, ...]
     scope: Callable[[], AbstractContextManager[Any]]
+    place: Place = ALONE
 
     @property
     def replicas(self) -> int:
@@ -48,6 +55,27 @@ class Strategy:
                 f"{' and '.join(map(str, near))}"
             )
 
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Leave with the status ``EXIT_RESUME`` when another worker has gone."""
+        if self.place.workers == 1:
+            yield
+            return
+        import tensorflow as tf
+
+        errors = tf.errors
+        try:
+            yield
+        except (errors.UnavailableError, errors.AbortedError, errors.CancelledError) as error:
+            log.error(
+                "error: worker %d of %d cannot go on, since another one has gone. Start all of "
+                "them again with --resume: they go on from the last checkpoint",
+                self.place.worker + 1,
+                self.place.workers,
+            )
+            log.debug("%s", error)
+            raise SystemExit(EXIT_RESUME) from None
+
     def describe(self, batch_size: int, precision: str) -> dict[str, Any]:
         """Return what a run is computed on, for people and for the run folder."""
         import keras
@@ -57,6 +85,7 @@ class Strategy:
             "backend": keras.backend.backend(),
             "devices": list(self.devices),
             "replicas": self.replicas,
+            "workers": self.place.workers,
             "batch": batch_size,
             "batch_per_replica": batch_size // self.replicas,
             "precision": precision,
@@ -83,6 +112,10 @@ def _jax(name: str) -> Strategy:
     import jax
     import keras
 
+    if name == "multiworker":
+        raise UserError(
+            "runtime.strategy=multiworker runs on TensorFlow only: KERAS_BACKEND=tensorflow"
+        )
     found = jax.devices()
     if name == "tpu" and found[0].platform != "tpu":
         check_tpu_packages("jax")
@@ -103,6 +136,8 @@ def _jax(name: str) -> Strategy:
 def _tensorflow(name: str, tpu: str | None) -> Strategy:
     import tensorflow as tf
 
+    if name == "multiworker":
+        return _tensorflow_workers()
     gpus = tf.config.list_physical_devices("GPU")
     if name == "auto":
         name = "tpu" if tpu or has_tpu() else _several(len(gpus))
@@ -118,6 +153,25 @@ def _tensorflow(name: str, tpu: str | None) -> Strategy:
     return Strategy(name, devices, tf.distribute.MirroredStrategy(devices).scope)
 
 
+def _tensorflow_workers() -> Strategy:
+    """Join the other workers: blocks until all of them have been started."""
+    import tensorflow as tf
+
+    place = find_place("multiworker")
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise UserError(
+            f"runtime.strategy=multiworker: worker {place.worker + 1}, "
+            f"{place.addresses[place.worker]}, cannot join the others ({_first_line(error)}). Its "
+            "address must be one of this machine with a free port, and TensorFlow not yet in use "
+            "in this process."
+        ) from error
+    local = len(strategy.extended.worker_devices)
+    devices = tuple(f"{address}/{n}" for address in place.addresses for n in range(local))
+    return Strategy("multiworker", devices, strategy.scope, place)
+
+
 def _tensorflow_tpu(address: str | None) -> Strategy:
     """Connect to a TPU and start it, as TensorFlow wants it done."""
     import tensorflow as tf
@@ -131,15 +185,18 @@ def _tensorflow_tpu(address: str | None) -> Strategy:
         tf.tpu.experimental.initialize_tpu_system(resolver)
         strategy = tf.distribute.TPUStrategy(resolver)
     except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
             f"runtime.strategy=tpu: no TPU could be started at {where or 'any known address'} "
-            f"({reason[0]}). On a TPU VM give --tpu local, for a TPU node its name or "
+            f"({_first_line(error)}). On a TPU VM give --tpu local, for a TPU node its name or "
             "grpc://ADDRESS. Where TensorFlow finds no TPU, the JAX backend may: "
             "KERAS_BACKEND=jax."
         ) from error
     devices = [device.name for device in tf.config.list_logical_devices("TPU")]
     return Strategy("tpu", tuple(devices), strategy.scope)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _several(gpus: int) -> str:

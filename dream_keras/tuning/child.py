@@ -66,8 +66,10 @@ class Child:
                     "no child process can be started. A script that calls search needs "
                     'if __name__ == "__main__": around the call.'
                 ) from None
-        call = self._pool.submit(function, *arguments)
+        # Before and after: submitting may replace the child, and one that has died is not listed.
         processes = self._processes()
+        call = self._pool.submit(function, *arguments)
+        processes += self._processes()
         try:
             return call.result()
         except BrokenProcessPool:

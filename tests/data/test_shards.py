@@ -299,7 +299,7 @@ def test_random_views_are_the_steps_and_the_hosts_own(rows):
         return random.integers(0, 256, tokens.shape, np.uint8)
 
     def seen(step, **host):
-        return ShardedStream(rows, 13, 5, True, view, **host).batch(step).tokens
+        return ShardedStream(rows, 14, 5, True, view, **host).batch(step).tokens
 
     np.testing.assert_array_equal(seen(2), seen(2))
     assert (seen(2) != seen(3)).any()
@@ -312,8 +312,8 @@ def test_hosts_share_no_row_and_lose_none(rows, hosts, both):
     kept, held_out = rows.hold_out(0.1, 3)
     together = []
     for host in range(hosts):
-        stream = ShardedStream(kept, 1, 5, both, host=host, hosts=hosts)
-        mine = drawn(stream, stream.rows_per_pass)
+        stream = ShardedStream(kept, hosts, 5, both, host=host, hosts=hosts)
+        mine = drawn(stream, stream.own_rows_per_pass)
         files = {int(row) // 8 % 4 for row, _ in mine}
         assert files == set(range(host, 4, hosts))  # whole shards
         together += mine
@@ -334,11 +334,12 @@ def test_fingerprints_tell_rows_hosts_and_kind_apart(rows):
         ShardedStream(kept, 7, 0, True),
         ShardedStream(held_out, 7, 0, True),
         ShardedStream(rows, 7, 0, True, host=0, hosts=2),
-        ShardedStream(rows, 7, 0, True, host=1, hosts=2),
         TrainingStream(rows.load(), 7, 0, True),
     ]
     assert len({stream.fingerprint for stream in streams}) == len(streams)
     assert ShardedStream(rows, 9, 1, False).fingerprint == streams[0].fingerprint
+    second = ShardedStream(rows, 7, 0, True, host=1, hosts=2)
+    assert second.fingerprint == streams[3].fingerprint
 
 
 def test_up_to_one_window_a_pass_is_a_uniform_permutation(tmp_path):

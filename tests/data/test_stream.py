@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dream_keras.data.stream import TrainingStream, hold_out
+from dream_keras.data.stream import Batch, TrainingStream, hold_out
 from dream_keras.data.table import Rows
 
 
@@ -33,6 +33,22 @@ def test_every_pass_holds_every_row_and_strand_once_and_loses_none(both_strands)
         pairs = sorted(zip(values[part].tolist(), reverse[part].tolist(), strict=True))
         strands = (0, 1) if both_strands else (0,)
         assert pairs == [(float(row), strand) for row in range(23) for strand in strands]
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 4])
+def test_the_hosts_parts_together_are_the_batch_of_one_host(hosts):
+    def view(tokens, random):
+        return tokens + random.integers(0, 9, tokens.shape, np.uint8)
+
+    def source(**host):
+        return TrainingStream(make_rows(23), 8, 5, True, view, **host)
+
+    parts = [source(host=host, hosts=hosts) for host in range(hosts)]
+    for step in range(7):
+        whole = source().batch(step)
+        together = Batch.joined([part.batch(step) for part in parts])
+        for got, want in zip(together, whole, strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 def test_order_depends_on_seed_and_pass():

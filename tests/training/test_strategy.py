@@ -99,7 +99,7 @@ def test_a_batch_that_does_not_divide_names_the_nearest_that_do():
         four.check_batch_size(3)
 
 
-@pytest.mark.parametrize("name", ["auto", "none", "tpu", "mirrored", "mirrored:2"])
+@pytest.mark.parametrize("name", ["auto", "none", "tpu", "mirrored", "mirrored:2", "multiworker"])
 def test_known_strategies(name):
     assert RuntimeSettings(strategy=name).strategy == name
 
