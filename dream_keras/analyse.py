@@ -87,7 +87,9 @@ def analyse(
     loaded.check_one_target()
     part = loaded.choose_part(part)
     predictions = opened.find_predictions(loaded, part, progress)
-    return write_analysis(Analysis(opened, loaded, part, predictions, train, progress))
+    page = write_analysis(Analysis(opened, loaded, part, predictions, train, progress))
+    opened.folder.publish()
+    return page
 
 
 make_callable(__name__, analyse)

@@ -20,7 +20,9 @@ def parser() -> argparse.ArgumentParser:
         help="how a tenth is held out: row by row (default), or whole families of related rows",
     )
     p.add_argument("--suite", metavar="DIR", help="gold-standard suite to score on")
-    p.add_argument("--out", metavar="RUN", help="run folder (default: runs/CONFIG-TIME)")
+    p.add_argument(
+        "--out", metavar="RUN", help="run folder, or gs://... (default: runs/CONFIG-TIME)"
+    )
     p.add_argument("--sequence-column", metavar="NAME", help="for tables with a header")
     p.add_argument("--target-column", metavar="NAME", help="for tables with a header")
     p.add_argument(
@@ -73,8 +75,9 @@ def main(argv: list[str] | None = None) -> None:
         from dream_keras.scoring.report import table
 
         print(table(result.score))
-    print(f"\nThe run is in {result.folder}: start with report.md, or look at it with")
-    print(f"  tensorboard --logdir {result.folder}")
+    run = args.out or result.folder
+    print(f"\nThe run is in {run}: start with report.md, or look at it with")
+    print(f"  tensorboard --logdir {run}")
 
 
 def train(*args: Any, **settings: Any) -> Any:

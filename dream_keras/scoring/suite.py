@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dream_keras.errors import UserError, unknown
+from dream_keras.remote import local_copy
 from dream_keras.scoring.formulas import OFFICIAL, Formulas
 from dream_keras.scoring.membership import (
     list_members,
@@ -145,7 +146,7 @@ def load_suite(path: str | Path) -> Suite:
         UserError: The declaration is wrong, or a file is missing, ambiguous, empty or malformed,
             names a row that does not exist, or belongs to another table.
     """
-    declaration, folder = find_declaration(Path(path))
+    declaration, folder = find_declaration(local_copy(path))
     try:
         return _load(str(path), declaration, folder)
     except UserError as error:

@@ -113,7 +113,7 @@ class Engine:
             state = self.folder.load_state(self._variables)
             if state.data != data:
                 raise UserError(
-                    f"the rows to train or validate on have changed since {self.folder.path} was "
+                    f"the rows to train or validate on have changed since {self.folder} was "
                     "started: restore the files, or start a new run"
                 )
         else:
@@ -191,9 +191,7 @@ class Engine:
     def _leave_if(self, leaving: bool) -> None:
         if leaving:
             log.warning(
-                "told to stop: %s is saved. Go on with --out %s --resume",
-                self.folder.path,
-                self.folder.path,
+                "told to stop: %s is saved. Go on with --out %s --resume", self.folder, self.folder
             )
             raise SystemExit(EXIT_RESUME)
 
@@ -216,7 +214,7 @@ class Engine:
 
     def _diverged(self, what: str, step: int, rate: float) -> UserError:
         return UserError(
-            f"{what} at step {step}, learning rate {rate:.3g}. {self.folder.path} keeps the "
+            f"{what} at step {step}, learning rate {rate:.3g}. {self.folder} keeps the "
             "weights of the last good epoch. Start again with a smaller trainer.learning_rate, "
             "and look for extreme values among the labels."
         )

@@ -15,7 +15,6 @@ plugins/               copies of the user's files that are on the menu
 import dataclasses
 import json
 import logging
-import os
 import platform
 import re
 import zipfile
@@ -29,7 +28,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pooch
 
 from dream_keras import menu
 from dream_keras._version import __version__
@@ -40,6 +38,7 @@ from dream_keras.menu.registry import NotOnMenuError
 from dream_keras.options import yaml_values
 from dream_keras.order import Experiment, load_experiment
 from dream_keras.plugins import copy_plugins
+from dream_keras.remote import Mirror, cache, is_remote, local_copy
 from dream_keras.training.machine import PACKAGES, version
 
 if TYPE_CHECKING:
@@ -48,9 +47,6 @@ if TYPE_CHECKING:
     from dream_keras.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
-
-CACHE_VARIABLE = "DREAM_KERAS_CACHE"
-"""Environment variable that names another folder for what is simulated or downloaded."""
 
 
 @dataclass
@@ -78,9 +74,28 @@ class State:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of a run, by name."""
+    """The files of a run, by name.
+
+    Attributes:
+        path: Where they are on this machine.
+        mirror: What copies them to the run's address, if it is in a bucket.
+    """
 
     path: Path
+    mirror: Mirror | None = None
+
+    def __str__(self) -> str:
+        """Return what the user calls it."""
+        return self.mirror.address if self.mirror else str(self.path)
+
+    def publish(self) -> None:
+        """Copy all files to the run's address, if it has one.
+
+        Raises:
+            UserError: If one could not be copied.
+        """
+        if self.mirror:
+            self.mirror.send_all()
 
     @property
     def config(self) -> Path:
@@ -114,7 +129,7 @@ class RunFolder:
             taken = self.path.exists()
         if taken:
             raise UserError(
-                f"{self.path} exists already. Continue that run with --resume, or choose another "
+                f"{self} exists already. Continue that run with --resume, or choose another "
                 "folder with --out."
             )
 
@@ -136,6 +151,7 @@ class RunFolder:
         plugins = tuple(copy.relative_to(self.path).as_posix() for copy in copies)
         write_text(self.config, dataclasses.replace(experiment, plugins=plugins).to_yaml())
         self.write_json("environment.json", {**environment(experiment), **computed_on})
+        self.publish()
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file whole or not at all."""
@@ -156,6 +172,8 @@ class RunFolder:
         arrays = {f"variable_{i}": np.asarray(v) for i, v in enumerate(variables)}
         with replacing(self.state) as temporary, temporary.open("wb") as file:
             np.savez(file, state=np.array(json.dumps(vars(state))), **arrays)  # type: ignore[arg-type]
+        if self.mirror:
+            self.mirror.send(last=self.state.name)
 
     def load_state(self, variables: list[Any]) -> State:
         """Read where the run stands, and set all variables.
@@ -205,7 +223,7 @@ class Run:
                 if self.folder.last_weights.exists()
                 else "its training has not finished an epoch. Continue it with --resume"
             )
-            raise UserError(f"{self.folder.path} has no {weights.name}: {remedy}.")
+            raise UserError(f"{self.folder} has no {weights.name}: {remedy}.")
         network = self.untrained_network()
         try:
             network.load_weights(weights)
@@ -239,7 +257,7 @@ class Run:
     def suite_folder(self) -> Path | None:
         """The suite it is scored on, if any: its own, or that of its simulation."""
         if self.experiment.scoring.suite:
-            return Path(self.experiment.scoring.suite)
+            return local_copy(self.experiment.scoring.suite)
         return self.simulated_folder if self.experiment.data.train is None else None
 
     @cached_property
@@ -251,8 +269,7 @@ class Run:
             self.experiment.data.simulated_rows,
             self.experiment.data.simulated_test_rows,
         )
-        cache = Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("dream_keras"))
-        return simulate(cache / f"simulated-{rows}-{test_rows}", rows, test_rows, seed=0)
+        return simulate(cache() / f"simulated-{rows}-{test_rows}", rows, test_rows, seed=0)
 
     def find_predictions(
         self, suite: "Suite", part: str = "all", progress: bool | None = None
@@ -301,15 +318,23 @@ def _read_predictions(path: Path, suite: "Suite") -> npt.NDArray[np.float64]:
         return np.full(len(suite.sequences), np.nan)
 
 
-def load_run(path: str | Path) -> Run:
-    """Open a run folder.
+def open_folder(path: str | Path) -> RunFolder:
+    """Return the folder of a path or address; what an address holds is copied here."""
+    if not is_remote(path):
+        return RunFolder(Path(path))
+    mirror = Mirror(str(path))
+    return RunFolder(mirror.folder, mirror)
+
+
+def load_run(path: str | Path | RunFolder) -> Run:
+    """Open a run folder; a path, an address, or a folder that is open already.
 
     Raises:
         UserError: If it is none.
     """
-    folder = RunFolder(Path(path))
+    folder = path if isinstance(path, RunFolder) else open_folder(path)
     if not folder.config.is_file():
-        raise UserError(f"{path} is not a run folder: it has no config.yaml")
+        raise UserError(f"{folder} is not a run folder: it has no config.yaml")
     try:
         return Run(folder, load_experiment(folder.config))
     except NotOnMenuError as error:

@@ -35,12 +35,14 @@ from dream_keras.order import (
     load_experiment,
 )
 from dream_keras.plugins import load_plugins
+from dream_keras.remote import absolute, local_copy
 from dream_keras.training.cluster import find_place
 from dream_keras.training.run_folder import (
     Run,
     RunFolder,
     load_run,
     make_trainer,
+    open_folder,
     processor_settings,
 )
 
@@ -143,8 +145,8 @@ def train(
         UserError: For anything wrong with the settings, the files or the folder.
     """
     given = {
-        "data.train": train and str(Path(train).resolve()),
-        "data.validation": validation and str(Path(validation).resolve()),
+        "data.train": train and absolute(train),
+        "data.validation": validation and absolute(validation),
         "data.split": split,
         "data.sequence_column": sequence_column,
         "data.target_column": target_column,
@@ -153,16 +155,16 @@ def train(
         "runtime.deterministic": deterministic or None,
         "runtime.strategy": strategy,
         "runtime.tpu": tpu,
-        "scoring.suite": suite and str(Path(suite).resolve()),
+        "scoring.suite": suite and absolute(suite),
     }
     settings = {key: value for key, value in given.items() if value is not None}
     overrides = list(overrides)
     load_plugins(plugins)
     if resume and out is None:
         raise UserError("--resume needs --out RUN: the folder of the run to continue")
-    folder = RunFolder(Path(out) if out else _new_folder(config))
+    folder = open_folder(out or _new_folder(config))
     if resume:
-        run = load_run(folder.path)
+        run = load_run(folder)
         if config or overrides or settings or smoke:
             experiment = load_experiment(config or folder.config, overrides, settings)
             _check_same(run, shrink(experiment) if smoke else experiment)
@@ -251,8 +253,8 @@ def _check_same(run: Run, given: Experiment) -> None:
         for key in {**settings, **theirs[section]}:
             if settings.get(key) != theirs[section].get(key):
                 raise UserError(
-                    f"{run.folder.path} was trained with {section}.{key}={settings.get(key)}, not "
-                    f"{theirs[section].get(key)}. Resume with --out {run.folder.path} --resume "
+                    f"{run.folder} was trained with {section}.{key}={settings.get(key)}, not "
+                    f"{theirs[section].get(key)}. Resume with --out {run.folder} --resume "
                     "alone, or start a new run."
                 )
 
@@ -340,6 +342,7 @@ def _run(run: Run, progress: bool | None) -> Result:
         state = engine.run()
         with strategy.scope():
             card = write_report(run, state, suite, progress)
+    run.folder.publish()
     return Result(run.network, pd.DataFrame(state.history), card, run.folder.path)
 
 
@@ -359,13 +362,13 @@ def _make_folder(run: Run, computed_on: dict[str, Any], skipped: list[BadRow]) -
     """Make a new run's folder, or see that a resumed one holds something to resume."""
     if not run.folder.config.exists():
         run.folder.create(run.experiment, computed_on)
-        log.info("run folder: %s", run.folder.path)
+        log.info("run folder: %s", run.folder)
         if skipped:
             table = pd.DataFrame([vars(row) for row in skipped])
             run.folder.write_table("skipped_rows.tsv", table, sep="\t")
     elif run.folder.best_weights.exists() and not run.folder.state.exists():
         raise UserError(
-            f"{run.folder.path} holds weights but no state.npz: it was converted or has lost its "
+            f"{run.folder} holds weights but no state.npz: it was converted or has lost its "
             "state, and cannot be resumed"
         )
 
@@ -413,6 +416,7 @@ def load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows | Sharded
     if train is None:
         folder = run.simulated_folder
         train, validation = str(folder / "train.txt"), str(folder / "val.txt")
+    train, validation = str(local_copy(train)), validation and str(local_copy(validation))
     prepared = Path(train).is_dir()
     on_disk = _open_prepared(run, train) if prepared and settings.max_rows is None else None
     if validation is not None:

@@ -15,6 +15,7 @@ import pandas as pd
 from dream_keras.errors import UserError, unknown
 from dream_keras.files import UNFINISHED, write_text
 from dream_keras.order import parse_override, set_key
+from dream_keras.remote import absolute
 from dream_keras.tuning.chief import Chief, Outcome
 from dream_keras.tuning.journal import Journal
 from dream_keras.tuning.plan import Plan, Terms, load_plan
@@ -87,9 +88,9 @@ def search(
         "search.budget_minutes": budget_minutes,
         "search.repeats": repeats,
         "search.seed": seed,
-        "data.train": train and str(Path(train).resolve()),
-        "data.validation": validation and str(Path(validation).resolve()),
-        "scoring.suite": suite and str(Path(suite).resolve()),
+        "data.train": train and absolute(train),
+        "data.validation": validation and absolute(validation),
+        "scoring.suite": suite and absolute(suite),
     }
     if smoke:
         changes["search.smoke"] = True
