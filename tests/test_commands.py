@@ -1,5 +1,6 @@
 """What every command promises: quick help, clean errors, exit statuses."""
 
+import json
 import subprocess
 import sys
 
@@ -62,41 +63,84 @@ def test_commands_are_functions_too(command):
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["train", "--config", "dream_ccn"], "no config file dream_ccn"),
-        (["train", "--train", "missing.txt", "--out", "new"], "no file"),
-        (["train", "--set", "trainer.epoch=3"], 'Did you mean "epochs"'),
-        (["train", "--resume"], "--resume needs --out"),
-        (["predict", "nowhere", "-"], "nowhere is not a run folder"),
-        (
-            ["convert", "x.pth", "--preset", "dream_cnn", "--out", "y"],
-            "no file x.pth|needs PyTorch",
-        ),
-        (["evaluate", "nowhere", "--suite", "."], "nowhere is not a run folder"),
-        (["leaderboard", "show", "--board", "nowhere"], "nowhere does not exist. Make one"),
-        (["analyse", "nowhere"], "nowhere is not a run folder"),
-        (["prepare", "missing.txt", "--out", "new"], "no file missing.txt"),
-        (["menu", "--final", "bhi"], "--orders"),
-        (["preflight", "--config", "dream_cnn", "--topology", "v5e"], "expected CHIP:GRID"),
-        (["search"], "a search needs --space"),
-        (["search", "--space", "prix_fix"], "no config file prix_fix"),
-        (["search", "--role", "worker", "--chief", "here"], "expected HOST:PORT"),
-        (
-            ["train", "--set", "model.core.channels_per_group=3", "--out", "new"],
-            "core block autosome cannot be built",
-        ),
-    ],
-)
-def test_mistakes_are_one_clear_line_and_status_2(tmp_path, arguments, said):
-    done = run(f"dream_keras.{arguments[0]}", *arguments[1:], cwd=tmp_path)
-    assert done.returncode == 2
-    error = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+MISTAKES = [
+    (["train", "--config", "dream_ccn"], "no config file dream_ccn"),
+    (["train", "--train", "missing.txt", "--out", "new"], "no file"),
+    (["train", "--set", "trainer.epoch=3"], 'Did you mean "epochs"'),
+    (["train", "--resume"], "--resume needs --out"),
+    (["predict", "nowhere", "-"], "nowhere is not a run folder"),
+    (
+        ["convert", "x.pth", "--preset", "dream_cnn", "--out", "y"],
+        "no file x.pth|needs PyTorch",
+    ),
+    (["evaluate", "nowhere", "--suite", "."], "nowhere is not a run folder"),
+    (["leaderboard", "show", "--board", "nowhere"], "nowhere does not exist. Make one"),
+    (["analyse", "nowhere"], "nowhere is not a run folder"),
+    (["prepare", "missing.txt", "--out", "new"], "no file missing.txt"),
+    (["menu", "--final", "bhi"], "--orders"),
+    (["preflight", "--config", "dream_cnn", "--topology", "v5e"], "expected CHIP:GRID"),
+    (["search"], "a search needs --space"),
+    (["search", "--space", "prix_fix"], "no config file prix_fix"),
+    (["search", "--role", "worker", "--chief", "here"], "expected HOST:PORT"),
+    (
+        ["train", "--set", "model.core.channels_per_group=3", "--out", "new"],
+        "core block autosome cannot be built",
+    ),
+]
+
+ONE_AFTER_THE_OTHER = """
+import importlib, json, os, sys, tempfile
+from dream_keras.cli import run
+ends = []
+for command, *arguments in json.loads(sys.argv[1]):
+    name = "menu.__main__" if command == "menu" else command
+    with tempfile.TemporaryFile() as said:
+        stderr = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            run(lambda: importlib.import_module(f"dream_keras.{name}").main(arguments))
+        except SystemExit as end:
+            ends.append([end.code])
+        sys.stderr.flush()
+        os.dup2(stderr, 2)
+        said.seek(0)
+        ends[-1].append(said.read().decode())
+print(json.dumps(ends))
+"""
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory):
+    """Status and error stream of each mistake; one process makes them all, which is quicker."""
+    words = json.dumps([arguments for arguments, _ in MISTAKES])
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_AFTER_THE_OTHER, words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path_factory.mktemp("desk"),
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def assert_one_clear_line(status, stderr, said):
+    assert status == 2
+    error = [line for line in stderr.splitlines() if line.startswith("error: ")]
     assert len(error) == 1
     assert any(part in error[0] for part in said.split("|"))
-    assert "Traceback" not in done.stderr
-    assert "I0000" not in done.stderr
+    assert "Traceback" not in stderr
+    assert "I0000" not in stderr
+
+
+@pytest.mark.parametrize("number", range(len(MISTAKES)), ids=lambda n: " ".join(MISTAKES[n][0]))
+def test_mistakes_are_one_clear_line_and_status_2(ends, number):
+    assert_one_clear_line(*ends[number], MISTAKES[number][1])
+
+
+def test_a_mistake_in_a_process_of_its_own(tmp_path):
+    arguments, said = MISTAKES[-1]
+    done = run(f"dream_keras.{arguments[0]}", *arguments[1:], cwd=tmp_path)
+    assert_one_clear_line(done.returncode, done.stderr, said)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,15 @@ import pytest
 FOLDER = Path(__file__).parent.parent / "notebooks"
 
 
-@pytest.mark.parametrize("notebook", sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+LONG = ("bring_your_own_block", "colab_tpu")
+
+
+@pytest.mark.parametrize(
+    "notebook",
+    [pytest.param(n, marks=pytest.mark.slow if n.stem in LONG else ()) for n in NOTEBOOKS],
+    ids=lambda path: path.stem,
+)
 def test_notebook_runs_in_smoke_mode(notebook, tmp_path, monkeypatch):
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
@@ -27,7 +35,7 @@ def test_notebook_runs_in_smoke_mode(notebook, tmp_path, monkeypatch):
     assert "Pearson Score" in str(outputs)
 
 
-@pytest.mark.parametrize("notebook", sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_is_stored_without_outputs(notebook):
     import json
 

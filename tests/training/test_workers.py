@@ -108,6 +108,7 @@ def one(training_table, suite, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_two_workers_equal_one_process(one, training_table, suite, tmp_path, scratch):
     out = tmp_path / "run"
     arguments = (*settings(training_table, suite), "--strategy", "multiworker")
