@@ -25,6 +25,7 @@ TINY = {
     "trainer.epochs": 2,
     "trainer.steps_per_epoch": 6,
     "trainer.seed": 4,
+    "runtime.steps_per_call": 2,
     "trainer.learning_rate": 0.0005,  # Adam turns rounding into steps of this size
 }
 
