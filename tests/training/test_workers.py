@@ -176,6 +176,21 @@ def test_a_worker_that_goes_ends_the_other_and_both_resume(training_table, tmp_p
 
 
 @pytest.mark.slow
+def test_workers_stream_their_shards_of_a_prepared_folder(training_table, tmp_path, scratch):
+    (tmp_path / "many.txt").write_text(8 * training_table.read_text())
+    prepare = [sys.executable, "-m", "dream_keras.prepare", str(tmp_path / "many.txt")]
+    prepare += ["--config", "dream_cnn", "--out", str(tmp_path / "rows"), "--shards", "2"]
+    subprocess.run(prepare, check=True)
+    out = tmp_path / "run"
+    arguments = (*settings(tmp_path / "rows", None), "--strategy", "multiworker")
+    for worker in start_workers(out, *arguments, scratch=scratch):
+        end(worker)
+    with np.load(out / "state.npz") as saved:
+        assert "-2-hosts" in json.loads(str(saved["state"]))["data"]
+    assert pd.read_csv(out / "history.csv")["step"].tolist() == [6, 12]
+
+
+@pytest.mark.slow
 def test_workers_with_different_settings_are_refused(training_table, tmp_path, scratch):
     arguments = (*settings(training_table, None), "--strategy", "multiworker")
     own = (("--seed", "4"), ("--seed", "5"))
