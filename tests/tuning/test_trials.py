@@ -103,6 +103,7 @@ def test_tensorboard_shows_the_trials_as_hparams(searched):
         assert {"pearson_score", "val_pearson", "weights"} <= scalars
 
 
+@pytest.mark.slow
 def test_a_broken_trial_goes_on_from_its_last_epoch(
     space_file, training_table, tmp_path, monkeypatch
 ):
