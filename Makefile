@@ -31,6 +31,7 @@ format: $(VENV)/installed-dev
 benchmark: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -e '.[torch]'
 	$(BIN)/python -m benchmarks.compare
+	$(BIN)/python -m benchmarks.scaling
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

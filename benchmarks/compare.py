@@ -1,179 +1,174 @@
-"""Time ours beside the PyTorch twin, in one run, in turns: training step, prediction, input.
+"""Time ours on TensorFlow and on JAX beside the PyTorch twin, in one run, in turns.
 
-    python -m benchmarks.compare [--parts step predict input] [--rows 200000] [--repeats 7]
+    python -m benchmarks.compare [--parts input predict step train] [--repeats 7]
 
-Every figure is a median over repeats that alternate between the two, so that a noisy machine slows
-both; the ratio is the median of the ratios within a repeat. ``--rows`` at 6700000 measures the
-input pipeline at the challenge's full size. Needs the torch extra.
+Contestants are processes that take turns, repeat by repeat, so that a noisy machine slows all of
+them; figures are medians over the repeats, ratios and shares medians of the repeats' own. A
+contestant whose package is not installed stays away. Writes its section of ``RESULTS.md``.
+Needs the torch extra. On a GPU: batches of 1,024, and the twin through ``torch.compile`` as well.
 """
 
 import argparse
-import platform
-import resource
-import subprocess
-import sys
+import shutil
 import tempfile
-import time
-from collections.abc import Callable
-from importlib import metadata
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from dream_keras.cli import load_backend
+from benchmarks.results import RESULTS, machine, table, write_section
+from benchmarks.settings import PRESETS, Settings, write_table
+from benchmarks.turns import Measured, Track, in_fresh_processes, in_turns
+from benchmarks.worker import installed
 
-PRESETS = ("dream_cnn", "dream_rnn", "dream_attn")
-BATCH = 64
-"""Rows in a training step and in a prediction call; the published setting on an accelerator is
-1,024, which two CPU cores take minutes for."""
-LENGTH = 150
-
-Work = Callable[[], int]
-"""Does some work and returns how many rows it was."""
-
-
-def in_turns(works: dict[str, Work], repeats: int) -> dict[str, list[float]]:
-    """Time each piece of work once per repeat, in turns; return rows per second."""
-    for work in works.values():
-        work()  # compiles, fills caches
-    rates: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(repeats):
-        for name, work in works.items():
-            began = time.perf_counter()
-            rows = work()
-            rates[name].append(rows / (time.perf_counter() - began))
-    return rates
+PARTS = ("input", "predict", "step", "train")
+HEAD = ("network", "what", "who", "rows/s", "against the twin", "of the limit", "peak memory, GiB")
+OURS = {"tensorflow": "ours, TensorFlow", "jax": "ours, JAX"}
+TWIN = "twin"
+PER_ROW = "twin, rows encoded one by one as published"
+ONE_BY_ONE = "twin, one by one as published"
+PEAK = "matrix product"
 
 
-def show(what: str, rates: dict[str, list[float]]) -> None:
-    """Print medians, and the ratios of the first to each other."""
-    names = list(rates)
-    first = np.array(rates[names[0]])
-    for name in names:
-        ratio = np.median(first / np.array(rates[name]))
-        beside = "" if name == names[0] else f"   ours is {ratio:.2f} times as fast"
-        print(f"| {what} | {name} | {np.median(rates[name]):,.0f} rows/s |{beside}", flush=True)
+def ours(settings: Settings, work: str) -> list[Track]:
+    """Return a track for each backend of ours that is installed."""
+    return [Track(who, name, settings, work) for name, who in OURS.items() if name in installed()]
 
 
-def compare_networks(preset: str, repeats: int, parts: list[str]) -> None:
-    """Time one network's training step and prediction beside its twin's."""
-    import torch
-
-    from benchmarks import torch_twin
-    from dream_keras import menu
-    from dream_keras.data.stream import Batch
-    from dream_keras.menu.processors.autosome import Autosome
-    from dream_keras.model import build_network
-    from dream_keras.training.steps import Steps
-
-    random = np.random.default_rng(0)
-    tokens = random.integers(0, 4, (BATCH, LENGTH)).astype(np.uint8)
-    labels = random.uniform(5, 15, BATCH).astype(np.float32)
-    forward = np.zeros(BATCH, np.uint8)
-    trainer = menu.get("trainer", "autosome").build()
-    steps = Steps(build_network(preset), Autosome(), trainer.optimizer(10_000))
-    planes = np.asarray(steps.processor.make_planes(tokens, forward, forward))
-    twin = torch_twin.build_twin(preset)
-    optimizer, schedule = torch_twin.one_cycle(twin, 10_000)
-    x = torch.from_numpy(planes.transpose(0, 2, 1).copy())
-    target = torch_twin.soft_bins(torch.from_numpy(labels))
-
-    def our_step() -> int:
-        steps.train([Batch(tokens, forward, labels)])
-        return BATCH
-
-    def twin_step() -> int:
-        twin.train()
-        torch_twin.train_step(twin, optimizer, schedule, x, target)
-        return BATCH
-
-    def our_prediction() -> int:
-        steps.predict(tokens)  # both strands of each row
-        return 2 * BATCH
-
-    @torch.inference_mode()
-    def twin_prediction() -> int:
-        twin.eval()
-        twin(x)
-        twin(x)
-        return 2 * BATCH
-
-    @torch.inference_mode()
-    def twin_one_by_one() -> int:
-        twin.eval()
-        for row in x[:8]:
-            twin(row[None])
-        return 8
-
-    if "step" in parts:
-        show(f"{preset} training step", in_turns({"ours": our_step, "twin": twin_step}, repeats))
-    if "predict" in parts:
-        works = {
-            "ours": our_prediction,
-            "twin in batches": twin_prediction,
-            "twin one by one, as published": twin_one_by_one,
-        }
-        show(f"{preset} prediction", in_turns(works, repeats))
+def twins(settings: Settings, work: str, gpu: bool) -> list[Track]:
+    """Return the twin's tracks, the last of them the matrix product that sets the limit."""
+    compiled = [Track("twin, compiled", "torch", replace(settings, compiled=True), work)]
+    peak = Track(PEAK, "torch", replace(settings, table=""), "peak")
+    return [Track(TWIN, "torch", settings, work), *(compiled if gpu else []), peak]
 
 
-def compare_input(rows: int) -> None:
-    """Time reading, encoding and batching a simulated file beside the per-row way."""
-    from benchmarks.per_row_loader import batches
-    from dream_keras.data.stream import TrainingStream
-    from dream_keras.data.table import load_rows
-    from dream_keras.menu.processors.autosome import Autosome
+def lines(
+    settings: Settings,
+    what: str,
+    found: dict[str, Measured],
+    base: str = TWIN,
+    passes: int = 0,
+) -> list[list[str]]:
+    """Return the table's lines for one piece of work.
 
+    Args:
+        settings: Of the contestants.
+        what: The piece of work, for people.
+        found: What each track did.
+        base: The track that the others are compared with.
+        passes: Operations per row, in forward passes: 1 to predict, 3 to train.
+    """
+    flops = passes * next((m.facts["flops"] for m in found.values() if "flops" in m.facts), 0)
+    name = settings.preset if passes else "any"
+    made = []
+    for who, measured in found.items():
+        if who == PEAK:
+            continue
+        share = ""
+        if flops:
+            share = f"{100 * flops * np.median(measured.against(found[PEAK])):.0f} %"
+        ratio = np.median(measured.against(found[base])) if base in found else np.nan
+        made.append(
+            [
+                name if settings.precision == "float32" else f"{name}, {settings.precision}",
+                what,
+                who,
+                f"{np.median(measured.rates):,.0f}",
+                "1" if who == base else f"{ratio:.2f}" if np.isfinite(ratio) else "",
+                share,
+                f"{measured.gib:.2f}",
+            ]
+        )
+        print("|", " | ".join(made[-1]), "|", flush=True)
+    return made
+
+
+def compare_input(settings: Settings, rows: int, repeats: int) -> list[list[str]]:
+    """Time reading, encoding and batching a table beside the per-row way."""
     with tempfile.TemporaryDirectory() as folder:
-        # In a process of its own, so that its memory does not count as the reader's.
-        simulated = Path(folder) / "simulated"
-        sizes = ["--train-rows", str(rows), "--test-rows", "600"]
-        command = [sys.executable, "-m", "dream_keras.simulate", str(simulated), *sizes]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        file = simulated / "train.txt"
-        began = time.perf_counter()
-        table = load_rows(file, Autosome())
-        read = time.perf_counter() - began
-        stream = TrainingStream(table, 1024, 0, both_strands=True)
-        stream.batch(0)  # draws the order of the first pass
-        ready = time.perf_counter() - began
-        steps = min(2_000, stream.rows_per_pass // 1024)
-        began = time.perf_counter()
-        for _ in stream.batches(0, steps):
-            pass
-        streamed = steps * 1024 / (time.perf_counter() - began)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        began = time.perf_counter()
-        plain = sum(len(part[0]) for part in islice(batches(file, 1024), 20))
-        per_row = plain / (time.perf_counter() - began)
-    print(f"| read and encode {rows:,} rows | ours | {rows / read:,.0f} rows/s |")
-    print(f"| ready to train on {rows:,} rows | ours | {ready:.1f} s, peak {peak:.2f} GiB |")
-    print(f"| stream training batches | ours | {streamed:,.0f} rows/s |")
-    print(
-        f"| stream training batches | per row, as published | {per_row:,.0f} rows/s |   "
-        f"ours is {streamed / per_row:.0f} times as fast"
-    )
+        path = write_table(Path(folder) / "rows.txt", rows)
+        here = replace(settings, slim=True, batch=1024, table=str(path))
+        mine = ours(here, "")[0]
+        read = replace(mine, who="ours", work="read")
+        made = lines(
+            here, f"read and encode {rows:,} rows", in_turns([read], repeats), base="nothing"
+        )
+        # One process for both: it streams what it has read.
+        tracks = [replace(read, who="ours, reading"), replace(mine, who="ours", work="input")]
+        found = in_turns([*tracks, Track("per row, as published", "torch", here, "input")], repeats)
+        del found["ours, reading"]
+        return made + lines(here, "training batches", found, "per row, as published")
 
 
-def main() -> None:
+def compare_networks(settings: Settings, parts: list[str], repeats: int, gpu: bool) -> list:
+    """Time one network's prediction and training step beside its twin's."""
+    made: list[list[str]] = []
+    if "predict" in parts:
+        tracks = ours(settings, "predict") + twins(settings, "predict", gpu)
+        tracks.append(Track(ONE_BY_ONE, "torch", settings, "predict_one"))
+        made += lines(settings, "prediction", in_turns(tracks, repeats, gpu), passes=1)
+    if "step" in parts:
+        tracks = ours(settings, "step") + twins(settings, "step", gpu)
+        made += lines(settings, "training step", in_turns(tracks, repeats, gpu), passes=3)
+    return made
+
+
+def compare_training(settings: Settings, rows: int, repeats: int, gpu: bool) -> list[list[str]]:
+    """Time the way from a table to trained weights: one pass over both strands."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_table(Path(folder) / "rows.txt", rows)
+        here = replace(settings, table=str(path))
+        tracks = ours(here, "train") + twins(here, "train", gpu)
+        tracks.append(Track(PER_ROW, "torch", here, "train_per_row"))
+        found = in_fresh_processes(tracks, repeats, gpu)
+        return lines(here, f"{rows:,} rows, table to trained weights", found, PER_ROW, 3)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the command's argument parser."""
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    p.add_argument("--presets", nargs="+", choices=PRESETS, default=PRESETS)
+    p.add_argument("--rows", type=int, default=200_000, help="rows for the input pipeline")
+    p.add_argument("--train-rows", type=int, default=20_000, help="rows to train on, dream_cnn")
+    p.add_argument("--repeats", type=int, default=7)
+    p.add_argument("--train-repeats", type=int, default=1)
+    p.add_argument("--batch", type=int, help="rows in a step (64; on a GPU 1024, as published)")
+    p.add_argument("--device", choices=["auto", "cpu", "gpu"], default="auto")
+    p.add_argument("--precision", nargs="+", help="Keras's policies (float32; on a GPU bf16 too)")
+    p.add_argument("--slim", action="store_true", help="tiny networks, to see that it runs")
+    p.add_argument("--results", type=Path, default=RESULTS)
+    return p
+
+
+def main(argv: list[str] | None = None) -> None:
     """Run the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts = ["step", "predict", "input"]
-    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
-    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=PRESETS)
-    parser.add_argument("--rows", type=int, default=200_000, help="rows for the input pipeline")
-    parser.add_argument("--repeats", type=int, default=7)
-    args = parser.parse_args()
-    load_backend()
-    versions = [f"{name} {metadata.version(name)}" for name in ("keras", "tensorflow", "torch")]
-    print(f"{platform.machine()}, Python {platform.python_version()}, {', '.join(versions)}")
-    print(f"batches of {BATCH} rows; medians of {args.repeats} alternating repeats\n")
-    print("| what | who | speed |\n|---|---|---|")
-    if "input" in args.parts:
-        compare_input(args.rows)
-    for preset in args.presets:
-        if set(args.parts) & {"step", "predict"}:
-            compare_networks(preset, args.repeats, args.parts)
+    args = parser().parse_args(argv)
+    gpu = args.device == "gpu" or (args.device == "auto" and bool(shutil.which("nvidia-smi")))
+    batch = args.batch or (1024 if gpu else 64)
+    calls = 20 if gpu else 1
+    precisions = args.precision or ["float32", *(["mixed_bfloat16"] if gpu else [])]
+    about = machine()
+    for name in sorted(set(OURS) - set(installed())):
+        about += f"; {OURS[name]}: not installed, left out"
+    print(f"{about}\n\n| {' | '.join(HEAD)} |", flush=True)
+    made: list[list[str]] = []
+    for precision in precisions:
+        base = Settings(args.presets[0], batch, calls, precision, args.slim)
+        if "input" in args.parts and precision == precisions[0]:
+            made += compare_input(base, args.rows, args.repeats)
+        for preset in args.presets:
+            here = replace(base, preset=preset)
+            made += compare_networks(here, args.parts, args.repeats, gpu)
+        if "train" in args.parts:
+            made += compare_training(base, args.train_rows, args.train_repeats, gpu)
+    text = [
+        f"{'GPU' if gpu else 'CPU'}: {about}. Batches of {batch} rows, medians of {args.repeats} "
+        f"repeats in turns (from table to weights: {args.train_repeats}).",
+        "",
+        *table(HEAD, made),
+    ]
+    write_section(args.results, "gpu" if gpu else "cpu", text)
 
 
 if __name__ == "__main__":
