@@ -100,7 +100,9 @@ def compare_input(settings: Settings, rows: int, repeats: int) -> list[list[str]
         return made + lines(here, "training batches", found, "per row, as published")
 
 
-def compare_networks(settings: Settings, parts: list[str], repeats: int, gpu: bool) -> list:
+def compare_networks(
+    settings: Settings, parts: list[str], repeats: int, gpu: bool
+) -> list[list[str]]:
     """Time one network's prediction and training step beside its twin's."""
     made: list[list[str]] = []
     if "predict" in parts:
@@ -130,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     p.add_argument("--presets", nargs="+", choices=PRESETS, default=PRESETS)
     p.add_argument("--rows", type=int, default=200_000, help="rows for the input pipeline")
-    p.add_argument("--train-rows", type=int, default=20_000, help="rows to train on, dream_cnn")
+    p.add_argument("--train-rows", type=int, default=20_000, help="rows to train on, first preset")
     p.add_argument("--repeats", type=int, default=7)
     p.add_argument("--train-repeats", type=int, default=1)
     p.add_argument("--batch", type=int, help="rows in a step (64; on a GPU 1024, as published)")
@@ -153,22 +155,25 @@ def main(argv: list[str] | None = None) -> None:
         about += f"; {OURS[name]}: not installed, left out"
     print(f"{about}\n\n| {' | '.join(HEAD)} |", flush=True)
     made: list[list[str]] = []
+
+    def keep(rows: list[list[str]]) -> None:
+        made.extend(rows)
+        text = [
+            f"{'GPU' if gpu else 'CPU'}: {about}. Batches of {batch} rows, medians of "
+            f"{args.repeats} repeats in turns (from table to weights: {args.train_repeats}).",
+            "",
+            *table(HEAD, made),
+        ]
+        write_section(args.results, "gpu" if gpu else "cpu", text)
+
     for precision in precisions:
         base = Settings(args.presets[0], batch, calls, precision, args.slim)
         if "input" in args.parts and precision == precisions[0]:
-            made += compare_input(base, args.rows, args.repeats)
+            keep(compare_input(base, args.rows, args.repeats))
         for preset in args.presets:
-            here = replace(base, preset=preset)
-            made += compare_networks(here, args.parts, args.repeats, gpu)
+            keep(compare_networks(replace(base, preset=preset), args.parts, args.repeats, gpu))
         if "train" in args.parts:
-            made += compare_training(base, args.train_rows, args.train_repeats, gpu)
-    text = [
-        f"{'GPU' if gpu else 'CPU'}: {about}. Batches of {batch} rows, medians of {args.repeats} "
-        f"repeats in turns (from table to weights: {args.train_repeats}).",
-        "",
-        *table(HEAD, made),
-    ]
-    write_section(args.results, "gpu" if gpu else "cpu", text)
+            keep(compare_training(base, args.train_rows, args.train_repeats, gpu))
 
 
 if __name__ == "__main__":

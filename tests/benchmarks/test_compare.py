@@ -5,11 +5,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from benchmarks import compare, scaling  # noqa: E402
-from benchmarks.results import table, write_section  # noqa: E402
-from benchmarks.settings import PRESETS, Settings, write_table  # noqa: E402
-from benchmarks.turns import Measured, in_turns  # noqa: E402
-from benchmarks.worker import Worker  # noqa: E402
+from benchmarks import compare, scaling
+from benchmarks.results import table, write_section
+from benchmarks.settings import PRESETS, Settings, write_table
+from benchmarks.turns import Measured, in_turns
+from benchmarks.worker import Worker
 
 
 def measured(rates, seconds=(), **facts):
