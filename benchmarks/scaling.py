@@ -37,7 +37,7 @@ def measure_rows(rows: int, settings: Settings) -> list[dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         file = write_table(Path(folder) / "rows.txt", rows)
         prepared = Path(folder) / "prepared"
-        command = [sys.executable, "-m", "dream_keras.prepare", str(file), "--shards", "4"]
+        command = [sys.executable, "-m", "dream_keras.prepare", str(file), "--shards", "1"]
         command += ["--out", str(prepared), "--config", settings.preset]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         found = []
