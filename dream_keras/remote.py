@@ -153,7 +153,7 @@ def _download(address: str, target: Path) -> bool:
                 return True
         target.parent.mkdir(parents=True, exist_ok=True)
         log.info("copying %s (%s bytes)", address, f"{remote.length:,}")
-        unfinished = target.with_name(f"{UNFINISHED}{target.name}")
+        unfinished = target.with_name(f"{UNFINISHED}{uuid.uuid4().hex}-{target.name}")
         gfile.copy(address, str(unfinished), overwrite=True)
         unfinished.replace(target)
     except _errors() as error:

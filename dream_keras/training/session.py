@@ -80,7 +80,7 @@ class Result:
         network: The network with the weights of its best epoch.
         history: One row per epoch; ``val_pearson`` among the columns.
         score: The suite's score, or None without a suite.
-        folder: The run folder.
+        folder: The run folder; of one in a bucket its copy here, until the process ends.
         is_chief: Whether this process wrote it; one of several workers does.
     """
 
