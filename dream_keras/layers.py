@@ -290,15 +290,21 @@ class SelfAttention(keras.layers.Layer):
         self.out_bias = self.add_weight(name="out_bias", shape=(width,), initializer="zeros")
 
     def call(self, inputs: Any) -> Any:
-        """Attend among the positions of (batch, length, channels); same shape out."""
-        length, inner = inputs.shape[1], self.out_kernel.shape[0]
+        """Attend among the positions of (batch, length, channels); same shape out.
+
+        One head after another: all at once, as ``keras.ops.dot_product_attention`` has it, the
+        arrays are rearranged on the way, which takes a CPU as long as the products.
+        """
+        heads = self.num_heads
+        scale = (self.out_kernel.shape[0] // heads) ** -0.5
         packed = ops.matmul(inputs, self.in_kernel) + self.in_bias
-        packed = ops.reshape(packed, (-1, length, 3, self.num_heads, inner // self.num_heads))
-        query, key, value = (packed[:, :, part] for part in range(3))
-        # Without a mask, Keras's fast kernel for TPUs hides later positions (3.15), and JAX cannot
-        # share its rows among several chips.
-        y = ops.dot_product_attention(query, key, value, flash_attention=False)
-        return ops.matmul(ops.reshape(y, (-1, length, inner)), self.out_kernel) + self.out_bias
+        parts = ops.split(packed, 3 * heads, axis=-1)
+        found = []
+        for query, key, value in zip(*(parts[i * heads :][:heads] for i in range(3)), strict=True):
+            scores = ops.matmul(query * scale, ops.transpose(key, (0, 2, 1)))
+            shares = ops.softmax(ops.cast(scores, "float32"))
+            found.append(ops.matmul(ops.cast(shares, value.dtype), value))
+        return ops.matmul(ops.concatenate(found, axis=-1), self.out_kernel) + self.out_bias
 
     def multiply_adds(self, input_shape: tuple[int | None, ...]) -> int:
         """Return the multiply-adds per row of (batch, length, channels), built.
