@@ -1,15 +1,61 @@
-"""Initial weights: the autosome team's law, PyTorch's defaults and Keras's."""
+"""Initial weights: the autosome team's law, PyTorch's defaults and Keras's.
+
+All are drawn by numpy, so that a seed gives a network the same start on every backend.
+"""
 
 import math
+import random
 from typing import Any, Literal
 
 import keras
+import numpy as np
+from keras import ops
 
 register = keras.saving.register_keras_serializable(package="dream_keras")
 
 Start = Literal["torch", "keras"]
 """Whose default initial weights a block has: Prix Fixe's are PyTorch's, Unlock_DNA's own model was
 written in Keras."""
+
+
+@register
+class Uniform(keras.initializers.Initializer):
+    """U(-limit, limit).
+
+    Args:
+        limit: The largest value.
+    """
+
+    def __init__(self, limit: float):
+        self.limit = limit
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """Draw a weight of the given shape, another one at each call."""
+        return ops.convert_to_tensor(_generator().uniform(-self.limit, self.limit, shape), dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"limit": self.limit}
+
+
+@register
+class Normal(keras.initializers.Initializer):
+    """N(0, deviation).
+
+    Args:
+        deviation: Standard deviation.
+    """
+
+    def __init__(self, deviation: float):
+        self.deviation = deviation
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """Draw a weight of the given shape, another one at each call."""
+        return ops.convert_to_tensor(_generator().normal(0, self.deviation, shape), dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"deviation": self.deviation}
 
 
 @register
@@ -22,43 +68,48 @@ class AutosomeInitializer(keras.initializers.Initializer):
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
         """Draw a kernel of shape (k, in, out) or (in, out)."""
-        deviation = math.sqrt(2 / (shape[0] * shape[-1])) if len(shape) == 3 else 0.001
-        return keras.random.normal(shape, stddev=deviation, dtype=dtype)
+        return Normal(math.sqrt(2 / (shape[0] * shape[-1])) if len(shape) == 3 else 0.001)(
+            shape, dtype
+        )
 
 
 @register
-class TorchUniform(keras.initializers.Initializer):
-    """PyTorch's default for dense, convolution and LSTM: U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
+class GlorotUniform(keras.initializers.Initializer):
+    """Keras's default for dense and convolution layers: U(+-sqrt(6 / (fan_in + fan_out)))."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """Draw a kernel of shape (..., in, out)."""
+        taps = math.prod(shape[:-2])
+        return glorot(taps * shape[-2], taps * shape[-1])(shape, dtype)
+
+
+def glorot(fan_in: int, fan_out: int) -> Uniform:
+    """Return Glorot's uniform start for fans that the weight's own shape does not tell."""
+    return Uniform(math.sqrt(6 / (fan_in + fan_out)))
+
+
+def torch_uniform(fan_in: int) -> Uniform:
+    """Return PyTorch's default for dense, convolution and LSTM: U(+-1/sqrt(fan_in)).
 
     Args:
         fan_in: Inputs that one output sums over; for an LSTM, its units.
     """
-
-    def __init__(self, fan_in: int):
-        self.fan_in = fan_in
-
-    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Draw a weight of the given shape."""
-        limit = 1 / math.sqrt(self.fan_in)
-        return keras.random.uniform(shape, -limit, limit, dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"fan_in": self.fan_in}
+    return Uniform(1 / math.sqrt(fan_in))
 
 
 def torch_start(fan_in: int, *, bias: bool = True) -> dict[str, Any]:
     """Return the keyword arguments that give a dense or conv layer PyTorch's initial weights."""
-    start: dict[str, Any] = {"kernel_initializer": TorchUniform(fan_in)}
-    return start | ({"bias_initializer": TorchUniform(fan_in)} if bias else {"use_bias": False})
+    start: dict[str, Any] = {"kernel_initializer": torch_uniform(fan_in)}
+    return start | ({"bias_initializer": torch_uniform(fan_in)} if bias else {"use_bias": False})
 
 
 def dense_start(start: Start, fan_in: int, *, bias: bool = True) -> dict[str, Any]:
     """Return a dense or conv layer's keyword arguments for PyTorch's or Keras's own start."""
-    return torch_start(fan_in, bias=bias) if start == "torch" else {"use_bias": bias}
+    if start == "torch":
+        return torch_start(fan_in, bias=bias)
+    return {"kernel_initializer": GlorotUniform(), "use_bias": bias}
 
 
-def glorot(fan_in: int, fan_out: int) -> keras.initializers.Initializer:
-    """Return Glorot's uniform start for fans that the weight's own shape does not tell."""
-    limit = math.sqrt(6 / (fan_in + fan_out))
-    return keras.initializers.RandomUniform(-limit, limit)
+def _generator() -> np.random.Generator:
+    """Return a generator that follows from ``keras.utils.set_random_seed``."""
+    return np.random.default_rng(random.getrandbits(64))

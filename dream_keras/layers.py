@@ -12,7 +12,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from dream_keras.initializers import AutosomeInitializer, Start, TorchUniform, glorot, torch_start
+from dream_keras.initializers import (
+    AutosomeInitializer,
+    Normal,
+    Start,
+    Uniform,
+    glorot,
+    torch_start,
+    torch_uniform,
+)
 
 register = keras.saving.register_keras_serializable(package="dream_keras")
 
@@ -128,8 +136,7 @@ class _AddEmbedding(keras.layers.Layer):
         self.start = start
 
     def _add_table(self, *shape: int | None) -> None:
-        normal, uniform = keras.initializers.RandomNormal, keras.initializers.RandomUniform
-        start = normal(0, 1) if self.start == "torch" else uniform(-0.05, 0.05)
+        start = Normal(1) if self.start == "torch" else Uniform(0.05)
         self.embedding = self.add_weight(name="embedding", shape=shape, initializer=start)
 
     def multiply_adds(self, input_shape: tuple[int | None, ...]) -> int:
@@ -207,7 +214,7 @@ class TorchLSTM(keras.layers.LSTM):
         go_backwards: bool = False,
         **kwargs: Any,
     ):
-        start = TorchUniform(units)
+        start = torch_uniform(units)
         cell = _TwoBiasCell(
             units,
             kernel_initializer=start,
@@ -277,7 +284,7 @@ class SelfAttention(keras.layers.Layer):
         size = width // heads if self.head_width is None else self.head_width
         inner = heads * size
         if self.start == "torch":
-            into, out = glorot(width, 3 * inner), TorchUniform(inner)
+            into, out = glorot(width, 3 * inner), torch_uniform(inner)
         else:
             # Keras took its kernels (width, heads, size) and (heads, size, width) for those of
             # convolutions, whose first axis is in both fans, until 2026 (keras #22789).

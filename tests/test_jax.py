@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import dream_keras
+from dream_keras import menu
+from dream_keras.order import CONFIGS, load_experiment
 
 pytest.importorskip("jax")
 
@@ -89,6 +91,48 @@ def test_both_backends_predict_the_same_with_its_weights(desk, run):
     )
     np.testing.assert_allclose(jax, tensorflow, atol=1e-4)
     assert jax.std() > 1e-3
+
+
+# Prints checksums of the initial weights of each config's network.
+STARTS = """
+import json, sys, zlib
+from pathlib import Path
+import keras
+from dream_keras.order import load_experiment
+from dream_keras.training.run_folder import Run, RunFolder
+found = {}
+for config, *settings in json.load(sys.stdin):
+    keras.utils.set_random_seed(3)
+    network = Run(RunFolder(Path()), load_experiment(config, settings)).untrained_network()
+    found[f"{config} {settings}"] = [zlib.crc32(w.tobytes()) for w in network.get_weights()]
+print(json.dumps(found))
+"""
+# The last two have the blocks that no config has.
+SLOTS = ("first", "core", "final")
+ORDERS = [
+    *([path.stem] for path in sorted(CONFIGS.glob("*.yaml"))),
+    ["dream_rnn", "model.final=autosome_regression"],
+    ["dream_attn", "model.final=unlockdna", "model.first=unlockdna"],
+]
+
+
+def test_a_seed_gives_both_backends_the_same_initial_weights():
+    found = []
+    for backend in ("tensorflow", "jax"):
+        done = subprocess.run(
+            [sys.executable, "-c", STARTS],
+            input=json.dumps(ORDERS),
+            cwd=ROOT,
+            env={**os.environ, "KERAS_BACKEND": backend},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout))
+    assert found[0] == found[1]
+    orders = [load_experiment(config, settings).model for config, *settings in ORDERS]
+    built = {(slot, getattr(order, slot).name) for order in orders for slot in SLOTS}
+    assert built == {(item.slot, item.name) for item in menu.items() if item.slot in SLOTS}
 
 
 @pytest.mark.slow

@@ -151,7 +151,7 @@ def test_autosome_start(shape, deviation):
 
 def test_torch_start():
     keras.utils.set_random_seed(0)
-    drawn = ops.convert_to_numpy(initializers.TorchUniform(25)((400, 300), "float32"))
+    drawn = ops.convert_to_numpy(initializers.torch_uniform(25)((400, 300), "float32"))
     assert np.abs(drawn).max() == pytest.approx(0.2, rel=1e-3)
     assert drawn.std() == pytest.approx(0.2 / np.sqrt(3), rel=0.01)
 

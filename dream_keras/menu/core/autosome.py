@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from dream_keras.initializers import AutosomeInitializer
+from dream_keras.initializers import AutosomeInitializer, Normal, Uniform
 from dream_keras.layers import GroupedConv1D, conv_norm_silu, named, norm_silu
 from dream_keras.menu.registry import register
 
@@ -119,16 +119,13 @@ class LowRankBilinear(keras.layers.Layer):
         deviation = (self.DEVIATION / math.sqrt(rank)) ** (1 / 3)
 
         def factor(name: str, rows: int) -> Any:
-            # Each needs an initialiser of its own: one gives the same numbers whenever called.
-            normal = keras.initializers.RandomNormal(0, deviation)
-            return self.add_weight(name=name, shape=(rows, rank), initializer=normal)
+            return self.add_weight(name=name, shape=(rows, rank), initializer=Normal(deviation))
 
         self.scale = self.add_weight(name="scale", shape=(rank,), initializer="ones")
         self.left = factor("left", channels)
         self.right = factor("right", channels)
         self.out = factor("out", self.units)
-        uniform = keras.initializers.RandomUniform(-1, 1)
-        self.bias = self.add_weight(name="bias", shape=(self.units,), initializer=uniform)
+        self.bias = self.add_weight(name="bias", shape=(self.units,), initializer=Uniform(1))
 
     def call(self, inputs: Any) -> Any:
         """Turn (..., channels) into (..., units)."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import keras
 
-from dream_keras.initializers import Start, TorchUniform, dense_start
+from dream_keras.initializers import GlorotUniform, Start, dense_start, torch_uniform
 from dream_keras.layers import AddPositionEmbedding, SelfAttention, SwiGLU, named
 from dream_keras.menu.registry import register
 
@@ -90,7 +90,7 @@ def _convolution(
         kernel_size,
         padding="same",
         use_bias=False,
-        depthwise_initializer=TorchUniform(kernel_size) if start == "torch" else "glorot_uniform",
+        depthwise_initializer=torch_uniform(kernel_size) if start == "torch" else GlorotUniform(),
         name=name("depthwise"),
     )(x)
     x = keras.layers.Conv1D(

@@ -80,7 +80,7 @@ class PseudoTokens(keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(1, width),
-            initializer=weights.get("kernel_initializer", "glorot_uniform"),
+            initializer=weights["kernel_initializer"],
         )
         self.bias = self.add_weight(
             name="bias", shape=(width,), initializer=weights.get("bias_initializer", "zeros")
