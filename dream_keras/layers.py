@@ -299,16 +299,21 @@ class SelfAttention(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         """Attend among the positions of (batch, length, channels); same shape out.
 
-        One head after another: all at once, as ``keras.ops.dot_product_attention`` has it, the
-        arrays are rearranged on the way, which takes a CPU as long as the products.
+        One head after another, each with its own part of the weights. With all heads in one array,
+        as ``keras.ops.dot_product_attention`` wants them, rearranging them takes a CPU as long as
+        the products; parts cut from the projected rows cost a TPU twice the memory traffic.
         """
         heads = self.num_heads
         scale = (self.out_kernel.shape[0] // heads) ** -0.5
-        packed = ops.matmul(inputs, self.in_kernel) + self.in_bias
-        parts = ops.split(packed, 3 * heads, axis=-1)
+        kernels = ops.split(self.in_kernel, 3 * heads, axis=1)
+        biases = ops.split(self.in_bias, 3 * heads)
         found = []
-        for query, key, value in zip(*(parts[i * heads :][:heads] for i in range(3)), strict=True):
-            scores = ops.matmul(query * scale, ops.transpose(key, (0, 2, 1)))
+        for head in range(heads):
+            query, key, value = (
+                ops.matmul(inputs, kernels[part]) + biases[part]
+                for part in (head, heads + head, 2 * heads + head)
+            )
+            scores = ops.matmul(query, ops.transpose(key, (0, 2, 1))) * scale
             shares = ops.softmax(ops.cast(scores, "float32"))
             found.append(ops.matmul(ops.cast(shares, value.dtype), value))
         return ops.matmul(ops.concatenate(found, axis=-1), self.out_kernel) + self.out_bias

@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dream_keras.cli import add_plugin_argument, load_backend, make_callable, run
 
@@ -32,6 +32,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="CHIP:GRID",
         help="the TPU, for example v5e:1x1, v5e:4x4, v6e:2x2, v5p:2x2x1 (default: v5e:2x2)",
     )
+    p.add_argument(
+        "--backend",
+        choices=("jax", "tensorflow"),
+        default="jax",
+        help="whose step: that of all chips, or of one TensorFlow replica (default: jax)",
+    )
     p.add_argument("--batch", type=int, help="rows in a step, all chips together (as the config)")
     p.add_argument(
         "--set",
@@ -48,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
     args = parser().parse_args(argv)
-    findings, steps = _preflight(args.config, args.topology, args.batch, args.set, args.plugin)
+    findings, steps = _preflight(
+        args.config, args.topology, args.batch, args.set, args.plugin, args.backend
+    )
     from dream_keras.tpu.report import report
 
     print(report(findings, steps))
@@ -65,6 +73,7 @@ def preflight(
     batch: int | None = None,
     overrides: Iterable[str] = (),
     plugins: Collection[str | Path] = (),
+    backend: Literal["jax", "tensorflow"] = "jax",
 ) -> "Findings":
     """Compile an experiment's training step for a TPU, on a machine that has none.
 
@@ -76,6 +85,7 @@ def preflight(
         batch: Rows in a step, over all chips; the config's by default.
         overrides: Settings as ``"section.key=value"``.
         plugins: Files that put something on the menu.
+        backend: Whose step: JAX's, of all chips, or that of one TensorFlow replica.
 
     Returns:
         Memory, operations, traffic and the least time of a step.
@@ -84,7 +94,7 @@ def preflight(
         UserError: If a package is missing, a setting is wrong, or the step cannot be compiled,
             with the compiler's reason.
     """
-    return _preflight(config, topology, batch, overrides, plugins)[0]
+    return _preflight(config, topology, batch, overrides, plugins, backend)[0]
 
 
 def _preflight(
@@ -93,6 +103,7 @@ def _preflight(
     batch: int | None,
     overrides: Iterable[str],
     plugins: Collection[str | Path],
+    backend: str,
 ) -> tuple["Findings", int]:
     """Return the findings, and the steps of the whole run."""
     from dream_keras.order import load_experiment
@@ -102,7 +113,7 @@ def _preflight(
 
     place = Topology.parse(topology)
     settings: dict[str, Any] = {} if batch is None else {"trainer.batch_size": batch}
-    prepare_environment()
+    prepare_environment(backend)
     load_backend()
     load_plugins(plugins)
     experiment = load_experiment(config, overrides, settings, plugins)

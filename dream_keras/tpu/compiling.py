@@ -15,14 +15,12 @@ import numpy as np
 
 from dream_keras.errors import UserError
 from dream_keras.order import Experiment
-from dream_keras.tpu.arithmetic import loop_flops
 from dream_keras.tpu.chips import GIB, Topology
 from dream_keras.tpu.findings import USABLE, Findings
 from dream_keras.tpu.loops import Program
 from dream_keras.tpu.roofline import largest_batch
 
 ENVIRONMENT = {
-    "KERAS_BACKEND": "jax",
     "JAX_PLATFORMS": "cpu",
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
@@ -32,25 +30,34 @@ ENVIRONMENT = {
 }
 """With these JAX computes on the CPU, and libtpu neither looks for a TPU nor minds that another
 process compiles as well. The accelerator named here need not be the one that is compiled for."""
-ADVICE = "install what it takes to compile for a TPU: pip install 'dream-keras[preflight]'"
+EXTRAS = {"jax": "preflight", "tensorflow": "tensorflow,preflight"}
+"""What has to be installed to compile the step of each backend."""
 
 
-def prepare_environment() -> None:
-    """Set what must be set before JAX is imported.
+def prepare_environment(backend: str = "jax") -> None:
+    """Set what must be set before JAX and Keras are imported.
+
+    Args:
+        backend: Keras's, whose step is compiled.
 
     Raises:
         UserError: If JAX or Keras is in use already on other terms, or a package is missing.
     """
-    missing = [name for name in ("jax", "libtpu") if importlib.util.find_spec(name) is None]
+    needed = dict.fromkeys((backend, "jax", "libtpu"))
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"preflight needs {' and '.join(missing)}: {ADVICE}")
-    set_already = all(os.environ.get(name) == value for name, value in ENVIRONMENT.items())
+        raise UserError(
+            f"preflight needs {' and '.join(missing)}: install what it takes to compile for a "
+            f"TPU: pip install 'dream-keras[{EXTRAS[backend]}]'"
+        )
+    environment = {**ENVIRONMENT, "KERAS_BACKEND": backend}
+    set_already = all(os.environ.get(name) == value for name, value in environment.items())
     if not set_already and {"keras", "jax"} & sys.modules.keys():
         raise UserError(
             "preflight sets how Keras and JAX start, but they are in use already: call it in a new "
             "process, as python -m dream_keras.preflight"
         )
-    os.environ.update(ENVIRONMENT)
+    os.environ.update(environment)
 
 
 def compile_step(experiment: Experiment, topology: Topology, batch: int) -> Findings:
@@ -67,8 +74,7 @@ def compile_step(experiment: Experiment, topology: Topology, batch: int) -> Find
         UserError: If the batch does not divide by the chips, the topology does not exist, or the
             step cannot be compiled, with the compiler's reason.
     """
-    import jax
-    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+    import keras
 
     devices = find_devices(topology)
     if batch % len(devices):
@@ -77,6 +83,24 @@ def compile_step(experiment: Experiment, topology: Topology, batch: int) -> Find
             f"multiple of {len(devices)} with --batch"
         )
     steps = build_steps(experiment)
+    began = time.monotonic()
+    with _compiler_errors(topology, batch), _as_on(devices):
+        if keras.backend.backend() == "tensorflow":
+            from dream_keras.tpu.tensorflow_step import compile_replica
+
+            compiled = compile_replica(steps, devices[0], batch // len(devices))
+        else:
+            compiled = _compile_jax(steps, devices, batch)
+    seconds = time.monotonic() - began
+    weights = sum(int(np.prod(w.shape)) for w in steps.network.trainable_weights)
+    return _findings(compiled, topology, batch, weights, len(devices), seconds)
+
+
+def _compile_jax(steps: Any, devices: list[Any], batch: int) -> Any:
+    """Compile the step of all devices: each has the weights and its part of the rows."""
+    import jax
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
     mesh = Mesh(np.array(devices), ("rows",))
     everywhere, shared = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("rows",)))
 
@@ -85,27 +109,20 @@ def compile_step(experiment: Experiment, topology: Topology, batch: int) -> Find
         return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=everywhere)
 
     state = tuple([like(v) for v in variables] for variables in steps._variables)
-    length = steps.processor.length
     rows = tuple(
         jax.ShapeDtypeStruct(shape, dtype, sharding=shared)
         for shape, dtype in (
-            ((batch, length), np.uint8),
+            ((batch, steps.processor.length), np.uint8),
             ((batch,), np.uint8),
             ((batch,), np.float32),
         )
     )
-    began = time.monotonic()
-    with _compiler_errors(topology, batch), _as_on(devices):
-        traced = jax.jit(steps.train_step, donate_argnums=0).trace(state, rows)
-        compiled = traced.lower().compile()
-    seconds = time.monotonic() - began
-    weights = sum(int(np.prod(w.shape)) for w in steps.network.trainable_weights)
-    return _findings(compiled, traced.jaxpr, topology, batch, weights, len(devices), seconds)
+    step = jax.jit(steps.train_step, donate_argnums=0)
+    return step.lower(state, rows).compile().runtime_executable()
 
 
 def _findings(
     compiled: Any,
-    jaxpr: Any,
     topology: Topology,
     batch: int,
     weights: int,
@@ -115,9 +132,8 @@ def _findings(
     """Read off what a compiled step takes, chip by chip."""
     # Of some TPUs the compiler sees the two cores of a chip as devices of their own.
     cores = devices // topology.chips
-    memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
-    once, every, unknown = loop_flops(jaxpr)
-    program = Program.read(compiled.as_text())
+    memory = compiled.get_compiled_memory_stats()
+    program = Program.read(compiled.hlo_modules()[0].to_string())
     loops = program.loops()
     state = memory.argument_size_in_bytes + memory.output_size_in_bytes
     return Findings(
@@ -127,10 +143,10 @@ def _findings(
         state_bytes=cores * (state - memory.alias_size_in_bytes),
         temporary_bytes=cores * memory.temp_size_in_bytes,
         program_bytes=cores * memory.generated_code_size_in_bytes,
-        flops=cores * cost["flops"] + (every - once) / topology.chips,
+        flops=cores * (compiled.cost_analysis()["flops"] + program.repeated_flops()),
         moved_bytes=cores * program.bytes_moved(),
         loops=tuple(loop.turns for loop in loops),
-        lower_bound=unknown or any(loop.turns is None for loop in loops),
+        lower_bound=any(loop.turns is None for loop in loops),
         compile_seconds=seconds,
     )
 
@@ -162,14 +178,14 @@ def build_steps(experiment: Experiment) -> Any:
         UserError: If its network has no static shapes.
     """
     from dream_keras.training.run_folder import Run, RunFolder, make_trainer
-    from dream_keras.training.steps_jax import JaxSteps
+    from dream_keras.training.steps import Steps
 
     run = Run(RunFolder(Path()), experiment)
     network = run.untrained_network()
     check_shapes(network)
     trainer = make_trainer(experiment)
     total = trainer.epochs * (trainer.steps_per_epoch or 1)
-    return JaxSteps(network, run.processor, trainer.optimizer(total))
+    return Steps(network, run.processor, trainer.optimizer(total))
 
 
 def check_shapes(network: Any) -> None:

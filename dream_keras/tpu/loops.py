@@ -1,8 +1,8 @@
-"""Loops of a compiled program, and what it moves between the chip and its main memory.
+"""Loops of a compiled program, their operations, and what it moves to and from the main memory.
 
 The compiler's own account of a program counts the body of a loop once, however often it is run,
-and what stays on the chip like what does not. So traffic is counted here, from the text of the
-compiled program; operations inside loops are in ``arithmetic``.
+and what stays on the chip like what does not. So traffic, and the operations that a loop's other
+turns add, are counted here, from the text of the compiled program.
 """
 
 import math
@@ -32,6 +32,8 @@ NO_TRAFFIC = {
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.*)$")
 _ARRAY = re.compile(r"\b(pred|bf16|token|opaque|[a-z]+\d+\w*)\[([\d,]*)\](?:\{([^{}]*)\})?")
+_WINDOW = {"size": 1, "stride": 1, "lhs_dilate": 1, "rhs_dilate": 1, "pad": 0}
+"""What a convolution's window says of each spatial side, and what holds where it does not."""
 _NAME = re.compile(r"%([\w.\-]+)")
 
 
@@ -70,17 +72,25 @@ class Loop:
         turns: How often its body is run each time it is come to; None if that is not known.
         times: How often it is come to: the turns of the loops around it.
         bytes_per_turn: Bytes its body moves to and from the main memory, inner loops apart.
+        flops_per_turn: Operations of its body's matrix products and convolutions, inner loops
+            apart.
     """
 
     name: str
     turns: int | None
     times: int
     bytes_per_turn: float
+    flops_per_turn: float
+
+    @property
+    def all_turns(self) -> int:
+        """Turns in the whole program; where they are not known, one each time."""
+        return self.times * (self.turns or 1)
 
     @property
     def bytes_moved(self) -> float:
-        """Bytes of all its turns; of one, where they are not known."""
-        return self.times * (self.turns or 1) * self.bytes_per_turn
+        """Bytes of all its turns."""
+        return self.all_turns * self.bytes_per_turn
 
 
 @dataclass
@@ -113,6 +123,10 @@ class Program:
         own = self._bytes_moved(self.entry, None)
         return own + sum(loop.bytes_moved for loop in self.loops())
 
+    def repeated_flops(self) -> float:
+        """Return the operations of all turns but the first, which the compiler counts itself."""
+        return sum((loop.all_turns - 1) * loop.flops_per_turn for loop in self.loops())
+
     def loops(self) -> list[Loop]:
         """Return every loop, outer ones first."""
         return list(self._loops(self.entry, 1))
@@ -120,38 +134,96 @@ class Program:
     def _loops(self, computation: str, times: int) -> Iterator[Loop]:
         for instruction in self.computations.get(computation, {}).values():
             if instruction.operation == "while":
-                turns = self._turns(instruction)
+                turns, _ = self._counted(computation, instruction)
                 body = instruction.called("body")
-                moved = self._bytes_moved(body, turns)
-                yield Loop(instruction.name, turns, times, moved)
+                moved, flops = self._bytes_moved(body, turns), self._flops(body)
+                yield Loop(instruction.name, turns, times, moved, flops)
                 yield from self._loops(body, times * (turns or 1))
             elif instruction.operation == "call":
                 yield from self._loops(instruction.called("to_apply"), times)
 
-    def _turns(self, loop: Instruction) -> int | None:
-        """Return how often a loop's body is run: as the compiler says, or as its condition does.
+    def _counted(self, around: str, loop: Instruction) -> tuple[int | None, int]:
+        """Return how often a loop's body is run, and where in its state its counter stands.
 
-        A condition that can be read compares a counter, which starts at 0 and goes up by 1 in
-        what JAX makes, with a constant.
+        Its condition, where it can be read, compares a counter, which starts at 0 and goes up by 1
+        in what JAX and TensorFlow make, with a limit that the body leaves alone. One that cannot
+        be read gives None and -1.
+
+        Args:
+            around: The computation that the loop stands in.
+            loop: The loop.
         """
-        if known := re.search(r'known_trip_count":\{"n":"(\d+)"', loop.rest):
-            return int(known[1])
-        condition = self.computations.get(loop.called("condition"), {})
-        compare = next((i for i in condition.values() if i.is_root), None)
-        if compare is None or compare.operation not in ("compare", "fusion"):
-            return None
-        text = compare.rest
-        if compare.operation == "fusion":
-            inner = self.computations.get(compare.called("calls"), {})
+        known = re.search(r'known_trip_count":\{"n":"(\d+)"', loop.rest)
+        limits, counters = [], []
+        condition = loop.called("condition")
+        for name in self._compared(condition):
+            place = _place(self.computations[condition].get(name))
+            if place is None:
+                limits.append(self._value(condition, name))
+            elif self._changes(loop.called("body"), place):
+                counters.append(place)
+            else:
+                start = self.computations[around][loop.operands[0]]
+                limits.append(self._value(around, start.operands[place]))
+        turns = limits[0] if len(limits) == len(counters) == 1 else None
+        return int(known[1]) if known else turns, counters[0] if len(counters) == 1 else -1
+
+    def _compared(self, condition: str) -> tuple[str, ...]:
+        """Return what a condition that asks for "less than" compares; nothing if it asks else."""
+        root = self._root(condition)
+        text = root.rest if root else ""
+        if root and root.operation == "fusion":
+            inner = self.computations.get(root.called("calls"), {})
             text = next((i.rest for i in inner.values() if i.operation == "compare"), "")
-        constants = [
-            int(value[1])
-            for name in compare.operands
-            if name in condition
-            and condition[name].operation == "constant"
-            and (value := re.match(r"(\d+)\)", condition[name].rest))
-        ]
-        return constants[0] if len(constants) == 1 and "direction=LT" in text else None
+        elif root and root.operation != "compare":
+            return ()
+        return root.operands if root and "direction=LT" in text else ()
+
+    def _changes(self, body: str, place: int) -> bool:
+        """Return whether a loop's body gives something new for one part of its state."""
+        root = self._root(body)
+        if root is None or root.operation != "tuple":
+            return True
+        given = self.computations[body][root.operands[place]]
+        return _place(given) != place or self._source(body, given) != "parameter"
+
+    def _value(self, around: str, name: str) -> int | None:
+        """Return a number that is known before the program is run: a constant, a loop's turns."""
+        body = self.computations[around]
+        given = body.get(name)
+        if given is None:
+            return None
+        if given.operation == "constant":
+            constant = re.match(r"(\d+)\)", given.rest)
+            return int(constant[1]) if constant else None
+        if given.operation in ("copy", "bitcast"):
+            return self._value(around, given.operands[0])
+        if self._source(around, given) == "while":
+            turns, counter = self._counted(around, body[given.operands[0]])
+            return turns if counter == _place(given) else None
+        return None
+
+    def _source(self, around: str, given: Instruction) -> str:
+        """Return what made the tuple that an instruction takes its part of, if it takes one."""
+        if _place(given) is None:
+            return ""
+        made = self.computations[around].get(given.operands[0])
+        return made.operation if made else ""
+
+    def _root(self, computation: str) -> Instruction | None:
+        return next((i for i in self.computations.get(computation, {}).values() if i.is_root), None)
+
+    def _flops(self, computation: str) -> float:
+        """Return the operations of a computation's products and convolutions, loops apart."""
+        body = self.computations.get(computation, {})
+        total = 0.0
+        for instruction in body.values():
+            if instruction.operation == "convolution":
+                total += convolution_flops(instruction, body)
+            elif instruction.operation in ("fusion", "call"):
+                role = "calls" if instruction.operation == "fusion" else "to_apply"
+                total += self._flops(instruction.called(role))
+        return total
 
     def _bytes_moved(self, computation: str, turns: int | None) -> float:
         """Return the bytes that a computation, run once, reads from and writes to main memory.
@@ -176,6 +248,41 @@ class Program:
         return moved
 
 
+def convolution_flops(instruction: Instruction, body: dict[str, Instruction]) -> float:
+    """Return 2 per multiplication and addition of a convolution, padding and gaps left out.
+
+    Matrix products are convolutions, too, in a program compiled for a TPU; those of a batch have
+    windows most of which are padding.
+
+    Args:
+        instruction: The convolution.
+        body: The computation it stands in.
+    """
+    labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", instruction.rest)
+    if not labels:
+        raise ValueError(f"a convolution without dim_labels: {instruction.rest}")
+    shapes = [*(body[name].shape for name in instruction.operands), instruction.shape]
+    rows, kernel, out = (
+        dict(zip(letters, _sides(shape), strict=True))
+        for letters, shape in zip(labels.groups(), shapes, strict=True)
+    )
+    found = re.search(r"window=\{([^}]*)\}", instruction.rest)
+    window = dict(pair.split("=") for pair in found[1].split()) if found else {}
+    products = out["b"] * out["f"] * kernel["i"]
+    for side, letter in enumerate(sorted(filter(str.isdigit, rows))):
+        size, stride, gap, spread, before = (
+            int(window[key].split("x")[side].split("_")[0]) if key in window else default
+            for key, default in _WINDOW.items()
+        )
+        # Of the places that the window's taps come to, those inside count, and of them each
+        # ``gap``-th: between two entries stand gap - 1 zeros.
+        reach = (rows[letter] - 1) * gap
+        starts = (position * stride - before for position in range(out[letter]))
+        places = (start + tap * spread for start in starts for tap in range(size))
+        products *= sum(0 <= place <= reach and place % gap == 0 for place in places)
+    return 2.0 * products
+
+
 def memory_bytes(shape: str, turns: int | None = None, on_chip: bool = False) -> float:
     """Return the bytes of a type's arrays that lie in the main memory.
 
@@ -195,6 +302,20 @@ def memory_bytes(shape: str, turns: int | None = None, on_chip: bool = False) ->
         size = BYTES.get(kind) or (int(bits[0]) / 8 if bits else 0)
         total += math.prod(shape_of) * size
     return total
+
+
+def _place(instruction: Instruction | None) -> int | None:
+    """Return which part of a tuple an instruction takes; None if it does something else."""
+    if instruction is None or instruction.operation != "get-tuple-element":
+        return None
+    found = re.search(r"index=(\d+)", instruction.rest)
+    return int(found[1]) if found else None
+
+
+def _sides(shape: str) -> list[int]:
+    """Return the sides of a type's first array."""
+    found = _ARRAY.search(shape)
+    return [int(side) for side in found[2].split(",") if side] if found else []
 
 
 def _read(root: str | None, name: str, text: str) -> Instruction | None:

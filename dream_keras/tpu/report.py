@@ -13,9 +13,10 @@ def report(found: Findings, steps: int) -> str:
     """
     topology, roofline = found.topology, found.roofline
     fits = found.memory_bytes <= found.usable_bytes
+    chips = "1 chip" if topology.chips == 1 else f"{topology.chips} chips"
     least = "at least " if found.lower_bound else ""
     lines = {
-        "step": f"compiles for {topology} ({topology.chips} chips), {found.batch:,} rows, "
+        "step": f"compiles for {topology} ({chips}), {found.batch:,} rows, "
         f"{found.weights:,} weights",
         "memory per chip": f"{found.memory_bytes / GIB:.2f} GiB of {found.usable_bytes / GIB:.2f}: "
         f"{'fits' if fits else 'DOES NOT FIT'} (state {found.state_bytes / GIB:.2f}, temporaries "

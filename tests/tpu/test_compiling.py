@@ -6,11 +6,15 @@ import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import keras
 import pytest
+import tensorflow as tf
 
 from dream_keras.errors import UserError
+from dream_keras.menu.survey import Survey
+from dream_keras.order import load_experiment
 from dream_keras.tpu.chips import CHIPS, GIB, Topology
 from dream_keras.tpu.compiling import ENVIRONMENT, check_shapes, describe
 from dream_keras.tpu.findings import Findings
@@ -97,6 +101,18 @@ def test_sides_that_are_not_known_are_refused():
     check_shapes(keras.Model(inputs, keras.layers.Conv1D(8, 3)(inputs)))
 
 
+def test_what_xla_does_not_know_is_named():
+    pytest.importorskip("jax")
+    from dream_keras.tpu.tensorflow_step import compile_replica
+
+    def step(tokens, reverse, values):
+        return tf.strings.as_string(values)
+
+    steps = SimpleNamespace(processor=SimpleNamespace(length=10), _train_replica=step)
+    with pytest.raises(UserError, match=r"TensorFlow cannot compile the step: .*AsString"):
+        compile_replica(steps, None, 4)
+
+
 def preflight(*arguments, before=""):
     code = f"{before}\nfrom dream_keras.cli import run\nfrom dream_keras.preflight import main\n"
     code += f"run(lambda: main({list(arguments)!r}))"
@@ -165,7 +181,6 @@ import numpy as np, jax, jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from dream_keras.tpu.chips import Topology
 from dream_keras.tpu.compiling import find_devices
-from dream_keras.tpu.arithmetic import loop_flops
 from dream_keras.tpu.loops import Program
 count = {kind: len(find_devices(Topology.parse(f"{kind}:{grid}"))) for kind, grid in
          (("v4", "2x2x1"), ("v5e", "1x1"), ("v5p", "2x2x1"), ("v6e", "2x2"))}
@@ -179,13 +194,14 @@ def loss(weights, rows):
 def like(shape, *axes):
     sharding = NamedSharding(mesh, PartitionSpec(*axes))
     return jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding)
-traced = jax.jit(jax.grad(loss)).trace(like((320, 320)), like((1024, 320), "rows"))
-compiled = traced.lower().compile()
+step = jax.jit(jax.grad(loss)).lower(like((320, 320)), like((1024, 320), "rows")).compile()
+program = Program.read(step.as_text())
 print(json.dumps({
     "devices": count,
-    "loops": [loop.turns for loop in Program.read(compiled.as_text()).loops()],
-    "once": loop_flops(traced.jaxpr)[0],
-    "compiler": compiled.cost_analysis()["flops"],
+    "loops": [loop.turns for loop in program.loops()],
+    "once": sum(loop.flops_per_turn for loop in program.loops()),
+    "repeated": program.repeated_flops(),
+    "compiler": step.cost_analysis()["flops"],
 }))
 """
 
@@ -196,27 +212,41 @@ def test_the_compiler_counts_a_loop_once_and_its_turns_are_found():
         [sys.executable, "-c", LOOP],
         capture_output=True,
         text=True,
-        env={**os.environ, **ENVIRONMENT},
+        env={**os.environ, **ENVIRONMENT, "KERAS_BACKEND": "jax"},
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["loops"] == [150, 150]
-    assert found["once"] == 3 * 2 * 1024 * 320 * 320
-    # Beside its quarter of the products, the compiler counts a few operations per element.
-    assert found["once"] / 4 < found["compiler"] < 1.05 * found["once"] / 4
+    # A chip has a quarter of the rows: one product of each forward turn, two of each backward one.
+    assert found["once"] == 3 * 2 * 256 * 320 * 320
+    assert found["repeated"] == 149 * found["once"]
+    # Beside the products, the compiler counts a few operations per element.
+    assert found["once"] < found["compiler"] < 1.05 * found["once"]
     assert found["devices"] == {"v4": 8, "v5e": 1, "v5p": 4, "v6e": 4}
     assert set(found["devices"]) == set(CHIPS)
 
 
 @needs_libtpu
 @pytest.mark.slow
-def test_a_whole_step_is_compiled(tmp_path):
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+def test_a_whole_step_is_compiled(tmp_path, backend):
+    """With one loop over the positions in each direction, forward and backward."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"needs {backend}")
     file = tmp_path / "step.json"
-    done = preflight("--config", "quickstart", "--batch", "64", "--json", str(file))
+    length, settings = 64, ["model.core.units=128", "model.first.out_channels=64"]
+    done = preflight(
+        *("--config", "dream_rnn", "--batch", "64", "--json", str(file), "--backend", backend),
+        *("--set", f"model.processor.length={length}"),
+        *(word for setting in settings for word in ("--set", setting)),
+    )
     assert done.returncode == 0, done.stderr
     assert "fits" in done.stdout
     found = json.loads(file.read_text())
     assert found["batch"] == 64
-    assert found["flops"] > 0
+    assert found["loops"] == [length] * 4
+    # Each weight meets each position of a chip's 16 rows in three products.
+    each = Survey().order(load_experiment("dream_rnn", settings).model, length).multiply_adds
+    assert found["flops"] == pytest.approx(3 * 2 * 16 * each, rel=0.1)
     assert found["seconds"] == max(found["arithmetic_seconds"], found["memory_seconds"])
     assert found["hours"] == pytest.approx(found["steps"] * found["seconds"] / 3600)

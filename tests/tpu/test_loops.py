@@ -1,8 +1,9 @@
-"""Turns of loops and what a turn moves, from small programs counted by hand."""
+"""Turns of loops, what a turn moves and computes: by hand, and beside XLA's own count."""
 
+import numpy as np
 import pytest
 
-from dream_keras.tpu.loops import Program, memory_bytes
+from dream_keras.tpu.loops import Program, convolution_flops, memory_bytes
 
 # Two loops, one inside the other; the outer one's counter is compared with 150, the inner one's
 # turns are written down by the compiler. Layouts with S(1) are memory on the chip.
@@ -31,8 +32,10 @@ HloModule jit_step, is_scheduled=true
   %pair = (s32[]{:T(128)}, f32[8,128]{1,0:T(8,128)}) tuple(%j, %g)
   %while.2 = (s32[]{:T(128)}, f32[8,128]{1,0:T(8,128)}) while(%pair), condition=%inner_condition, \
 body=%inner_body, backend_config={"known_trip_count":{"n":"3"}}
+  %one = s32[]{:T(128)S(6)} constant(1)
+  %next = s32[]{:T(128)S(6)} add(%j, %one)
   ROOT %u = (s32[]{:T(128)}, bf16[150,8,128]{2,1,0:T(8,128)}, f32[8,128]{1,0:T(8,128)S(1)}) \
-tuple(%j, %rows, %g)
+tuple(%next, %rows, %g)
 }
 
 %outer_condition (r: (s32[], bf16[150,8,128], f32[8,128])) -> pred[] {
@@ -95,6 +98,62 @@ def test_a_condition_may_be_a_fusion():
     assert Program.read(fused + text).loops()[0].turns == 150
 
 
+# Two loops, one after the other, as TensorFlow writes an LSTM's forward and backward pass: the
+# second runs as often as the first has counted.
+FORTH_AND_BACK = """\
+%body (s: (s32[], s32[])) -> (s32[], s32[]) {
+  %s = (s32[], s32[]) parameter(0)
+  %count = s32[] get-tuple-element(%s), index=0
+  %kept = s32[] get-tuple-element(%s), index=1
+  %one = s32[] constant(1)
+  %more = s32[] add(%count, %one)
+  ROOT %next = (s32[], s32[]) tuple(%more, %kept)
+}
+
+%up_to_seven (s: (s32[], s32[])) -> pred[] {
+  %seven = s32[] constant(7)
+  %s.1 = (s32[], s32[]) parameter(0)
+  %count.1 = s32[] get-tuple-element(%s.1), index=0
+  ROOT %less = pred[] compare(%count.1, %seven), direction=LT
+}
+
+%up_to_the_limit (s: (s32[], s32[])) -> pred[] {
+  %s.2 = (s32[], s32[]) parameter(0)
+  %count.2 = s32[] get-tuple-element(%s.2), index=0
+  %limit.2 = s32[] get-tuple-element(%s.2), index=1
+  ROOT %less.2 = pred[] compare(%count.2, %limit.2), direction=LT
+}
+
+ENTRY %main (a: s32[]) -> s32[] {
+  %a = s32[] parameter(0)
+  %zero = s32[] constant(0)
+  %start = (s32[], s32[]) tuple(%zero, %a)
+  %forth = (s32[], s32[]) while(%start), condition=%up_to_seven, body=%body
+  %turns = s32[] get-tuple-element(%forth), index=0
+  %turns.1 = s32[] copy(%turns)
+  %start.1 = (s32[], s32[]) tuple(%zero, %turns.1)
+  %back = (s32[], s32[]) while(%start.1), condition=%up_to_the_limit, body=%body
+  ROOT %end = s32[] get-tuple-element(%back), index=0
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "turns"),
+    [
+        ("", "", [7, 7]),
+        ("tuple(%zero, %turns.1)", "tuple(%zero, %a)", [7, None]),
+        ("get-tuple-element(%forth), index=0", "get-tuple-element(%forth), index=1", [7, None]),
+        ("%seven = s32[] constant(7)", "%seven = s32[] parameter(0)", [None, None]),
+        ("tuple(%more, %kept)", "tuple(%more, %more)", [7, None]),
+        ("tuple(%more, %kept)", "tuple(%count, %kept)", [None, None]),
+    ],
+)
+def test_a_limit_may_be_another_loops_turns(old, new, turns):
+    program = Program.read(FORTH_AND_BACK.replace(old, new))
+    assert [loop.turns for loop in program.loops()] == turns
+
+
 def test_a_program_without_loops_has_none():
     assert Program.read(NESTED.replace("while(", "fusion(")).loops() == []
 
@@ -136,3 +195,70 @@ def test_a_slice_is_fetched_without_the_rest():
 )
 def test_bytes_of_a_type(shape, turns, want):
     assert memory_bytes(shape, turns) == want
+
+
+def compiled(function, *shapes):
+    """Compile for this machine's CPU; return the program, read, and XLA's count of operations."""
+    jax = pytest.importorskip("jax")
+    made = jax.jit(function).lower(*(np.zeros(shape, "float32") for shape in shapes)).compile()
+    return Program.read(made.as_text()), made.cost_analysis()["flops"]
+
+
+def convolution(numbers, **options):
+    import jax
+
+    def convolve(rows, kernel):
+        options.setdefault("window_strides", (1,) * (rows.ndim - 2))
+        options.setdefault("padding", "SAME")
+        return jax.lax.conv_general_dilated(rows, kernel, dimension_numbers=numbers, **options)
+
+    return convolve
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_operations_of_a_convolution_are_xlas(seed):
+    pytest.importorskip("jax")
+    random = np.random.default_rng(seed)
+    sides = 1 + seed % 2
+    groups, channels, filters = random.integers(1, 4, 3)
+    options = {
+        name: tuple(int(n) for n in random.integers(1, 4, sides))
+        for name in ("window_strides", "lhs_dilation", "rhs_dilation")
+    }
+    options["padding"] = [tuple(int(n) for n in random.integers(0, 6, 2)) for _ in range(sides)]
+    numbers = ("NWC", "WIO", "NWC") if sides == 1 else ("NCHW", "HWIO", "NHWC")
+    spatial = [int(n) for n in random.integers(9, 15, sides)]
+    wide = int(groups * channels)
+    rows = (3, *spatial, wide) if sides == 1 else (3, wide, *spatial)
+    kernel = (*(int(n) for n in random.integers(1, 5, sides)), channels, int(groups * filters))
+    function = convolution(numbers, feature_group_count=int(groups), **options)
+    program, theirs = compiled(function, rows, kernel)
+    found = [
+        convolution_flops(instruction, body)
+        for body in program.computations.values()
+        for instruction in body.values()
+        if instruction.operation == "convolution"
+    ]
+    assert found == [theirs]
+
+
+def test_a_loops_other_turns_are_added():
+    jax = pytest.importorskip("jax")
+    convolve = convolution(("NWC", "WIO", "NWC"))
+
+    def step(rows, kernel):
+        def inner(state, _):
+            return jax.numpy.tanh(convolve(state, kernel)), None
+
+        def outer(state, _):
+            return jax.lax.scan(inner, convolve(state, kernel), None, length=3)[0], None
+
+        return convolve(jax.lax.scan(outer, rows, None, length=10)[0], kernel)
+
+    program, _ = compiled(step, (2, 16, 6), (3, 6, 6))
+    each = 2 * 2 * (3 * 16 - 2) * 6 * 6  # two taps of the ends are on padding
+    assert [(loop.all_turns, loop.flops_per_turn) for loop in program.loops()] == [
+        (10, each),
+        (30, each),
+    ]
+    assert program.repeated_flops() == (9 + 29) * each
