@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import dream_keras
@@ -70,6 +71,15 @@ def test_a_run_is_trained_and_scored_on_two_devices(run):
     assert written["batch_per_replica"] == written["batch"] // 2
     assert json.loads((run / "metrics.json").read_text())["part"] == "public"
     assert (run / "history.csv").read_text().count("\n") == 3
+
+
+def test_both_backends_train_the_same(run, tmp_path):
+    """From the same initial weights, on the same rows; the default draws no other numbers."""
+    dream_keras.train(out=tmp_path / "run", smoke=True, deterministic=True, progress=False)
+    jax, tensorflow = (pd.read_csv(folder / "history.csv") for folder in (run, tmp_path / "run"))
+    assert jax["val_pearson"].abs().min() > 0.01
+    for column in ("loss", "val_pearson", "val_mse"):
+        np.testing.assert_allclose(jax[column], tensorflow[column], rtol=1e-3, atol=1e-3)
 
 
 def test_its_scores_are_those_that_were_written_down(desk, run):
