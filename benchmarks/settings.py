@@ -15,8 +15,8 @@ INSERT = 80
 FIRST = {"first": {"out_channels": 16}}
 SLIM: dict[str, tuple[dict[str, dict[str, Any]], dict[str, Any]]] = {
     "dream_cnn": (
-        {**FIRST, "core": {"widths": (12, 8), "out_channels": 8}},
-        {"first": 16, "sizes": (12, 8), "outputs": 8},
+        {"first": {"out_channels": 4}, "core": {"widths": (), "out_channels": 4}},
+        {"first": 4, "sizes": (), "outputs": 4},
     ),
     "dream_rnn": (
         {**FIRST, "core": {"units": 8, "out_channels": 16}},

@@ -31,7 +31,7 @@ class Uniform(keras.initializers.Initializer):
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
         """Draw a weight of the given shape, another one at each call."""
-        return ops.convert_to_tensor(_generator().uniform(-self.limit, self.limit, shape), dtype)
+        return _tensor(_generator().uniform(-self.limit, self.limit, shape), dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -51,7 +51,7 @@ class Normal(keras.initializers.Initializer):
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
         """Draw a weight of the given shape, another one at each call."""
-        return ops.convert_to_tensor(_generator().normal(0, self.deviation, shape), dtype)
+        return _tensor(_generator().normal(0, self.deviation, shape), dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -108,6 +108,10 @@ def dense_start(start: Start, fan_in: int, *, bias: bool = True) -> dict[str, An
     if start == "torch":
         return torch_start(fan_in, bias=bias)
     return {"kernel_initializer": GlorotUniform(), "use_bias": bias}
+
+
+def _tensor(drawn: np.ndarray, dtype: Any) -> Any:
+    return ops.convert_to_tensor(drawn, dtype or keras.config.floatx())
 
 
 def _generator() -> np.random.Generator:

@@ -14,6 +14,7 @@ from keras import ops
 
 from dream_keras.initializers import (
     AutosomeInitializer,
+    GlorotUniform,
     Normal,
     Start,
     Uniform,
@@ -70,20 +71,20 @@ class GroupedConv1D(keras.layers.Layer):
     Args:
         kernel_size: k.
         channels_per_group: Channels in a group; must divide the number of channels.
-        kernel_initializer: Initialiser of the kernel.
+        kernel_initializer: Initialiser of the kernel; Glorot's uniform one by default.
     """
 
     def __init__(
         self,
         kernel_size: int,
         channels_per_group: int = 2,
-        kernel_initializer: Any = "glorot_uniform",
+        kernel_initializer: Any = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.kernel_size = kernel_size
         self.channels_per_group = channels_per_group
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer or GlorotUniform())
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the kernel for (batch, length, channels)."""
@@ -313,8 +314,8 @@ class SelfAttention(keras.layers.Layer):
                 ops.matmul(inputs, kernels[part]) + biases[part]
                 for part in (head, heads + head, 2 * heads + head)
             )
-            scores = ops.matmul(query, ops.transpose(key, (0, 2, 1))) * scale
-            shares = ops.softmax(ops.cast(scores, "float32"))
+            scores = ops.matmul(query, ops.transpose(key, (0, 2, 1)))
+            shares = ops.softmax(ops.cast(scores, "float32") * scale)
             found.append(ops.matmul(ops.cast(shares, value.dtype), value))
         return ops.matmul(ops.concatenate(found, axis=-1), self.out_kernel) + self.out_bias
 

@@ -153,9 +153,12 @@ def _download(address: str, target: Path) -> bool:
                 return True
         target.parent.mkdir(parents=True, exist_ok=True)
         log.info("copying %s (%s bytes)", address, f"{remote.length:,}")
-        unfinished = target.with_name(f"{UNFINISHED}{uuid.uuid4().hex}-{target.name}")
-        gfile.copy(address, str(unfinished), overwrite=True)
-        unfinished.replace(target)
+        unfinished = target.with_name(f"{UNFINISHED}{uuid.uuid4().hex}")
+        try:
+            gfile.copy(address, str(unfinished), overwrite=True)
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
     except _errors() as error:
         raise UserError(f"{address} cannot be read: {error}") from None
     return True

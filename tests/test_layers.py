@@ -156,6 +156,19 @@ def test_torch_start():
     assert drawn.std() == pytest.approx(0.2 / np.sqrt(3), rel=0.01)
 
 
+@pytest.mark.parametrize("law", [initializers.Uniform(2), initializers.Normal(2)])
+def test_each_draw_is_another_and_follows_from_the_seed(law):
+    draws = []
+    for seed in (0, 0, 1):
+        keras.utils.set_random_seed(seed)
+        draws.append([ops.convert_to_numpy(law((3, 5))) for _ in range(2)])
+    (first, second), again, other = draws
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal([first, second], again)
+    assert (first != second).all()
+    assert (first != other[0]).all()
+
+
 @pytest.mark.parametrize(
     "layer",
     [

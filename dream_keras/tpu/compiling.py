@@ -27,9 +27,11 @@ ENVIRONMENT = {
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "CUDA_VISIBLE_DEVICES": "-1",
 }
-"""With these JAX computes on the CPU, and libtpu neither looks for a TPU nor minds that another
-process compiles as well. The accelerator named here need not be the one that is compiled for."""
+"""With these JAX and TensorFlow compute on the CPU, and libtpu neither looks for a TPU nor minds
+that another process compiles as well. The accelerator named here need not be the one that is
+compiled for."""
 EXTRAS = {"jax": "preflight", "tensorflow": "tensorflow,preflight"}
 """What has to be installed to compile the step of each backend."""
 
@@ -43,6 +45,8 @@ def prepare_environment(backend: str = "jax") -> None:
     Raises:
         UserError: If JAX or Keras is in use already on other terms, or a package is missing.
     """
+    if backend not in EXTRAS:
+        raise UserError(f"backend: expected {' or '.join(EXTRAS)}, got {backend!r}")
     needed = dict.fromkeys((backend, "jax", "libtpu"))
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
@@ -130,6 +134,8 @@ def _findings(
     seconds: float,
 ) -> Findings:
     """Read off what a compiled step takes, chip by chip."""
+    import keras
+
     # Of some TPUs the compiler sees the two cores of a chip as devices of their own.
     cores = devices // topology.chips
     memory = compiled.get_compiled_memory_stats()
@@ -137,6 +143,7 @@ def _findings(
     loops = program.loops()
     state = memory.argument_size_in_bytes + memory.output_size_in_bytes
     return Findings(
+        backend=keras.backend.backend(),
         topology=topology,
         batch=batch,
         weights=weights,
@@ -146,7 +153,7 @@ def _findings(
         flops=cores * (compiled.cost_analysis()["flops"] + program.repeated_flops()),
         moved_bytes=cores * program.bytes_moved(),
         loops=tuple(loop.turns for loop in loops),
-        lower_bound=any(loop.turns is None for loop in loops),
+        lower_bound=program.is_lower_bound,
         compile_seconds=seconds,
     )
 
@@ -166,7 +173,7 @@ def find_devices(topology: Topology) -> list[Any]:
         return list(topologies.get_topology_desc(str(topology), "tpu", **alone).devices)
     except jax.errors.JaxRuntimeError as error:
         raise UserError(
-            f"topology {topology}: {_first_line(error)}. Try {topology.chip.example}, or a grid "
+            f"topology {topology}: {reason(error)}. Try {topology.chip.example}, or a grid "
             "whose sides double it."
         ) from None
 
@@ -228,7 +235,7 @@ def _compiler_errors(topology: Topology, batch: int) -> Iterator[None]:
     except jax.errors.JAXTypeError as error:
         raise UserError(
             "the step depends on values or shapes that are known only when it is run, which a TPU "
-            f"cannot take: {_first_line(error)}"
+            f"cannot take: {reason(error)}"
         ) from error
     except (jax.errors.JaxRuntimeError, NotImplementedError) as error:
         raise UserError(describe(str(error), topology, batch)) from None
@@ -255,5 +262,12 @@ def describe(message: str, topology: Topology, batch: int) -> str:
     )
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+def reason(error: BaseException) -> str:
+    """Return the line of an error that says what is wrong.
+
+    That is the first, except where TensorFlow puts the user's code before it.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return lines[-1 if lines[0].startswith("in user code") else 0].rstrip(".")

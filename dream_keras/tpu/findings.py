@@ -16,6 +16,8 @@ class Findings:
     """What the compiler says of one training step.
 
     Attributes:
+        backend: Whose step: ``"jax"``, of all chips; or ``"tensorflow"``, of one replica with its
+            part of the rows, without what replicas exchange.
         topology: The TPU.
         batch: Rows in a step, over all chips.
         weights: Trainable weights of the network.
@@ -29,6 +31,7 @@ class Findings:
         compile_seconds: Time the compiler took here.
     """
 
+    backend: str
     topology: Topology
     batch: int
     weights: int

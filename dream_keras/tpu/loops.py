@@ -27,7 +27,7 @@ NO_TRAFFIC = {
     "partition-id",
     "replica-id",
 }
-"""Instructions that move nothing themselves; a loop's bytes are those of its body."""
+"""Instructions that move nothing themselves; bytes of loops and calls are those of their bodies."""
 
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.*)$")
@@ -123,6 +123,13 @@ class Program:
         own = self._bytes_moved(self.entry, None)
         return own + sum(loop.bytes_moved for loop in self.loops())
 
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether something is left out: turns that are not known, a choice between branches."""
+        instructions = (i for body in self.computations.values() for i in body.values())
+        unknown = any(loop.turns is None for loop in self.loops())
+        return unknown or any(i.operation == "conditional" for i in instructions)
+
     def repeated_flops(self) -> float:
         """Return the operations of all turns but the first, which the compiler counts itself."""
         return sum((loop.all_turns - 1) * loop.flops_per_turn for loop in self.loops())
@@ -145,70 +152,97 @@ class Program:
     def _counted(self, around: str, loop: Instruction) -> tuple[int | None, int]:
         """Return how often a loop's body is run, and where in its state its counter stands.
 
-        Its condition, where it can be read, compares a counter, which starts at 0 and goes up by 1
-        in what JAX and TensorFlow make, with a limit that the body leaves alone. One that cannot
-        be read gives None and -1.
+        The compiler may say it. Else the condition has to ask whether a counter, which starts at
+        0 and goes up by 1, is less than a limit that the body leaves alone. What cannot be read
+        gives None and -1.
 
         Args:
             around: The computation that the loop stands in.
             loop: The loop.
         """
         known = re.search(r'known_trip_count":\{"n":"(\d+)"', loop.rest)
-        limits, counters = [], []
-        condition = loop.called("condition")
-        for name in self._compared(condition):
-            place = _place(self.computations[condition].get(name))
-            if place is None:
-                limits.append(self._value(condition, name))
-            elif self._changes(loop.called("body"), place):
-                counters.append(place)
+        turns, counter = self._condition(around, loop)
+        return (int(known[1]) if known else turns), counter
+
+    def _condition(self, around: str, loop: Instruction) -> tuple[int | None, int]:
+        """Read a loop's turns, and the place of its counter, off its condition."""
+        compared = self._compared(loop.called("condition"))
+        counter = _place(self._find(*compared[0])) if compared else None
+        state = self._find(around, loop.operands[0])
+        if counter is None or state is None or state.operation != "tuple":
+            return None, -1
+        start = self._value(around, state.operands[counter])
+        if start != 0 or not self._goes_up_by_one(loop.called("body"), counter):
+            return None, -1
+        carried = _place(self._find(*compared[1]))
+        if carried is None:
+            return self._value(*compared[1]), counter
+        if not self._keeps(loop.called("body"), carried):
+            return None, counter
+        return self._value(around, state.operands[carried]), counter
+
+    def _compared(self, condition: str) -> list[tuple[str, str]]:
+        """Return what a condition asks to be less than what: computations, and names in them."""
+        root, inside = self._root(condition), condition
+        fusion = root if root and root.operation == "fusion" else None
+        if fusion:
+            inside = fusion.called("calls")
+            root = self._root(inside)
+        if root is None or root.operation != "compare" or "direction=LT" not in root.rest:
+            return []
+        places = []
+        for name in root.operands:
+            given = self._find(inside, name)
+            number = _number(given) if given and given.operation == "parameter" else None
+            if fusion and number is not None:
+                places.append((condition, fusion.operands[number]))
             else:
-                start = self.computations[around][loop.operands[0]]
-                limits.append(self._value(around, start.operands[place]))
-        turns = limits[0] if len(limits) == len(counters) == 1 else None
-        return int(known[1]) if known else turns, counters[0] if len(counters) == 1 else -1
+                places.append((inside, name))
+        return places
 
-    def _compared(self, condition: str) -> tuple[str, ...]:
-        """Return what a condition that asks for "less than" compares; nothing if it asks else."""
-        root = self._root(condition)
-        text = root.rest if root else ""
-        if root and root.operation == "fusion":
-            inner = self.computations.get(root.called("calls"), {})
-            text = next((i.rest for i in inner.values() if i.operation == "compare"), "")
-        elif root and root.operation != "compare":
-            return ()
-        return root.operands if root and "direction=LT" in text else ()
+    def _goes_up_by_one(self, body: str, place: int) -> bool:
+        """Return whether a loop's body adds 1 to a part of its state."""
+        given = self._given(body, place)
+        if given is None or given.operation != "add":
+            return False
+        parts = [self._find(body, name) for name in given.operands]
+        while any(part and part.operation == "copy" for part in parts):
+            parts = [
+                self._find(body, part.operands[0]) if part and part.operation == "copy" else part
+                for part in parts
+            ]
+        return {_place(part) for part in parts} == {place, None} and 1 in map(_number, parts)
 
-    def _changes(self, body: str, place: int) -> bool:
-        """Return whether a loop's body gives something new for one part of its state."""
+    def _keeps(self, body: str, place: int) -> bool:
+        """Return whether a loop's body passes a part of its state on as it is."""
+        given = self._given(body, place)
+        if given is None or _place(given) != place:
+            return False
+        source = self._find(body, given.operands[0])
+        return source is not None and source.operation == "parameter"
+
+    def _given(self, body: str, place: int) -> Instruction | None:
+        """Return what a loop's body makes of a part of its state."""
         root = self._root(body)
         if root is None or root.operation != "tuple":
-            return True
-        given = self.computations[body][root.operands[place]]
-        return _place(given) != place or self._source(body, given) != "parameter"
+            return None
+        return self._find(body, root.operands[place])
 
     def _value(self, around: str, name: str) -> int | None:
         """Return a number that is known before the program is run: a constant, a loop's turns."""
-        body = self.computations[around]
-        given = body.get(name)
-        if given is None:
-            return None
-        if given.operation == "constant":
-            constant = re.match(r"(\d+)\)", given.rest)
-            return int(constant[1]) if constant else None
+        given = self._find(around, name)
+        if given is None or given.operation == "constant":
+            return _number(given)
         if given.operation in ("copy", "bitcast"):
             return self._value(around, given.operands[0])
-        if self._source(around, given) == "while":
-            turns, counter = self._counted(around, body[given.operands[0]])
+        loop = self._find(around, given.operands[0]) if _place(given) is not None else None
+        if loop and loop.operation == "while":
+            turns, counter = self._counted(around, loop)
             return turns if counter == _place(given) else None
         return None
 
-    def _source(self, around: str, given: Instruction) -> str:
-        """Return what made the tuple that an instruction takes its part of, if it takes one."""
-        if _place(given) is None:
-            return ""
-        made = self.computations[around].get(given.operands[0])
-        return made.operation if made else ""
+    def _find(self, computation: str, name: str) -> Instruction | None:
+        return self.computations.get(computation, {}).get(name)
 
     def _root(self, computation: str) -> Instruction | None:
         return next((i for i in self.computations.get(computation, {}).values() if i.is_root), None)
@@ -220,6 +254,8 @@ class Program:
         for instruction in body.values():
             if instruction.operation == "convolution":
                 total += convolution_flops(instruction, body)
+            elif instruction.operation == "dot":
+                total += dot_flops(instruction, body)
             elif instruction.operation in ("fusion", "call"):
                 role = "calls" if instruction.operation == "fusion" else "to_apply"
                 total += self._flops(instruction.called(role))
@@ -235,6 +271,8 @@ class Program:
         moved = 0.0
         for instruction in body.values():
             operation = instruction.operation
+            if operation == "call":
+                moved += self._bytes_moved(instruction.called("to_apply"), turns)
             if operation in NO_TRAFFIC or "AllocateBuffer" in instruction.rest:
                 continue
             # Of a pair start/done, the first is given what is read, the second what is written.
@@ -283,6 +321,14 @@ def convolution_flops(instruction: Instruction, body: dict[str, Instruction]) ->
     return 2.0 * products
 
 
+def dot_flops(instruction: Instruction, body: dict[str, Instruction]) -> float:
+    """Return 2 per multiplication and addition of a matrix product."""
+    found = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", instruction.rest)
+    left = _sides(body[instruction.operands[0]].shape)
+    summed = [left[int(side)] for side in found[1].split(",") if side] if found else []
+    return 2.0 * math.prod(_sides(instruction.shape)) * math.prod(summed)
+
+
 def memory_bytes(shape: str, turns: int | None = None, on_chip: bool = False) -> float:
     """Return the bytes of a type's arrays that lie in the main memory.
 
@@ -309,6 +355,14 @@ def _place(instruction: Instruction | None) -> int | None:
     if instruction is None or instruction.operation != "get-tuple-element":
         return None
     found = re.search(r"index=(\d+)", instruction.rest)
+    return int(found[1]) if found else None
+
+
+def _number(instruction: Instruction | None) -> int | None:
+    """Return a constant's value, or a parameter's number."""
+    if instruction is None or instruction.operation not in ("constant", "parameter"):
+        return None
+    found = re.match(r"(\d+)\)", instruction.rest)
     return int(found[1]) if found else None
 
 

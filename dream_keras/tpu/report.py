@@ -13,11 +13,14 @@ def report(found: Findings, steps: int) -> str:
     """
     topology, roofline = found.topology, found.roofline
     fits = found.memory_bytes <= found.usable_bytes
+    alone = ""
+    if found.backend == "tensorflow" and topology.chips > 1:
+        alone = f"; of {topology.chips} TensorFlow replicas one, without their exchange"
     chips = "1 chip" if topology.chips == 1 else f"{topology.chips} chips"
     least = "at least " if found.lower_bound else ""
     lines = {
         "step": f"compiles for {topology} ({chips}), {found.batch:,} rows, "
-        f"{found.weights:,} weights",
+        f"{found.weights:,} weights{alone}",
         "memory per chip": f"{found.memory_bytes / GIB:.2f} GiB of {found.usable_bytes / GIB:.2f}: "
         f"{'fits' if fits else 'DOES NOT FIT'} (state {found.state_bytes / GIB:.2f}, temporaries "
         f"{found.temporary_bytes / GIB:.2f}, program {found.program_bytes / GIB:.2f})",

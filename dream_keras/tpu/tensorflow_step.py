@@ -7,6 +7,7 @@ from jax.interpreters import mlir
 from jaxlib import xla_client
 
 from dream_keras.errors import UserError
+from dream_keras.tpu.compiling import reason
 from dream_keras.training.steps_tensorflow import TensorFlowSteps
 
 
@@ -35,8 +36,7 @@ def compile_replica(steps: TensorFlowSteps, device: Any, rows: int) -> Any:
     try:
         program = function.experimental_get_compiler_ir(*batch)("stablehlo_serialized")
     except (tf.errors.OpError, ValueError, TypeError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"TensorFlow cannot compile the step: {reason}") from error
+        raise UserError(f"TensorFlow cannot compile the step: {reason(error)}") from error
     with mlir.make_ir_context():
         module = mlir.ir.Module.parse(program)
         _drop_copies(module.operation)

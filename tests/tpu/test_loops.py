@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dream_keras.tpu.loops import Program, convolution_flops, memory_bytes
+from dream_keras.tpu.loops import Program, convolution_flops, dot_flops, memory_bytes
 
 # Two loops, one inside the other; the outer one's counter is compared with 150, the inner one's
 # turns are written down by the compiler. Layouts with S(1) are memory on the chip.
@@ -47,7 +47,9 @@ tuple(%next, %rows, %g)
 
 ENTRY %main (a: bf16[150,8,128]) -> f32[8,128] {
   %a = bf16[150,8,128]{2,1,0:T(8,128)} parameter(0)
-  %start = (s32[]{:T(128)}, bf16[150,8,128]{2,1,0:T(8,128)}, f32[8,128]{1,0:T(8,128)S(1)}) tuple(%a)
+  %zero = s32[]{:T(128)} constant(0)
+  %start = (s32[]{:T(128)}, bf16[150,8,128]{2,1,0:T(8,128)}, f32[8,128]{1,0:T(8,128)S(1)}) \
+tuple(%zero, %a)
   %while.1 = (s32[]{:T(128)}, bf16[150,8,128]{2,1,0:T(8,128)}, f32[8,128]{1,0:T(8,128)S(1)}) \
 while(%start), condition=%outer_condition, body=%outer_body, metadata={op_name="jit(f)/while"}
   ROOT %end = f32[8,128]{1,0:T(8,128)} get-tuple-element(%while.1), index=2
@@ -88,9 +90,10 @@ def test_a_condition_that_cannot_be_read_leaves_the_turns_unknown(old, new):
 
 
 def test_a_condition_may_be_a_fusion():
-    fused = "%fused.9 (x: s32[], y: s32[]) -> pred[] {\n"
+    fused = "%fused.9 (y: s32[], x: s32[]) -> pred[] {\n"
+    fused += "  %y = s32[] parameter(0)\n  %x = s32[] parameter(1)\n"
     fused += "  ROOT %c = pred[] compare(%x, %y), direction=LT\n}\n"
-    call = "ROOT %lt = pred[] fusion(%k, %limit), kind=kLoop, calls=%fused.9"
+    call = "ROOT %lt = pred[] fusion(%limit, %k), kind=kLoop, calls=%fused.9"
     text = NESTED.replace(
         'ROOT %lt = pred[]{:T(512)} compare(%k, %limit), direction=LT, metadata={op_name="a (b)"}',
         call,
@@ -147,11 +150,34 @@ ENTRY %main (a: s32[]) -> s32[] {
         ("%seven = s32[] constant(7)", "%seven = s32[] parameter(0)", [None, None]),
         ("tuple(%more, %kept)", "tuple(%more, %more)", [7, None]),
         ("tuple(%more, %kept)", "tuple(%count, %kept)", [None, None]),
+        ("%one = s32[] constant(1)", "%one = s32[] constant(2)", [None, None]),
+        ("%zero = s32[] constant(0)", "%zero = s32[] constant(5)", [None, None]),
+        ("compare(%count.1, %seven)", "compare(%seven, %count.1)", [None, None]),
+        ("(%start), condition=%up_to_seven", "(%forth.0), condition=%up_to_seven", [None, None]),
     ],
 )
 def test_a_limit_may_be_another_loops_turns(old, new, turns):
     program = Program.read(FORTH_AND_BACK.replace(old, new))
     assert [loop.turns for loop in program.loops()] == turns
+    assert program.is_lower_bound == (None in turns)
+
+
+def test_a_choice_between_branches_makes_the_count_a_lower_bound():
+    copy = "%turns.1 = s32[] copy(%turns)"
+    choice = "%turns.1 = s32[] conditional(%a, %zero, %zero), branch_computations={%b, %b}"
+    assert Program.read(FORTH_AND_BACK.replace(copy, choice)).is_lower_bound
+
+
+def test_what_a_called_computation_moves_is_counted():
+    copy = "  %turns.1 = s32[] copy(%turns)\n"
+    body = "%called (x: f32[8]) -> f32[8] {\n  %x = f32[8] parameter(0)\n"
+    body += "  ROOT %y = f32[8] negate(%x)\n}\n\n"
+    call = "  %w = f32[8] parameter(1)\n  %v = f32[8] call(%w), to_apply=%called\n"
+    plain, calling = (
+        Program.read(body + FORTH_AND_BACK.replace(copy, text + copy)).bytes_moved()
+        for text in ("", call)
+    )
+    assert calling - plain == 2 * 8 * 4
 
 
 def test_a_program_without_loops_has_none():
@@ -240,6 +266,20 @@ def test_operations_of_a_convolution_are_xlas(seed):
         if instruction.operation == "convolution"
     ]
     assert found == [theirs]
+
+
+def test_operations_of_a_matrix_product_are_xlas():
+    jax = pytest.importorskip("jax")
+    program, theirs = compiled(
+        lambda a, b: jax.numpy.einsum("nab,nbc->nac", a, b), (4, 5, 6), (4, 6, 7)
+    )
+    (found,) = (
+        dot_flops(i, body)
+        for body in program.computations.values()
+        for i in body.values()
+        if i.operation == "dot"
+    )
+    assert found == theirs == 2 * 4 * 5 * 6 * 7
 
 
 def test_a_loops_other_turns_are_added():
