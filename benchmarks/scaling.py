@@ -122,6 +122,8 @@ def main(argv: list[str] | None = None) -> None:
         "",
         *table(head, lines),
         "",
+        "Streaming holds two windows of 524,288 strands each; smaller tables do not fill them.",
+        "",
         "![time and memory against rows](scaling.png)",
         "",
         f"Replicas that are parts of one CPU, medians of {args.repeats} steps in turns: what it "
