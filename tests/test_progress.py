@@ -1,4 +1,5 @@
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,8 +18,12 @@ from dream_keras.progress import hide_bar
 )
 def test_a_bar_is_shown_where_somebody_looks(monkeypatch, progress, terminal, notebook, hidden):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
-    if notebook:
-        monkeypatch.setitem(sys.modules, "ipykernel", sys)
-    else:
-        monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
-    assert hide_bar(progress) is hidden
+    # IPython may be imported without a shell, and a shell may be one in a terminal.
+    shells = [SimpleNamespace(kernel=object())] if notebook else [None, SimpleNamespace()]
+    for shell in shells:
+        ipython = SimpleNamespace(get_ipython=lambda shell=shell: shell)
+        monkeypatch.setitem(sys.modules, "IPython", ipython)
+        assert hide_bar(progress) is hidden
+    if not notebook:
+        monkeypatch.delitem(sys.modules, "IPython")
+        assert hide_bar(progress) is hidden

@@ -91,13 +91,13 @@ def make_batch(processor, random, *, view=True):
 
 @functools.cache
 def trained(name):
-    """Train an order with its team's trainer, three times on one batch.
+    """Train an order with its team's trainer, three times on one batch, in steps small enough.
 
     Returns:
         The compiled functions and the loss before each step.
     """
     trainer = menu.get("trainer", ORDERS[name].processor.name)
-    quick = {"learning_rate": 0.01, "warmup_steps": 1}
+    quick = {"learning_rate": 0.001, "warmup_steps": 1}
     options = {option: value for option, value in quick.items() if option in trainer.options}
     steps = make_steps(name, trainer.build(**options).optimizer(4))
     batch = make_batch(steps.processor, np.random.default_rng(0))
