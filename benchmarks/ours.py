@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.settings import LENGTH, SLIM, Settings
-from dream_keras.cli import load_backend
+from dream_keras.common.cli import load_backend
 
 
 class Ours:
@@ -20,12 +20,12 @@ class Ours:
         import keras
 
         from dream_keras.data.stream import Batch
-        from dream_keras.menu.processors.autosome import Autosome
-        from dream_keras.training.strategy import make_strategy
+        from dream_keras.menu.autosome import AutosomeProcessor
+        from dream_keras.runtime.strategy import make_strategy
 
         keras.config.set_dtype_policy(settings.precision)
         self.settings = settings
-        self.processor = Autosome()
+        self.processor = AutosomeProcessor()
         self.strategy = make_strategy(settings.strategy)
         self.steps: Any = None
         random = np.random.default_rng(0)
@@ -43,7 +43,7 @@ class Ours:
 
     def facts(self) -> dict[str, Any]:
         """Return the device, and the operations of a forward pass per row, 2 per multiply-add."""
-        from dream_keras.menu.survey import multiply_adds
+        from dream_keras.model.summary import multiply_adds
 
         return {
             "device": self.strategy.devices[0],
@@ -64,8 +64,8 @@ class Ours:
     def _build(self, total_steps: int = 100_000) -> Any:
         if self.steps is None:
             from dream_keras import menu
-            from dream_keras.model import build_network, preset
-            from dream_keras.training.steps import Steps
+            from dream_keras.model.network import build_network, preset
+            from dream_keras.runtime.steps import Steps
 
             order = preset(self.settings.preset).plain()
             for slot, options in (
@@ -91,12 +91,12 @@ class Ours:
 
     def read(self) -> int:
         """Read and encode the table, or open the prepared folder, and draw the first pass."""
+        from dream_keras.config.experiment import load_experiment
         from dream_keras.data.sharded_stream import ShardedStream
         from dream_keras.data.shards import open_shards
         from dream_keras.data.stream import Stream, TrainingStream
         from dream_keras.data.table import load_rows
-        from dream_keras.order import load_experiment
-        from dream_keras.training.run_folder import processor_settings
+        from dream_keras.runs.folder import processor_settings
 
         path = Path(self.settings.table)
         settings = (self.settings.batch, 0, True)

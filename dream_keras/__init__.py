@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 from dream_keras._version import __version__
 
 if TYPE_CHECKING:
-    from dream_keras.model import build_network, expression
-    from dream_keras.order import Experiment, Order, load_experiment
-    from dream_keras.plugins import load_plugins
-    from dream_keras.torch_weights import load_torch_weights
-    from dream_keras.training.run_folder import load_run
+    from dream_keras.config.experiment import Experiment, Order, load_experiment
+    from dream_keras.menu.plugins import load_plugins
+    from dream_keras.model.network import build_network, expression
+    from dream_keras.model.torch_weights import load_torch_weights
+    from dream_keras.runs.folder import load_run
 
 _HOME = {
-    "build_network": "dream_keras.model",
-    "expression": "dream_keras.model",
-    "Experiment": "dream_keras.order",
-    "Order": "dream_keras.order",
-    "load_experiment": "dream_keras.order",
-    "load_plugins": "dream_keras.plugins",
-    "load_torch_weights": "dream_keras.torch_weights",
-    "load_run": "dream_keras.training.run_folder",
+    "build_network": "dream_keras.model.network",
+    "expression": "dream_keras.model.network",
+    "Experiment": "dream_keras.config.experiment",
+    "Order": "dream_keras.config.experiment",
+    "load_experiment": "dream_keras.config.experiment",
+    "load_plugins": "dream_keras.menu.plugins",
+    "load_torch_weights": "dream_keras.model.torch_weights",
+    "load_run": "dream_keras.runs.folder",
 }
 _COMMANDS = (
     "train",

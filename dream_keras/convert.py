@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from dream_keras.cli import load_backend, make_callable, run
+from dream_keras.common.cli import load_backend, make_callable, run
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,10 +42,10 @@ def convert(checkpoint: str | Path, preset: str | Path, out: str | Path) -> Path
         UserError: If PyTorch is not installed, the file is not a checkpoint or does not fit.
     """
     load_backend()
-    from dream_keras.model import assemble
-    from dream_keras.order import load_experiment
-    from dream_keras.torch_weights import load_torch_weights, read_checkpoint
-    from dream_keras.training.run_folder import RunFolder, make_processor
+    from dream_keras.config.experiment import load_experiment
+    from dream_keras.model.network import assemble
+    from dream_keras.model.torch_weights import load_torch_weights, read_checkpoint
+    from dream_keras.runs.folder import RunFolder, make_processor
 
     experiment = load_experiment(preset)
     state_dict = read_checkpoint(Path(checkpoint))

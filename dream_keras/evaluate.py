@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dream_keras.cli import add_plugin_argument, load_backend, make_callable, run
-from dream_keras.errors import UserError, at_least
+from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
+from dream_keras.common.errors import UserError, at_least
 from dream_keras.scoring.suite import PARTS
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ def evaluate(
     loaded_run = None
     if run is not None:
         load_backend()
-        from dream_keras.plugins import load_plugins
-        from dream_keras.training.run_folder import load_run
+        from dream_keras.menu.plugins import load_plugins
+        from dream_keras.runs.folder import load_run
 
         load_plugins(plugins)
         loaded_run = load_run(run)
@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> None:
         bootstrap=arguments.bootstrap,
         plugins=arguments.plugin,
     )
-    from dream_keras.files import write_text
+    from dream_keras.common.files import write_text
     from dream_keras.scoring.report import table
 
     print(table(card))

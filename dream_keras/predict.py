@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from dream_keras.cli import add_plugin_argument, load_backend, make_callable, run
+from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
 
 
 def parser() -> argparse.ArgumentParser:
@@ -67,10 +67,10 @@ def predict(
         UserError: If run or source cannot be used.
     """
     load_backend()
-    from dream_keras.files import replacing
-    from dream_keras.plugins import load_plugins
-    from dream_keras.training.prediction import predict_file
-    from dream_keras.training.run_folder import load_run
+    from dream_keras.common.files import replacing
+    from dream_keras.menu.plugins import load_plugins
+    from dream_keras.runs.folder import load_run
+    from dream_keras.runs.prediction import predict_file
 
     load_plugins(plugins)
     opened = load_run(run)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from dream_keras.cli import add_plugin_argument, load_backend, make_callable, run
+from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
 
 log = logging.getLogger(__name__)
 
@@ -95,12 +95,12 @@ def prepare(
     load_backend()  # processors are written with Keras
     from tqdm import tqdm
 
+    from dream_keras.common.progress import hide_bar
+    from dream_keras.config.experiment import DEFAULT_CONFIG, load_experiment
     from dream_keras.data.shard_writer import write_shards
     from dream_keras.data.table import named_columns, read_rows
-    from dream_keras.order import DEFAULT_CONFIG, load_experiment
-    from dream_keras.plugins import load_plugins
-    from dream_keras.progress import hide_bar
-    from dream_keras.training.run_folder import make_processor, processor_settings
+    from dream_keras.menu.plugins import load_plugins
+    from dream_keras.runs.folder import make_processor, processor_settings
 
     given = {
         "data.sequence_column": sequence_column,

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from dream_keras.cli import add_plugin_argument, load_backend, make_callable, run
+from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
 
 
 def parser() -> argparse.ArgumentParser:

@@ -90,15 +90,17 @@ MISTAKES = [
 
 ONE_AFTER_THE_OTHER = """
 import importlib, json, os, sys, tempfile
-from dream_keras.cli import run
+from dream_keras.common.cli import run
 ends = []
 for command, *arguments in json.loads(sys.argv[1]):
-    name = "menu.__main__" if command == "menu" else command
+    module = importlib.import_module(f"dream_keras.{command}")
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"dream_keras.{command}.__main__")
     with tempfile.TemporaryFile() as said:
         stderr = os.dup(2)
         os.dup2(said.fileno(), 2)
         try:
-            run(lambda: importlib.import_module(f"dream_keras.{name}").main(arguments))
+            run(lambda: module.main(arguments))
         except SystemExit as end:
             ends.append([end.code])
         sys.stderr.flush()
@@ -154,7 +156,7 @@ def test_a_mistake_in_a_process_of_its_own(tmp_path):
 def test_a_missing_backend_is_named(before, said):
     script = (
         f"import os, sys; {before}\n"
-        "from dream_keras.cli import run\n"
+        "from dream_keras.common.cli import run\n"
         "from dream_keras.train import main\n"
         "run(lambda: main(['--smoke', '--out', 'nowhere']))\n"
     )
@@ -180,7 +182,7 @@ def test_a_full_disk_is_named(tmp_path):
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-        "from dream_keras.cli import run\n"
+        "from dream_keras.common.cli import run\n"
         "from dream_keras.train import main\n"
         "run(lambda: main(['--train', 'train.txt', '--out', 'run', '--smoke']))\n"
     )

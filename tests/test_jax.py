@@ -12,7 +12,7 @@ import pytest
 
 import dream_keras
 from dream_keras import menu
-from dream_keras.order import CONFIGS, load_experiment
+from dream_keras.config.experiment import CONFIGS, load_experiment
 
 pytest.importorskip("jax")
 
@@ -108,8 +108,8 @@ STARTS = """
 import json, sys, zlib
 from pathlib import Path
 import keras
-from dream_keras.order import load_experiment
-from dream_keras.training.run_folder import Run, RunFolder
+from dream_keras.config.experiment import load_experiment
+from dream_keras.runs.folder import Run, RunFolder
 found = {}
 for config, *settings in json.load(sys.stdin):
     keras.utils.set_random_seed(3)

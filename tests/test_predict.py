@@ -6,8 +6,8 @@ import sys
 import pytest
 
 import dream_keras
+from dream_keras.common.errors import UserError
 from dream_keras.data import sequences
-from dream_keras.errors import UserError
 
 LEFT, RIGHT = "TGCATTTTTTTCACATC", "GGTTACGGCTGTT"
 
@@ -62,7 +62,7 @@ def test_blocks_of_input_change_nothing(run, inserts, tmp_path, monkeypatch):
     (tmp_path / "in.fa").write_text("".join(f">{n}\n{s}\n" for n, s in enumerate(many)))
     dream_keras.predict(run, tmp_path / "in.fa", tmp_path / "whole.tsv")
     monkeypatch.setattr(sequences, "RECORDS", 7)
-    monkeypatch.setattr("dream_keras.training.prediction.WRITTEN_AT_A_TIME", 3)
+    monkeypatch.setattr("dream_keras.runs.prediction.WRITTEN_AT_A_TIME", 3)
     dream_keras.predict(run, tmp_path / "in.fa", tmp_path / "parts.tsv")
     whole, parts = predictions(tmp_path / "whole.tsv"), predictions(tmp_path / "parts.tsv")
     assert whole[0] == parts[0] == [str(n) for n in range(150)]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import dream_keras
+from dream_keras.common.errors import UserError
 from dream_keras.data import shard_writer, shards
 from dream_keras.data.table import load_rows
-from dream_keras.errors import UserError
 from dream_keras.prepare import main
-from dream_keras.training.run_folder import Run, RunFolder, make_processor, processor_settings
+from dream_keras.runs.folder import Run, RunFolder, make_processor, processor_settings
 
 TINY = [
     "model.first.out_channels=8",

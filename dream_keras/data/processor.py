@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
-from dream_keras.errors import UserError
 
 Lengths = npt.NDArray[np.int32]
 Values = npt.NDArray[np.float64]

@@ -6,12 +6,12 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
+from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.parse import Chunk
 from dream_keras.data.processor import Lengths
 from dream_keras.data.table import Columns, open_text, parse_lines, read_chunks
-from dream_keras.errors import UserError
 
 RECORDS = 50_000
 """FASTA records handled at a time."""

@@ -16,12 +16,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from dream_keras._version import __version__
+from dream_keras.common.errors import UserError
+from dream_keras.common.files import UNFINISHED
 from dream_keras.data.parse import BadRow
 from dream_keras.data.shards import FORMAT, LABEL, MANIFEST, Manifest
 from dream_keras.data.table import Rows
 from dream_keras.data.tfrecord import frame
-from dream_keras.errors import UserError
-from dream_keras.files import UNFINISHED
 
 BLOCK_ROWS = 1_024
 """Rows in a block: 158 kB at 150 bp, enough for a disk to read at its full speed."""

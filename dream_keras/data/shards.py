@@ -25,10 +25,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from dream_keras.common.errors import UserError
 from dream_keras.data.parse import BadRow
 from dream_keras.data.table import Rows
 from dream_keras.data.tfrecord import FOOTER, HEADER
-from dream_keras.errors import UserError
 
 VALIDATION_BLOCKS = 512
 """Most blocks that are held out: they are kept in memory and predicted after each epoch."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from dream_keras.common.errors import UserError
 from dream_keras.data.kmers import (
     NONE,
     K,
@@ -26,7 +27,6 @@ from dream_keras.data.kmers import (
     inserts_of,
     scramble,
 )
-from dream_keras.errors import UserError
 
 ROW_BITS = 64 - 2 * K
 """A k-mer and the number of its row share 64 bits, so that plain sorting brings relatives together;

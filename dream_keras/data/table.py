@@ -18,11 +18,11 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from dream_keras.common.errors import UserError, unknown
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.parse import BadRow, Chunk, Layout, Positions, parse_block
 from dream_keras.data.processor import Lengths, Processor
-from dream_keras.errors import UserError, unknown
 
 BLOCK = 8 << 20
 """Bytes of text handled at a time: enough to be fast, small beside the rows themselves."""

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dream_keras import menu
-from dream_keras.cli import add_plugin_argument, load_backend, run
-from dream_keras.errors import UserError
-from dream_keras.files import write_text
+from dream_keras.common.cli import add_plugin_argument, load_backend, run
+from dream_keras.common.errors import UserError
+from dream_keras.common.files import write_text
+from dream_keras.common.progress import hide_bar
 from dream_keras.menu.registry import SLOTS
-from dream_keras.progress import hide_bar
 
 if TYPE_CHECKING:
-    from dream_keras.menu.survey import Found, Survey
+    from dream_keras.model.summary import Found, Survey
 
 WIDTH = 100
 """Columns of the terminal that the menu is laid out for."""
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.final and not arguments.orders:
         raise UserError("--final chooses among orders: give --orders as well.")
     load_backend()
-    from dream_keras.plugins import load_plugins
+    from dream_keras.menu.plugins import load_plugins
 
     load_plugins(arguments.plugin)
     content = _show_orders(arguments.final) if arguments.orders else _show_items(arguments.slot)
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _show_items(slot: str | None) -> list[dict[str, Any]]:
     """Print the menu, or one slot of it, and return it as JSON takes it."""
-    from dream_keras.menu.survey import STAND_IN, Survey
+    from dream_keras.model.summary import STAND_IN, Survey
 
     survey = Survey()
     content = [_describe(item, survey) for item in menu.items() if slot in (None, item.slot)]
@@ -96,8 +96,8 @@ def _show_items(slot: str | None) -> list[dict[str, Any]]:
 
 def _describe(item: menu.Item, survey: "Survey") -> dict[str, Any]:
     """Return all there is to say of an item: of a processor its input, of a block its size."""
-    from dream_keras.menu.survey import own_order
-    from dream_keras.model import BLOCKS
+    from dream_keras.model.network import BLOCKS
+    from dream_keras.model.summary import own_order
 
     types = typing.get_type_hints(item.build_function)
     options = {
@@ -140,7 +140,7 @@ def _show_orders(finals: Sequence[str]) -> list[dict[str, Any]]:
     """Print all orders and return them as JSON takes them."""
     from tqdm import tqdm
 
-    from dream_keras.menu.survey import Survey, orders
+    from dream_keras.model.summary import Survey, orders
 
     survey = Survey()
     bar = tqdm(orders(finals), unit="order", leave=False, disable=hide_bar(None))

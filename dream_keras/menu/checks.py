@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from dream_keras.common.errors import UserError
+from dream_keras.common.options import checked, is_supported
 from dream_keras.data.processor import Processor
-from dream_keras.errors import UserError
-from dream_keras.options import checked, is_supported
-from dream_keras.training.trainer import Trainer
+from dream_keras.menu.trainer import Trainer
 
 if TYPE_CHECKING:
     from dream_keras.menu.registry import Head

@@ -20,19 +20,11 @@ from dataclasses import dataclass, field
 from types import FrameType, MappingProxyType
 from typing import Any, Literal, TypeVar, get_args
 
-from dream_keras.errors import UserError, unknown
+from dream_keras.common.errors import UserError, unknown
 from dream_keras.menu.checks import check_head, options_of
 
 Slot = Literal["processor", "first", "core", "final", "trainer"]
 SLOTS: tuple[Slot, ...] = get_args(Slot)
-
-_FOLDER_OF_SLOT = {
-    "processor": "processors",
-    "first": "first",
-    "core": "core",
-    "final": "final",
-    "trainer": "trainers",
-}
 
 PLUGIN_MODULE = "dream_keras_plugin_"
 """How the names of the modules begin that plugin files are imported as."""
@@ -234,8 +226,8 @@ def items() -> list[Item]:
 
 
 def load_all() -> None:
-    """Import every file of the menu's folders, which registers what they hold."""
-    for folder in _FOLDER_OF_SLOT.values():
-        package = importlib.import_module(f"dream_keras.menu.{folder}")
-        for module in pkgutil.iter_modules(package.__path__):
+    """Import every file of this folder, which registers what the teams' files hold."""
+    package = importlib.import_module("dream_keras.menu")
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name != "__main__":
             importlib.import_module(f"{package.__name__}.{module.name}")

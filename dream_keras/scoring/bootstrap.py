@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from dream_keras.errors import UserError, at_least
+from dream_keras.common.errors import UserError, at_least
 from dream_keras.scoring.formulas import FORMULAS
 from dream_keras.scoring.metrics import Floats, Interval, Intervals, ScoreCard, score
 from dream_keras.scoring.resampling import Correlator, correlate_resamples, design

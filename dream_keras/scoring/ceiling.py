@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dream_keras.errors import at_least
+from dream_keras.common.errors import at_least
 from dream_keras.scoring.bootstrap import RESAMPLES, Sampled
 from dream_keras.scoring.metrics import pearson, why_undefined
 from dream_keras.scoring.resampling import Correlator, Members, correlate_resamples

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dream_keras.errors import UserError, did_you_mean
+from dream_keras.common.errors import UserError, did_you_mean
+from dream_keras.config.yaml_file import at
 from dream_keras.scoring.suite_yaml import Filter, Members
 from dream_keras.scoring.table import Floats, Table, read_table
 from dream_keras.scoring.text_files import is_finite_number, parse_json, read_text, refuse
-from dream_keras.strict_yaml import at
 
 Entry = tuple[int, ...]
 """One member of a subset: (position,) or (alt position, ref position)."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from dream_keras.errors import UserError
+from dream_keras.common.errors import UserError
 from dream_keras.scoring.formulas import FORMULAS, OFFICIAL, Formulas
 from dream_keras.scoring.suite import Suite
 from dream_keras.scoring.text_files import refuse

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
 
-from dream_keras.progress import hide_bar
+from dream_keras.common.progress import hide_bar
 from dream_keras.scoring.metrics import Floats, centred_unit, pearson, why_undefined
 from dream_keras.scoring.suite import Suite
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dream_keras.errors import UserError
+from dream_keras.common.errors import UserError
 from dream_keras.scoring.suite import Suite
 from dream_keras.scoring.table import Floats, parse_table
 from dream_keras.scoring.text_files import (

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dream_keras.errors import UserError, unknown
-from dream_keras.remote import local_copy
+from dream_keras.common.errors import UserError, unknown
+from dream_keras.common.remote import local_copy
+from dream_keras.config.yaml_file import located
 from dream_keras.scoring.formulas import OFFICIAL, Formulas
 from dream_keras.scoring.membership import (
     list_members,
@@ -24,7 +25,6 @@ from dream_keras.scoring.membership import (
 from dream_keras.scoring.suite_yaml import BUILT_IN, DEFAULT, Declaration, read_declaration
 from dream_keras.scoring.table import Floats, Table, find_table, is_csv, parse_table, read_table
 from dream_keras.scoring.text_files import read_text
-from dream_keras.strict_yaml import located
 
 Positions = npt.NDArray[np.int64]
 

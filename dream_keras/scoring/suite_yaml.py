@@ -10,11 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from dream_keras.errors import UserError, unknown, within
-from dream_keras.scoring.formulas import ALLOWED, Formulas
-from dream_keras.scoring.table import Column
-from dream_keras.scoring.text_files import to_float
-from dream_keras.strict_yaml import (
+from dream_keras.common.errors import UserError, unknown, within
+from dream_keras.config.yaml_file import (
     Lines,
     at,
     check_keys,
@@ -24,6 +21,9 @@ from dream_keras.strict_yaml import (
     text_at,
     texts_at,
 )
+from dream_keras.scoring.formulas import ALLOWED, Formulas
+from dream_keras.scoring.table import Column
+from dream_keras.scoring.text_files import to_float
 
 Filter = Mapping[Column, tuple[str, ...]]
 """The words that each column may hold."""

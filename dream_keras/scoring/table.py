@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dream_keras.errors import UserError, unknown
+from dream_keras.common.errors import UserError, unknown
 from dream_keras.scoring.text_files import read_text, refuse, short, to_float
 
 Floats = npt.NDArray[np.float64]

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dream_keras.errors import UserError
+from dream_keras.common.errors import UserError
 
 _NAMED = 3
 """How many offenders a message names."""

@@ -12,7 +12,7 @@ from keras import ops
 from dream_keras import menu
 from dream_keras.data.alphabet import HIDDEN
 from dream_keras.data.processor import LABEL_STATISTICS
-from dream_keras.model import Network
+from dream_keras.model.network import Network
 from dream_keras.testing.case import ROWS, Case, listed, predict_outputs, same
 
 STEPS = 40

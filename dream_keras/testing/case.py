@@ -11,9 +11,9 @@ import numpy.typing as npt
 from keras import ops
 
 from dream_keras import menu
+from dream_keras.config.experiment import Choice, Order
 from dream_keras.menu.registry import Slot
-from dream_keras.model import BLOCKS, Network, assemble
-from dream_keras.order import Choice, Order
+from dream_keras.model.network import BLOCKS, Network, assemble
 
 PLANES = 6
 """Input channels of a first block, as the autosome processor makes them."""

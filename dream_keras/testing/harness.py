@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from dream_keras import menu
-from dream_keras.errors import line_in
+from dream_keras.common.errors import line_in
 from dream_keras.menu.registry import Slot, remove
 
 Case = TypeVar("Case")

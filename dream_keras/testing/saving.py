@@ -41,7 +41,7 @@ def _saving_to_another_process(case: Case, want: Outputs, folder: Path) -> Itera
         imports = f"importlib.import_module({module!r})"
     script = (
         "import importlib, keras, numpy as np\n"
-        "from dream_keras.plugins import load_plugins\n"
+        "from dream_keras.menu.plugins import load_plugins\n"
         "from dream_keras.testing.case import predict_outputs\n"
         f"{imports}\n"
         "network = keras.saving.load_model('network.keras')\n"

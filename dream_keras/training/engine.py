@@ -16,18 +16,18 @@ import pandas as pd
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from dream_keras.cli import EXIT_RESUME
+from dream_keras.common.cli import EXIT_RESUME
+from dream_keras.common.errors import UserError
+from dream_keras.common.progress import hide_bar
 from dream_keras.data.processor import Processor
 from dream_keras.data.stream import Batch, Stream, fingerprint
 from dream_keras.data.table import Rows
-from dream_keras.errors import UserError
-from dream_keras.progress import hide_bar
+from dream_keras.runs.folder import RunFolder, State
+from dream_keras.runs.plots import prediction_figure
+from dream_keras.runs.prediction import predict_views
+from dream_keras.runs.tensorboard import EventWriter
+from dream_keras.runtime.steps import Steps
 from dream_keras.scoring.metrics import pearson, spearman
-from dream_keras.training.plots import prediction_figure
-from dream_keras.training.prediction import predict_views
-from dream_keras.training.run_folder import RunFolder, State
-from dream_keras.training.steps import Steps
-from dream_keras.training.tensorboard import EventWriter
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,16 @@ import numpy as np
 import pandas as pd
 
 from dream_keras import menu
+from dream_keras.common.errors import UserError
+from dream_keras.common.files import UNFINISHED
+from dream_keras.common.remote import absolute, local_copy
+from dream_keras.config.experiment import (
+    DEFAULT_CONFIG,
+    Choice,
+    Experiment,
+    Order,
+    load_experiment,
+)
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.kmers import Sequences
 from dream_keras.data.parse import BadRow
@@ -25,19 +35,8 @@ from dream_keras.data.shards import ShardedRows, open_shards
 from dream_keras.data.similarity import hold_out_families
 from dream_keras.data.stream import Stream, TrainingStream, hold_out
 from dream_keras.data.table import Rows, load_rows, named_columns
-from dream_keras.errors import UserError
-from dream_keras.files import UNFINISHED
-from dream_keras.order import (
-    DEFAULT_CONFIG,
-    Choice,
-    Experiment,
-    Order,
-    load_experiment,
-)
-from dream_keras.plugins import load_plugins
-from dream_keras.remote import absolute, local_copy
-from dream_keras.training.cluster import find_place
-from dream_keras.training.run_folder import (
+from dream_keras.menu.plugins import load_plugins
+from dream_keras.runs.folder import (
     Run,
     RunFolder,
     load_run,
@@ -45,9 +44,10 @@ from dream_keras.training.run_folder import (
     open_folder,
     processor_settings,
 )
+from dream_keras.runtime.cluster import find_place
 
 if TYPE_CHECKING:
-    from dream_keras.model import Network
+    from dream_keras.model.network import Network
     from dream_keras.scoring.metrics import ScoreCard
     from dream_keras.scoring.suite import Suite
 
@@ -280,10 +280,10 @@ def _run(run: Run, progress: bool | None) -> Result:
     """
     import keras
 
+    from dream_keras.runs.report import write_report
+    from dream_keras.runtime.steps import Steps, target_kind
+    from dream_keras.runtime.strategy import make_strategy
     from dream_keras.training.engine import Engine, steps_in
-    from dream_keras.training.report import write_report
-    from dream_keras.training.steps import Steps, target_kind
-    from dream_keras.training.strategy import make_strategy
 
     experiment, trainer = run.experiment, make_trainer(run.experiment)
     suite = _load_suite(run)

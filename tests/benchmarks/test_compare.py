@@ -52,9 +52,9 @@ def test_a_gpu_adds_the_compiled_twin():
 
 def test_random_table_is_read_as_it_was_written(tmp_path):
     from dream_keras.data.table import load_rows
-    from dream_keras.menu.processors.autosome import Autosome
+    from dream_keras.menu.autosome import AutosomeProcessor
 
-    rows = load_rows(write_table(tmp_path / "rows.txt", 30), Autosome())
+    rows = load_rows(write_table(tmp_path / "rows.txt", 30), AutosomeProcessor())
     assert rows.tokens.shape == (30, 150)
     assert not rows.skipped
     assert len(np.unique(rows.values)) > 20

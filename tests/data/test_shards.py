@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c as reference
 
+from dream_keras.common.errors import UserError
 from dream_keras.data import shard_writer, sharded_stream, shards
 from dream_keras.data.shard_writer import write_shards
 from dream_keras.data.sharded_stream import ShardedStream
@@ -15,7 +16,6 @@ from dream_keras.data.shards import ShardedRows, open_shards
 from dream_keras.data.stream import TrainingStream
 from dream_keras.data.table import Rows
 from dream_keras.data.tfrecord import crc32c, frame, masked_crc32c
-from dream_keras.errors import UserError
 
 PROCESSOR = {"name": "autosome", "length": 5}
 

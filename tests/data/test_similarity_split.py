@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import dream_keras
+from dream_keras.common.errors import UserError
 from dream_keras.data.kmers import K, Sequences, content_keys
 from dream_keras.data.similarity import find_families, hold_out_families
 from dream_keras.data.table import tokenize
-from dream_keras.errors import UserError
 
 LEFT, RIGHT = "TGCATTTTTTTCACATC", "GGTTACGGCTGTT"
 

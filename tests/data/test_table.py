@@ -6,11 +6,11 @@ import sys
 import numpy as np
 import pytest
 
+from dream_keras.common.errors import UserError
 from dream_keras.data import table
 from dream_keras.data.alphabet import decode
 from dream_keras.data.table import Columns, load_rows, named_columns, read_chunks, tokenize
-from dream_keras.errors import UserError
-from dream_keras.menu.processors.autosome import Autosome
+from dream_keras.menu.autosome import AutosomeProcessor
 
 ADAPTER = "TGCATTTTTTTCACATC"
 GOOD = f"{ADAPTER}ACGT\t1.5\n"
@@ -91,12 +91,12 @@ def test_block_size_changes_nothing(tmp_path, monkeypatch, random, block):
 def test_bad_rows_are_named_skipped_and_counted(tmp_path, caplog, line, reason, said):
     path = write(tmp_path, f"{GOOD}{line}\n{GOOD}")
     with pytest.raises(UserError) as error:
-        load_rows(path, Autosome())
+        load_rows(path, AutosomeProcessor())
     assert f"{path}:2: " in str(error.value)
     assert said in str(error.value)
     assert "--on-bad-row skip" in str(error.value)
     with caplog.at_level(logging.WARNING):
-        rows = load_rows(path, Autosome(), on_bad_row="skip")
+        rows = load_rows(path, AutosomeProcessor(), on_bad_row="skip")
     assert len(rows) == 2
     text = line.split("\t")[0] if reason == "short" else line
     assert [(b.line, b.reason, b.text) for b in rows.skipped] == [(2, reason, text)]
@@ -107,7 +107,7 @@ def test_line_numbers_count_from_the_start_of_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(table, "BLOCK", 32)
     path = write(tmp_path, GOOD * 20 + "ACGX\t1\n" + GOOD)
     with pytest.raises(UserError, match=r"table\.txt:21: "):
-        load_rows(path, Autosome())
+        load_rows(path, AutosomeProcessor())
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_line_numbers_count_from_the_start_of_the_file(tmp_path, monkeypatch):
 )
 def test_files_that_are_no_table(tmp_path, make, said):
     with pytest.raises(UserError, match=said):
-        load_rows(make(tmp_path), Autosome())
+        load_rows(make(tmp_path), AutosomeProcessor())
 
 
 HEADER = "id\tseq\tdev\thk\n1\tACGT\t1.5\t-1\n2\tGGGG\t2.5\t-2\n"
@@ -147,7 +147,7 @@ def test_wrong_column_name_offers_the_nearest(tmp_path):
 
 def test_header_without_names_is_recognised(tmp_path):
     with pytest.raises(UserError, match="needs --sequence-column"):
-        load_rows(write(tmp_path, "AAAA\texpression\nACGT\t1\n"), Autosome())
+        load_rows(write(tmp_path, "AAAA\texpression\nACGT\t1\n"), AutosomeProcessor())
 
 
 def test_one_column_name_is_not_enough():
@@ -159,28 +159,28 @@ def test_long_rows_fail_with_their_count_or_are_dropped_or_cropped(tmp_path):
     long = f"{ADAPTER}{'A' * 151}\t1\n"
     path = write(tmp_path, GOOD + long * 3)
     with pytest.raises(UserError, match=r"3 sequences .* 167 bp .* 168.*drop.*crop"):
-        load_rows(path, Autosome())
-    assert len(load_rows(path, Autosome(), long_rows="drop")) == 1
-    cropped = load_rows(path, Autosome(), long_rows="crop")
+        load_rows(path, AutosomeProcessor())
+    assert len(load_rows(path, AutosomeProcessor(), long_rows="drop")) == 1
+    cropped = load_rows(path, AutosomeProcessor(), long_rows="crop")
     assert len(cropped) == 4
     assert (cropped.tokens[1] == 0).all()
 
 
 def test_missing_adapters_are_pointed_out(tmp_path, caplog):
-    load_rows(write(tmp_path, "ACGTACGTACGTACGTACGTAAAA\t1\n"), Autosome())
+    load_rows(write(tmp_path, "ACGTACGTACGTACGTACGTAAAA\t1\n"), AutosomeProcessor())
     assert "without their adapters" in caplog.text
     caplog.clear()
-    load_rows(write(tmp_path, GOOD), Autosome())
+    load_rows(write(tmp_path, GOOD), AutosomeProcessor())
     assert not caplog.text
 
 
 def test_standard_input(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(GOOD.encode())))
-    assert len(load_rows("-", Autosome())) == 1
+    assert len(load_rows("-", AutosomeProcessor())) == 1
 
 
 def test_max_rows_stops_early(tmp_path):
-    assert len(load_rows(write(tmp_path, GOOD * 9), Autosome(), max_rows=4)) == 4
+    assert len(load_rows(write(tmp_path, GOOD * 9), AutosomeProcessor(), max_rows=4)) == 4
 
 
 def test_tokenize_refuses_by_number():
@@ -192,7 +192,7 @@ def test_tokenize_refuses_by_number():
 
 @pytest.mark.data
 def test_every_real_table_is_read(real_data):
-    rows = load_rows(real_data / "dream/train_sample.txt", Autosome())
+    rows = load_rows(real_data / "dream/train_sample.txt", AutosomeProcessor())
     lines = (real_data / "dream/train_sample.txt").read_text().splitlines()
     assert len(rows) == len(lines) == 6370
     np.testing.assert_array_equal(

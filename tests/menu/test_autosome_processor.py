@@ -4,20 +4,20 @@ from scipy.stats import norm
 
 from dream_keras.data import alphabet, vector
 from dream_keras.data.table import tokenize
-from dream_keras.menu.processors.autosome import Autosome, soft_bins
+from dream_keras.menu.autosome import AutosomeProcessor, soft_bins
 
 CONTEXT = vector.LEFT_FLANK + vector.LEFT_ADAPTER
 
 
 def encoded(sequences, processor=None):
-    processor = processor or Autosome()
+    processor = processor or AutosomeProcessor()
     tokens = processor.encode(*tokenize(sequences, processor.longest))
     return [alphabet.decode(row) for row in tokens]
 
 
 def planes(text, reverse=0, singleton=0, **options):
     tokens = alphabet.encode(text)[None]
-    made = Autosome(**options).make_planes(
+    made = AutosomeProcessor(**options).make_planes(
         tokens, np.array([reverse]), np.array([singleton]), prediction=True
     )
     return np.asarray(made)[0]
@@ -70,7 +70,7 @@ def test_singleton_fills_its_plane():
 def test_reference_puts_a_quarter_into_every_plane_of_an_n():
     row = planes("N", n_value_at_prediction=0.25)[0]
     assert row.tolist() == [0.25, 0.25, 0.25, 0.25, 0, 0]
-    trained = Autosome(n_value_at_prediction=0.25).make_planes(
+    trained = AutosomeProcessor(n_value_at_prediction=0.25).make_planes(
         alphabet.encode("N")[None], np.zeros(1), np.zeros(1)
     )
     assert np.asarray(trained).sum() == 0

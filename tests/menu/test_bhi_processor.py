@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet, vector
 from dream_keras.data.table import tokenize
-from dream_keras.errors import UserError
-from dream_keras.menu.processors.bhi import BHI
+from dream_keras.menu.bhi import BHIProcessor
 
 SEQUENCE = vector.LEFT_ADAPTER + "ACGT" * 20 + vector.RIGHT_ADAPTER
 
@@ -24,7 +24,7 @@ def sequence(random, insert):
 
 
 def test_standard_rows_stay_as_they_are(random):
-    processor = BHI()
+    processor = BHIProcessor()
     tokens = encoded([SEQUENCE], processor)
     assert texts(processor.training_view(tokens, random)) == [SEQUENCE]
     assert texts(processor.prediction_views(tokens)[0]) == [SEQUENCE]
@@ -32,9 +32,9 @@ def test_standard_rows_stay_as_they_are(random):
 
 def test_longer_rows_are_cut_on_the_right(random):
     row = sequence(random, 112)
-    assert texts(encoded([row], BHI())) == [row[:110]]
+    assert texts(encoded([row], BHIProcessor())) == [row[:110]]
     with pytest.raises(UserError, match="the processor takes 142"):
-        encoded([sequence(random, 113)], BHI())
+        encoded([sequence(random, 113)], BHIProcessor())
 
 
 @pytest.mark.parametrize("insert", [48, 63, 79])
@@ -47,7 +47,7 @@ def test_short_rows_are_filled_up_with_the_vector_on_either_side_or_both(random,
         "left": left[-missing:] + row,
         "both": (left[-half:] if half else "") + row + right[: missing - half],
     }
-    processor = BHI()
+    processor = BHIProcessor()
     tokens = np.repeat(encoded([row], processor), 20_000, axis=0)
     drawn = texts(processor.training_view(tokens, random))
     shares = {side: drawn.count(text) / len(drawn) for side, text in allowed.items()}
@@ -59,7 +59,7 @@ def test_short_rows_are_filled_up_with_the_vector_on_either_side_or_both(random,
 
 
 def test_what_lies_behind_the_known_vector_is_unknown():
-    processor = BHI()
+    processor = BHIProcessor()
     # 30 bp long: 80 are missing, of which the vector's right side knows 76.
     tokens = np.repeat(encoded([SEQUENCE[:30]], processor), 50, axis=0)
     drawn = set(texts(processor.training_view(tokens, np.random.default_rng(0))))
@@ -67,7 +67,7 @@ def test_what_lies_behind_the_known_vector_is_unknown():
 
 
 def test_shifted_windows_take_the_vectors_bases():
-    processor = BHI(shifts=2)
+    processor = BHIProcessor(shifts=2)
     views = [texts(v)[0] for v in processor.prediction_views(encoded([SEQUENCE], processor))]
     assert views == [
         vector.LEFT_FLANK[-2:] + SEQUENCE[:-2],
@@ -80,7 +80,7 @@ def test_shifted_windows_take_the_vectors_bases():
 
 def test_a_window_is_what_slicing_the_construct_gives(random):
     """Rows of all lengths in one call, against one string per row."""
-    processor = BHI(shifts=3)
+    processor = BHIProcessor(shifts=3)
     rows = [sequence(random, int(n)) for n in random.integers(48, 113, 60)]
     views = processor.prediction_views(encoded(rows, processor))
     for shift, view in zip(range(-3, 4), views, strict=True):
@@ -93,33 +93,33 @@ def test_a_window_is_what_slicing_the_construct_gives(random):
 
 def test_planes_are_agct_and_unknown_bases_nothing():
     tokens = alphabet.encode("AGCTN")[None]
-    planes = np.asarray(BHI().make_planes(tokens, np.array([0]), np.array([1])))[0]
+    planes = np.asarray(BHIProcessor().make_planes(tokens, np.array([0]), np.array([1])))[0]
     np.testing.assert_array_equal(planes[:4], np.eye(4))
     np.testing.assert_array_equal(planes[4], 0)
-    other = np.asarray(BHI().make_planes(tokens, np.array([1]), np.array([0])))[0]
+    other = np.asarray(BHIProcessor().make_planes(tokens, np.array([1]), np.array([0])))[0]
     # NAGCT is the other strand.
     np.testing.assert_array_equal(other[1:], np.eye(4))
 
 
 def test_labels_are_centred_on_11_and_scaled_by_their_deviation():
     labels = np.array([9, 10, 13, 16], "float32")
-    processor = BHI(**BHI().label_statistics(labels))
+    processor = BHIProcessor(**BHIProcessor().label_statistics(labels))
     assert processor.label_deviation == pytest.approx(np.std(labels))
     scaled = np.asarray(processor.make_target(labels, None, "value"))
     np.testing.assert_allclose(scaled, (labels - 11) / np.std(labels), rtol=1e-6)
     np.testing.assert_array_equal(processor.make_target(labels, None, "label"), labels)
     both_strands = np.stack([scaled - 0.1, scaled + 0.1], axis=1)
     np.testing.assert_allclose(processor.to_expression(both_strands, "value"), labels, rtol=1e-6)
-    assert BHI(label_mean=1.0, label_deviation=2.0).label_statistics(labels) == {}
+    assert BHIProcessor(label_mean=1.0, label_deviation=2.0).label_statistics(labels) == {}
 
 
 def test_labels_that_do_not_differ_are_refused():
     with pytest.raises(UserError, match="all training labels are 3"):
-        BHI().label_statistics(np.full(4, 3, "float32"))
+        BHIProcessor().label_statistics(np.full(4, 3, "float32"))
 
 
 def test_the_normal_distribution_function_of_the_mean():
-    processor = BHI(normal_cdf=True, label_mean=11.5, label_deviation=2.0)
+    processor = BHIProcessor(normal_cdf=True, label_mean=11.5, label_deviation=2.0)
     outputs = np.array([[0.0, 1.0], [-2.0, 0.0]])
     want = norm.cdf([0.5 - 0.25, -1 - 0.25])
     np.testing.assert_allclose(processor.to_expression(outputs, "value"), want)

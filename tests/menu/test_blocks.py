@@ -9,11 +9,11 @@ import pytest
 
 import dream_keras
 from dream_keras import menu
-from dream_keras.errors import UserError
-from dream_keras.model import Network
-from dream_keras.order import Choice, Order
+from dream_keras.common.errors import UserError
+from dream_keras.config.experiment import Choice, Order
+from dream_keras.model.network import Network
+from dream_keras.model.torch_weights import load_torch_weights
 from dream_keras.testing import check_block
-from dream_keras.torch_weights import load_torch_weights
 
 ORDER = {"processor": "autosome", "first": "autosome", "core": "autosome", "final": "autosome"}
 TINY = {
@@ -129,7 +129,7 @@ def test_saved_models_load_in_a_fresh_process(tmp_path, random):
         calls.append(name)
     script = (
         "import keras, numpy as np\n"
-        "from dream_keras.model import expression\n"
+        "from dream_keras.model.network import expression\n"
         f"for name in {calls}:\n"
         f"    network = keras.saving.load_model(f'{tmp_path}/{{name}}.keras')\n"
         f"    planes = np.load('{tmp_path}/planes.npy')\n"

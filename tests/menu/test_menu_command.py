@@ -6,7 +6,7 @@ import re
 import pytest
 
 from dream_keras import menu
-from dream_keras.errors import UserError
+from dream_keras.common.errors import UserError
 from dream_keras.menu import registry
 from dream_keras.menu.__main__ import main
 

@@ -12,13 +12,13 @@ import pytest
 import tensorflow as tf
 
 from dream_keras import menu
+from dream_keras.config.experiment import Choice, Order
 from dream_keras.data.stream import Batch
 from dream_keras.menu import registry
-from dream_keras.menu.survey import orders
-from dream_keras.model import assemble
-from dream_keras.order import Choice, Order
-from dream_keras.training.steps import Steps
-from dream_keras.training.strategy import make_strategy
+from dream_keras.model.network import assemble
+from dream_keras.model.summary import orders
+from dream_keras.runtime.steps import Steps
+from dream_keras.runtime.strategy import make_strategy
 
 SLOTS = ("processor", "first", "core", "final")
 TINY = {

@@ -1,7 +1,7 @@
 import pytest
 
 from dream_keras import menu
-from dream_keras.errors import UserError
+from dream_keras.common.errors import UserError
 from dream_keras.menu import registry
 
 

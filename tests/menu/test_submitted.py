@@ -7,9 +7,9 @@ from keras import ops
 
 import dream_keras
 from dream_keras import menu
-from dream_keras.menu.core.autosome import LowRankBilinear
-from dream_keras.menu.first.unlockdna import PseudoTokens
-from dream_keras.training.run_folder import make_processor
+from dream_keras.menu.autosome import LowRankBilinear
+from dream_keras.menu.unlockdna import PseudoTokens
+from dream_keras.runs.folder import make_processor
 
 SUBMITTED = {
     "autosome_legnet": {"first": 11_264, "core": 1_840_412, "final": 1_170},

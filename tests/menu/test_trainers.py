@@ -5,7 +5,7 @@ import math
 import pytest
 
 from dream_keras import menu
-from dream_keras.errors import UserError
+from dream_keras.common.errors import UserError
 
 
 def rate(name, step, total, **options):

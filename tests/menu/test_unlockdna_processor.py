@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
+from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet, vector
 from dream_keras.data.table import tokenize
-from dream_keras.errors import UserError
-from dream_keras.menu.processors.unlockdna import UnlockDNA
+from dream_keras.menu.unlockdna import UnlockDNAProcessor
 
 
 def encoded(sequences, processor=None):
-    processor = processor or UnlockDNA()
+    processor = processor or UnlockDNAProcessor()
     return processor.encode(*tokenize(sequences, processor.longest))
 
 
@@ -35,7 +35,7 @@ def test_rows_of_different_lengths_keep_their_order(random):
 
 def test_the_reference_cuts_20_on_both_ends():
     row = vector.LEFT_ADAPTER + "ACGT" * 20 + vector.RIGHT_ADAPTER
-    text = alphabet.decode(encoded([row], UnlockDNA(head=20, tail=20))[0])
+    text = alphabet.decode(encoded([row], UnlockDNAProcessor(head=20, tail=20))[0])
     inner = row[20:-20]
     assert text[15:85] == inner
     assert text[:15] == text[85:100] == "N" * 15
@@ -49,13 +49,13 @@ def test_longer_inserts_do_not_fit():
 
 def test_planes_are_the_teams_tokens():
     tokens = np.array([[0, 1, 2, 3, 4, alphabet.HIDDEN + 2]], np.uint8)
-    planes = np.asarray(UnlockDNA(insert_length=3).make_planes(tokens, [0], [0]))[0]
+    planes = np.asarray(UnlockDNAProcessor(insert_length=3).make_planes(tokens, [0], [0]))[0]
     np.testing.assert_array_equal(planes, np.eye(6))
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.2])
 def test_bases_are_hidden_at_their_rate_on_each_strand_for_itself(random, rate):
-    processor = UnlockDNA(mask_rate=rate)
+    processor = UnlockDNAProcessor(mask_rate=rate)
     tokens = np.full((2000, 200), alphabet.N, np.uint8)
     tokens[:, 10:190] = random.integers(0, 4, (2000, 180))
     view = processor.training_view(tokens, random)
@@ -72,12 +72,12 @@ def test_bases_are_hidden_at_their_rate_on_each_strand_for_itself(random, rate):
 
 def test_nothing_is_hidden_at_prediction(random):
     tokens = random.integers(0, 5, (4, 200)).astype(np.uint8)
-    (view,) = UnlockDNA(mask_rate=1.0).prediction_views(tokens)
+    (view,) = UnlockDNAProcessor(mask_rate=1.0).prediction_views(tokens)
     np.testing.assert_array_equal(view, tokens)
 
 
 def test_the_masked_target_holds_the_hidden_bases(random):
-    processor = UnlockDNA(mask_rate=0.5, label_mean=10.0, label_deviation=2.0)
+    processor = UnlockDNAProcessor(mask_rate=0.5, label_mean=10.0, label_deviation=2.0)
     tokens = random.integers(0, 5, (4, 200)).astype(np.uint8)
     view = processor.training_view(tokens, random)
     target = processor.make_target(np.array([6.0, 10, 12, 14], "float32"), view, "masked")
@@ -91,7 +91,7 @@ def test_the_masked_target_holds_the_hidden_bases(random):
 
 def test_labels_get_mean_0_and_deviation_1(random):
     labels = random.normal(11, 3, 500).astype("float32")
-    processor = UnlockDNA(**UnlockDNA().label_statistics(labels))
+    processor = UnlockDNAProcessor(**UnlockDNAProcessor().label_statistics(labels))
     scaled = np.asarray(processor.make_target(labels, None, "value"), float)
     assert scaled.mean() == pytest.approx(0, abs=1e-5)
     assert scaled.std() == pytest.approx(1, abs=1e-5)
@@ -100,4 +100,4 @@ def test_labels_get_mean_0_and_deviation_1(random):
 @pytest.mark.parametrize("rate", [-0.1, 1.5])
 def test_a_share_is_between_0_and_1(rate):
     with pytest.raises(UserError, match="mask_rate"):
-        UnlockDNA(mask_rate=rate)
+        UnlockDNAProcessor(mask_rate=rate)

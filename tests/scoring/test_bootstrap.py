@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dream_keras.errors import UserError
+from dream_keras.common.errors import UserError
 from dream_keras.scoring.bootstrap import Sampled, bootstrap, compare, difference, ranks
 from dream_keras.scoring.metrics import score, score_subset
 from dream_keras.scoring.resampling import Correlator, Members, design, draw_counts

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from dream_keras.errors import UserError
+from dream_keras.common.errors import UserError
 from dream_keras.scoring.ceiling import noise_ceiling
 from dream_keras.scoring.metrics import pearson
 

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from dream_keras.errors import UserError
+from dream_keras.common.errors import UserError
 from dream_keras.evaluate import evaluate, main
 from dream_keras.scoring.bootstrap import bootstrap
 from dream_keras.scoring.metrics import score

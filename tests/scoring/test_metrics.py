@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dream_keras.errors import UserError
+from dream_keras.common.errors import UserError
 from dream_keras.scoring.metrics import (
     Interval,
     Intervals,

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from dream_keras.errors import UserError
+from dream_keras.common.errors import UserError
 from dream_keras.scoring.submission import read_submission
 from dream_keras.scoring.suite import load_suite
 

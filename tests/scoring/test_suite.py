@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from dream_keras.errors import UserError
+from dream_keras.common.errors import UserError
 from dream_keras.scoring.suite import load_suite
 
 NAMES = ["all", "high", "low", "yeast", "random", "challenging"]

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dream_keras.errors import UserError
+from dream_keras.common.errors import UserError
 from dream_keras.evaluate import evaluate, main
 from dream_keras.scoring.metrics import score
 from dream_keras.scoring.report import markdown_table, scatter_figure, table

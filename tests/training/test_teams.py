@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import dream_keras
-from dream_keras.errors import UserError
+from dream_keras.common.errors import UserError
 from dream_keras.training.engine import Engine
 
 TEAMS = {

@@ -4,8 +4,8 @@ import pytest
 
 import dream_keras
 from dream_keras import menu
-from dream_keras.torch_weights import load_torch_weights
-from dream_keras.training.losses import BinDivergence
+from dream_keras.model.torch_weights import load_torch_weights
+from dream_keras.nn.losses import BinDivergence
 
 STILL_BHI = {"name": "bhi", "out_channels": 16, "dropout": 0.0}
 ORDERS = {

@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 
 import dream_keras
-from dream_keras.cli import EXIT_RESUME
-from dream_keras.errors import UserError
-from dream_keras.order import CONFIGS
-from dream_keras.training.run_folder import RunFolder
+from dream_keras.common.cli import EXIT_RESUME
+from dream_keras.common.errors import UserError
+from dream_keras.config.experiment import CONFIGS
+from dream_keras.runs.folder import RunFolder
 from dream_keras.training.session import shrink
 
 SMALL = [
@@ -86,9 +86,9 @@ def test_history_has_a_row_per_epoch(finished):
 def test_the_best_epoch_is_kept(finished):
     from dream_keras.data.stream import hold_out
     from dream_keras.data.table import load_rows
+    from dream_keras.runs.prediction import predict_rows
+    from dream_keras.runtime.steps import Steps
     from dream_keras.scoring.metrics import pearson
-    from dream_keras.training.prediction import predict_rows
-    from dream_keras.training.steps import Steps
 
     run = dream_keras.load_run(finished.folder)
     rows = load_rows(run.experiment.data.train, run.processor)
@@ -219,7 +219,7 @@ def test_an_infinite_loss_stops_the_run_and_keeps_the_last_good_epoch(
     finished, training_table, tmp_path, monkeypatch
 ):
     """The loss breaks in the second epoch; the weights of the first must be there."""
-    from dream_keras.training.steps import Steps
+    from dream_keras.runtime.steps import Steps
 
     train, calls = Steps.train, []
 

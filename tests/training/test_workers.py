@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dream_keras.cli import EXIT_RESUME, EXIT_USER_ERROR
-from dream_keras.errors import UserError
-from dream_keras.training.cluster import ALONE, Place, find_place
+from dream_keras.common.cli import EXIT_RESUME, EXIT_USER_ERROR
+from dream_keras.common.errors import UserError
+from dream_keras.runtime.cluster import ALONE, Place, find_place
 
 TINY = {
     "model.first.out_channels": 8,
@@ -97,7 +97,7 @@ def scratch(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
-    from dream_keras.data.simulation import simulate
+    from dream_keras.simulate import simulate
 
     return simulate(tmp_path_factory.mktemp("suite") / "suite", 100, 600, seed=0)
 

@@ -1,0 +1,58 @@
+"""Find out where a run's predictions of a suite are wrong, and write it down."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from dream_keras.common.cli import load_backend, make_callable
+from dream_keras.common.errors import UserError
+
+
+def analyse(
+    run: str | Path,
+    *,
+    suite: str | Path | None = None,
+    part: str | None = None,
+    train: str | Path | None = None,
+    plugins: Iterable[str | Path] = (),
+    progress: bool | None = None,
+) -> Path:
+    """Find out where a run's predictions of a suite are wrong, and write it down.
+
+    Args:
+        run: Run folder.
+        suite: Folder or YAML file of the suite; the one recorded in the run when left out.
+        part: ``"private"``, ``"public"`` or ``"all"``; None is private, or all where nothing is
+            public.
+        train: Training table to compare test rows with; the run's own when left out.
+        plugins: Files that put on the menu what the run was trained with, if it has no copies.
+        progress: Whether to show progress bars; None shows them on a terminal.
+
+    Returns:
+        The page that was written, ``analysis/analysis.md`` in the run folder.
+
+    Raises:
+        UserError: If run, suite or training table cannot be used, or the suite has several
+            targets.
+    """
+    load_backend()
+    from dream_keras.analyse.analysis import Analysis
+    from dream_keras.analyse.report import write_analysis
+    from dream_keras.menu.plugins import load_plugins
+    from dream_keras.runs.folder import load_run
+    from dream_keras.scoring.suite import load_suite
+
+    load_plugins(plugins)
+    opened = load_run(run)
+    suite = suite or opened.suite_folder
+    if suite is None:
+        raise UserError(f"no suite to look at: {run} records none. Name one with --suite PATH.")
+    loaded = load_suite(suite)
+    loaded.check_one_target()
+    part = loaded.choose_part(part)
+    predictions = opened.find_predictions(loaded, part, progress)
+    page = write_analysis(Analysis(opened, loaded, part, predictions, train, progress))
+    opened.folder.publish()
+    return page
+
+
+make_callable(__name__, analyse)

@@ -1,0 +1,89 @@
+"""What only the network can tell: predictions of each strand, and of the sorting bins."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from dream_keras.data.table import Rows, tokenize
+from dream_keras.runs.folder import Run
+from dream_keras.runs.prediction import BATCH, predict_views, progress_bar
+from dream_keras.runtime.steps import Steps, target_kind
+
+Floats = npt.NDArray[np.float64]
+
+SAMPLE = 5_000
+"""Rows predicted anew, at most: enough for three digits of a correlation, and the slowest of the
+DREAM models predicts them in a minute on two CPU cores."""
+
+
+def sample(rows: int, most: int = SAMPLE) -> npt.NDArray[np.int64]:
+    """Choose rows at random, always the same; return their numbers, sorted."""
+    if rows <= most:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
+
+
+def has_strands(run: Run) -> bool:
+    """Whether the run predicts the two strands of a sequence apart."""
+    return run.processor.strands != "input"
+
+
+def predict_strands(run: Run, sequences: Sequence[str], progress: bool | None = None) -> Floats:
+    """Predict sequences as they are and as their reverse complements, other views averaged.
+
+    Args:
+        run: A run with ``has_strands``.
+        sequences: With their adapters.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Returns:
+        Expression in label units, (rows, 2): forward, reverse complement.
+    """
+    processor = run.processor
+    steps = Steps(run.network, processor)
+    encoded = processor.encode(*tokenize(sequences, processor.longest))
+    with progress_bar(progress, len(sequences)) as bar:
+        views = predict_views(steps, encoded, done=bar.update)
+    # Columns alternate: each view as it is, and its reverse complement.
+    strands = [processor.to_expression(views[:, strand::2], steps.kind) for strand in (0, 1)]
+    return np.stack(strands, axis=1)
+
+
+def has_bins(run: Run) -> bool:
+    """Whether the run's network was trained to predict probabilities of the sorting bins."""
+    return target_kind(run.network, run.processor) == "bins"
+
+
+def predict_bins(run: Run, rows: Rows, progress: bool | None = None) -> tuple[Floats, Floats]:
+    """Predict the sorting bins of rows with known labels, strands and other views averaged.
+
+    is_singleton is read off the label, as in training.
+
+    Args:
+        run: A run with ``has_bins``.
+        rows: Encoded rows and their labels.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Returns:
+        Predicted probabilities and training targets, both (rows, bins).
+    """
+    from keras import ops
+
+    processor, parts = run.processor, []
+    strands = (0, 1) if has_strands(run) else (0,)
+    singleton = (rows.values == np.round(rows.values)).astype(np.uint8)
+    with progress_bar(progress, len(rows)) as bar:
+        for start in range(0, len(rows), BATCH):
+            part = slice(start, start + BATCH)
+            views = []
+            for tokens in processor.prediction_views(rows.tokens[part]):
+                for reverse in strands:
+                    planes = processor.make_planes(
+                        tokens, np.full(len(tokens), reverse), singleton[part], prediction=True
+                    )
+                    views.append(run.network.predict(planes, batch_size=BATCH, verbose=0))
+            parts.append(np.mean(views, axis=0, dtype=np.float64))
+            bar.update(len(views[0]))
+    targets = ops.convert_to_numpy(processor.make_target(rows.values, rows.tokens, "bins"))
+    return np.concatenate(parts), targets.astype(np.float64)

@@ -1,0 +1,1 @@
+"""Errors, files, options and the command line, on which everything else stands."""

@@ -1,0 +1,148 @@
+"""What every command shares: quiet start-up, clean errors, exit statuses, callable modules."""
+
+import argparse
+import errno
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dream_keras.common.errors import UserError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+EXIT_RESUME = 75
+"""Of a training run that was told to stop (SIGTERM) and has saved everything: start it again with
+--resume. The number is the "temporary failure" of sysexits.h."""
+BACKENDS = ("tensorflow", "jax")
+"""Of Keras; those that the package runs on, the first choice first."""
+
+
+def load_backend() -> None:
+    """Import Keras and its backend without their start-up messages.
+
+    TensorFlow's libraries write some of these straight to the standard error stream before any
+    setting can reach them, so the stream itself is closed for the length of the import.
+
+    Without ``KERAS_BACKEND`` it is the first of ``BACKENDS`` that is installed.
+
+    Raises:
+        UserError: If none is installed, or Keras is set to another one.
+    """
+    installed = installed_backends()
+    trouble = backend_trouble(installed, os.environ.get("KERAS_BACKEND"))
+    if trouble:
+        raise UserError(": ".join(trouble))
+    os.environ.setdefault("KERAS_BACKEND", installed[0])
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for name in ("tensorflow", "absl", "jax"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if "keras" in sys.modules:
+        return
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        importlib.import_module("keras")
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+def installed_backends() -> list[str]:
+    """Return those of ``BACKENDS`` that are installed."""
+    return [name for name in BACKENDS if importlib.util.find_spec(name) is not None]
+
+
+def backend_trouble(installed: Sequence[str], wanted: str | None) -> tuple[str, str] | None:
+    """Return why no backend can be used and the cure, or None if one can.
+
+    Args:
+        installed: Those of ``BACKENDS`` that are installed.
+        wanted: The value of ``KERAS_BACKEND``, or None if it is not set.
+    """
+    if not installed:
+        return (
+            "training and prediction need TensorFlow or JAX; neither is installed",
+            "pip install tensorflow, or pip install jax",
+        )
+    if wanted is not None and wanted not in BACKENDS:
+        return (
+            f"KERAS_BACKEND={wanted}, but training and prediction run on the backends "
+            f"{' and '.join(BACKENDS)}",
+            "unset the variable",
+        )
+    if wanted is not None and wanted not in installed:
+        return f"KERAS_BACKEND={wanted}, which is not installed", f"pip install {wanted}"
+    return None
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a command and leave with its exit status: 0, 2 (a user's mistake) or 130 (Ctrl-C).
+
+    A full disk or a folder that cannot be written is the user's to mend as well, so it is
+    reported in one line too. Anything else is a bug of ours and keeps its traceback.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        main()
+    except UserError as error:
+        _leave(str(error), EXIT_USER_ERROR)
+    except BrokenPipeError:
+        # The reader (head, less) has gone; stop Python from complaining at shutdown.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        _leave(_describe_os_error(error), EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        _leave("interrupted", EXIT_INTERRUPTED)
+
+
+def add_plugin_argument(parser: argparse.ArgumentParser) -> None:
+    """Let a command take ``--plugin FILE``, any number of times, as ``plugin``."""
+    parser.add_argument(
+        "--plugin",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="Python file that puts something on the menu; may be given several times",
+    )
+
+
+def _leave(message: str, status: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _describe_os_error(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    remedy = {
+        errno.ENOSPC: " Free some space or choose another folder with --out; then --resume.",
+        errno.EACCES: " Choose a folder you may write to with --out.",
+        errno.EROFS: " Choose a folder you may write to with --out.",
+    }.get(error.errno or 0, "")
+    return f"{where}{(error.strerror or str(error)).lower()}.{remedy}"
+
+
+def make_callable(module_name: str, function: Callable[..., Any]) -> None:
+    """Let ``dream_keras.<command>(...)`` call ``function``.
+
+    The commands are modules (``python -m dream_keras.train``) and public functions of the same
+    name (``dream_keras.train(...)``). Importing the module would hide the function; a module that
+    can be called is both.
+    """
+
+    class CallableModule(types.ModuleType):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+    module = sys.modules[module_name]
+    module.__class__ = CallableModule
+    module.__doc__, module.__wrapped__ = function.__doc__, function  # type: ignore[attr-defined]

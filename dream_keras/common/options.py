@@ -1,0 +1,83 @@
+"""Options and settings: what YAML gives, as the type that an annotation says."""
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Union
+
+from dream_keras.common.errors import UserError, within
+
+_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
+def checked(value: Any, expected: Any, name: str) -> Any:
+    """Return ``value`` as the annotated type, or refuse it by name.
+
+    YAML reads ``5e-3`` as text and every list as a list, so numbers in text and lists for tuples
+    are accepted.
+
+    Raises:
+        UserError: Names the option, the value and what is expected.
+    """
+    with within(name):
+        try:
+            return _convert(value, expected)
+        except (TypeError, ValueError):
+            raise UserError(f"{name}: expected {_describe(expected)}, got {value!r}") from None
+
+
+def yaml_values(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with lists for tuples, as YAML writes them."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
+
+
+def is_supported(annotation: Any) -> bool:
+    """Return whether ``checked`` knows an annotation, and YAML can hold its values."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is tuple:
+        return arguments[1:] == (...,) and _is_single(arguments[0])
+    if origin is Sequence:
+        return _is_single(arguments[0])
+    if origin in (Union, types.UnionType):
+        kinds = [kind for kind in arguments if kind is not type(None)]
+        return len(kinds) == 1 and is_supported(kinds[0])
+    return _is_single(annotation)
+
+
+def _is_single(annotation: Any) -> bool:
+    """Return whether an annotation stands for one number, text or yes-no."""
+    if typing.get_origin(annotation) is Literal:
+        return all(type(value) in _NAMES for value in typing.get_args(annotation))
+    return any(annotation is kind for kind in _NAMES)
+
+
+def _convert(value: Any, expected: Any) -> Any:
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(value, next(kind for kind in arguments if kind is not type(None)))
+    if origin is Literal:
+        if value in arguments:
+            return value
+    elif origin in (tuple, Sequence):
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return tuple(_convert(part, arguments[0]) for part in value)
+    elif expected is float and not isinstance(value, bool):
+        return float(value)
+    elif expected is int and isinstance(value, str):
+        return int(value)
+    elif isinstance(value, expected) and (expected is bool or not isinstance(value, bool)):
+        return value
+    raise TypeError
+
+
+def _describe(expected: Any) -> str:
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if origin in (Union, types.UnionType):
+        return " or ".join("nothing" if a is type(None) else _describe(a) for a in arguments)
+    if origin in (tuple, Sequence):
+        return f"a list of {_describe(arguments[0])}"
+    return _NAMES.get(expected, str(expected))

@@ -1,0 +1,447 @@
+"""Experiments as plain data: strict YAML in, resolved YAML out.
+
+An experiment has five sections: ``data`` (files), ``model`` (an order from the menu), ``trainer``,
+``runtime`` (hardware, never mixed with science) and ``scoring``; ``plugins`` lists files that put
+more on the menu. Whatever is not known is an error that names the file, the line and the nearest
+known name.
+"""
+
+import dataclasses
+import re
+import typing
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from dream_keras import menu
+from dream_keras.common.errors import UserError, at_least, unknown, within
+from dream_keras.common.options import checked, yaml_values
+from dream_keras.menu.plugins import load_plugins
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+"""The built-in configs."""
+PRESETS = ("dream_cnn", "dream_rnn", "dream_attn")
+"""The three DREAM models; each has a config of the same name, which holds its order."""
+DEFAULT_CONFIG = "quickstart"
+
+Settings = TypeVar("Settings")
+Lines = dict[tuple[str, ...], int]
+"""The line, counted from 1, on which each key of a config file stands, outermost section first."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A name from one slot of the menu, with the options that differ from its defaults."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, slot: menu.registry.Slot, value: Any) -> "Choice":
+        """Read a name, or a mapping with a name and options, and check both.
+
+        Raises:
+            UserError: If the name or an option is not on the menu.
+        """
+        if isinstance(value, Choice):
+            return value
+        given = {"name": value} if isinstance(value, str) else value
+        if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+            raise UserError(f"{slot}: expected a name or a mapping with a name, got {value!r}")
+        item = menu.get(slot, given["name"])
+        options = {key: option for key, option in given.items() if key != "name"}
+        _only(options, item.options, f"option of {slot} {item.name}")
+        expected = typing.get_type_hints(item.build_function)
+        values = {key: checked(option, expected[key], key) for key, option in options.items()}
+        if slot in ("processor", "trainer"):
+            item.build(**values)  # refuses values that it cannot work with
+        return cls(item.name, values)
+
+    def plain(self) -> str | dict[str, Any]:
+        """Return what ``parse`` reads: the name alone where no option is set."""
+        return {"name": self.name, **yaml_values(self.options)} if self.options else self.name
+
+
+@dataclass(frozen=True)
+class Order:
+    """A model from the menu: processor, first, core and final block."""
+
+    processor: Choice
+    first: Choice
+    core: Choice
+    final: Choice
+
+    @classmethod
+    def parse(cls, value: Any) -> "Order":
+        """Read a mapping of the four slots.
+
+        Raises:
+            UserError: If a slot is missing or unknown, or a choice is not on the menu.
+        """
+        slots = [f.name for f in dataclasses.fields(cls)]
+        if not isinstance(value, Mapping):
+            raise UserError(f"model: expected a mapping with {', '.join(slots)}, got {value!r}")
+        _only(value, slots, "slot of the model")
+        choices = {}
+        for slot in slots:
+            if slot not in value:
+                raise UserError(f'the model has no "{slot}": an order names {", ".join(slots)}')
+            with within(slot):
+                choices[slot] = Choice.parse(slot, value[slot])  # type: ignore[arg-type]
+        return cls(**choices)
+
+    def plain(self) -> dict[str, Any]:
+        """Return what ``parse`` reads."""
+        return {f.name: getattr(self, f.name).plain() for f in dataclasses.fields(self)}
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Files and how to read them.
+
+    Attributes:
+        train: Training table; None simulates one.
+        validation: Validation table; None holds out a tenth of the training rows.
+        sequence_column: Header name of the sequences; None for the official two-column format.
+        target_column: Header name of the measured values, likewise.
+        on_bad_row: Whether a bad row stops the run or is skipped and written down.
+        long_rows: What to do with sequences that are too long for the processor.
+        longest: Longest sequence in bp, if less than the processor takes: what different
+            processors are compared on must be the same rows.
+        simulated_rows: Training rows of the simulation, when there is no training table.
+        simulated_test_rows: Rows of its test table.
+        max_rows: Read only this many training rows.
+        split: How a tenth is held out: row by row at random, or whole families of related rows.
+    """
+
+    train: str | None = None
+    validation: str | None = None
+    sequence_column: str | None = None
+    target_column: str | None = None
+    on_bad_row: Literal["fail", "skip"] = "fail"
+    long_rows: Literal["fail", "drop", "crop"] = "fail"
+    longest: int | None = None
+    simulated_rows: int = 100_000
+    simulated_test_rows: int = 8_000
+    max_rows: int | None = None
+    split: Literal["random", "similarity"] = "random"
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no table can have."""
+        at_least(
+            1,
+            simulated_rows=self.simulated_rows,
+            simulated_test_rows=self.simulated_test_rows,
+            max_rows=self.max_rows,
+            longest=self.longest,
+        )
+
+
+@dataclass(frozen=True)
+class RuntimeSettings:
+    """How the experiment is computed; nothing here is meant to change its result.
+
+    Attributes:
+        precision: Keras dtype policy.
+        steps_per_call: Training steps in one call of the compiled function.
+        deterministic: Use only deterministic kernels, at some cost in speed.
+        strategy: Devices that share each batch: ``"none"`` for one, ``"mirrored"`` for all of the
+            machine, ``"mirrored:N"`` for N of them or, without GPUs, N parts of the CPU; ``"tpu"``;
+            ``"multiworker"`` for the processes that ``TF_CONFIG`` names; ``"auto"`` for a TPU if
+            there is one, else several GPUs, else one device.
+        checkpoint_minutes: Time between two checkpoints inside an epoch, beside that after each
+            epoch.
+        tpu: Where the TPU is, for TensorFlow: ``"local"``, a name or an address; None looks.
+    """
+
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    steps_per_call: int = 1
+    deterministic: bool = False
+    strategy: str = "auto"
+    tpu: str | None = None
+    checkpoint_minutes: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse a call without steps, and an unknown strategy."""
+        at_least(1, steps_per_call=self.steps_per_call)
+        at_least(0, checkpoint_minutes=self.checkpoint_minutes)
+        if not re.fullmatch(r"auto|none|tpu|multiworker|mirrored(:[1-9]\d*)?", self.strategy):
+            with within("strategy"):
+                raise UserError(
+                    f"strategy={self.strategy}: expected auto, none, mirrored, mirrored:N, "
+                    "multiworker or tpu"
+                )
+
+
+@dataclass(frozen=True)
+class ScoringSettings:
+    """The gold-standard suite.
+
+    Attributes:
+        suite: Folder with the test table and its subsets; None scores simulated runs on the
+            simulation's own suite and others not at all.
+        part: Which part of the suite is scored; None is private, or all where nothing is public.
+    """
+
+    suite: str | None = None
+    part: Literal["private", "public", "all"] | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that defines a run.
+
+    Attributes:
+        model: The order from the menu.
+        trainer: The trainer from the menu.
+        data: Files and how to read them.
+        runtime: How it is computed.
+        scoring: The gold-standard suite.
+        plugins: Files whose blocks, processors and trainers are on the menu as well.
+    """
+
+    model: Order
+    trainer: Choice
+    data: DataSettings = DataSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    plugins: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, value: Any) -> "Experiment":
+        """Read the sections from a mapping; ``trainer`` and ``model`` must be there.
+
+        Plugins are loaded first, since the other sections may name what they hold.
+
+        Raises:
+            UserError: If anything is unknown, missing or of the wrong type.
+        """
+        if not isinstance(value, Mapping):
+            raise UserError(f"expected the sections {', '.join(_sections())}, got {value!r}")
+        _only(value, _sections(), "section")
+        for section in ("model", "trainer"):
+            if section not in value:
+                raise UserError(f'the section "{section}" is missing')
+        plugins = checked(value.get("plugins", []), tuple[str, ...], "plugins")
+        with within("plugins"):
+            load_plugins(plugins)
+        with within("model"):
+            model = Order.parse(value["model"])
+        with within("trainer"):
+            trainer = Choice.parse("trainer", value["trainer"])
+        with within("data"):
+            data = read_settings(DataSettings, value.get("data"), "data")
+        with within("runtime"):
+            runtime = read_settings(RuntimeSettings, value.get("runtime"), "runtime")
+        with within("scoring"):
+            scoring = read_settings(ScoringSettings, value.get("scoring"), "scoring")
+        return cls(model, trainer, data, runtime, scoring, plugins)
+
+    def plain(self) -> dict[str, Any]:
+        """Return what ``parse`` reads, with every default written out."""
+        trainer = menu.get("trainer", self.trainer.name)
+        return {
+            "data": dataclasses.asdict(self.data),
+            "model": self.model.plain(),
+            "trainer": {
+                "name": trainer.name,
+                **yaml_values({**trainer.options, **self.trainer.options}),
+            },
+            "runtime": dataclasses.asdict(self.runtime),
+            "scoring": dataclasses.asdict(self.scoring),
+            "plugins": list(self.plugins),
+        }
+
+    def to_yaml(self) -> str:
+        """Write the resolved experiment as YAML."""
+        return yaml.safe_dump(self.plain(), sort_keys=False)
+
+
+def find_config(name: str | Path, folder: Path = CONFIGS) -> Path:
+    """Return the config file of that path, or the built-in config of that name in a folder.
+
+    Raises:
+        UserError: If there is neither.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    built_in = {file.stem: file for file in folder.glob("*.yaml")}
+    if str(name) in built_in:
+        return built_in[str(name)]
+    raise UserError(
+        f"no config file {name}. Give a YAML file, or one of the built-in configs: "
+        f"{', '.join(sorted(built_in))}."
+    )
+
+
+def load_experiment(
+    config: str | Path,
+    overrides: Iterable[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    plugins: Iterable[str | Path] = (),
+) -> Experiment:
+    """Read an experiment from a YAML file or built-in config.
+
+    Args:
+        config: The file, or the name of a built-in config.
+        overrides: Changes as ``"section.key=value"``, the value read as YAML.
+        settings: Changes as ``{"section.key": value}``, the value taken as it is.
+        plugins: Plugin files beside those that the config names. The config's are found from
+            where it stands, these from the working directory.
+
+    Raises:
+        UserError: If the file or an override is wrong; the message names the line.
+    """
+    path = find_config(config)
+    value, lines = read_config(path, overrides, settings, plugins)
+    try:
+        return Experiment.parse(value)
+    except UserError as error:
+        raise located(error, path, lines) from None
+
+
+def read_config(
+    path: Path,
+    overrides: Iterable[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    plugins: Iterable[str | Path] = (),
+) -> tuple[dict[str, Any], Lines]:
+    """Read a config file's sections as they are, with changes; arguments as ``load_experiment``'s.
+
+    Returns:
+        The sections, and the line on which each key of the file stands.
+
+    Raises:
+        UserError: If the file is none, or a change cannot be made.
+    """
+    value, lines = _read_yaml(path)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected the sections {', '.join(_sections())}, got {value!r}")
+    for override in overrides:
+        set_key(value, *parse_override(override))
+    for name, setting in (settings or {}).items():
+        set_key(value, name, setting)
+    try:
+        _add_plugins(value, path.parent, plugins)
+    except UserError as error:
+        raise located(error, path, lines) from None
+    return value, lines
+
+
+def located(
+    error: UserError, path: Path, lines: Lines, key: tuple[str, ...] | None = None
+) -> UserError:
+    """Put the file, and the line if the file has the key, in front of a mistake in a config.
+
+    Args:
+        error: The mistake.
+        path: The file.
+        lines: The line on which each key stands.
+        key: Where the mistake stands in the file, if it is not ``error.key``.
+    """
+    wanted = found = error.key if key is None else key
+    while found not in lines:
+        found = found[:-1]
+    place = f"{path}:{lines[found]}" if found == wanted else f"{path}"
+    error.args = (f"{place}: {error}",)
+    return error
+
+
+def _add_plugins(value: dict[str, Any], folder: Path, plugins: Iterable[str | Path]) -> None:
+    """Write whole paths of the config's plugins, and of those given, into a config."""
+    own = checked(value.get("plugins") or [], tuple[str, ...], "plugins")
+    files = [folder / Path(file).expanduser() for file in own] + [Path(file) for file in plugins]
+    value["plugins"] = list(dict.fromkeys(str(file.resolve()) for file in files))
+
+
+def preset(name: str) -> Order:
+    """Return the order of a DREAM preset, or of any config file.
+
+    Raises:
+        UserError: If there is none of that name.
+    """
+    return load_experiment(name).model
+
+
+def _sections() -> list[str]:
+    return [f.name for f in dataclasses.fields(Experiment)]
+
+
+def _only(given: Mapping[str, Any], allowed: Collection[str], kind: str) -> None:
+    """Refuse the first name that is not allowed."""
+    for name in given:
+        if name not in allowed:
+            with within(str(name)):
+                raise unknown(kind, str(name), allowed)
+
+
+def read_settings(kind: type[Settings], value: Any, section: str) -> Settings:
+    """Build one section's dataclass from a mapping, every name and type checked.
+
+    Raises:
+        UserError: If a name is unknown or a value of the wrong type.
+    """
+    if value is None:
+        return kind()
+    if not isinstance(value, Mapping):
+        raise UserError(f"{section}: expected a mapping, got {value!r}")
+    types_of = typing.get_type_hints(kind)
+    _only(value, types_of, f"setting of {section}")
+    return kind(**{name: checked(given, types_of[name], name) for name, given in value.items()})
+
+
+def _read_yaml(path: Path) -> tuple[Any, Lines]:
+    """Return a file's content and the line on which each key stands."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        node, value = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
+    lines: Lines = {(): 1}
+
+    def note(at: tuple[str, ...], part: yaml.Node | None) -> None:
+        if isinstance(part, yaml.MappingNode):
+            for key, below in part.value:
+                name = str(key.value)
+                lines[(*at, name)] = key.start_mark.line + 1
+                note((*at, name), below)
+        elif isinstance(part, yaml.SequenceNode):
+            for number, below in enumerate(part.value):
+                lines[(*at, str(number))] = below.start_mark.line + 1
+                note((*at, str(number)), below)
+
+    note((), node)
+    return value, lines
+
+
+def parse_override(override: str) -> tuple[str, Any]:
+    """Split ``section.key=value`` and read the value as YAML."""
+    path, equals, text = override.partition("=")
+    keys = path.split(".")
+    if not equals or len(keys) < 2 or not all(keys):
+        raise UserError(
+            f"--set {override}: expected section.key=value, for example trainer.epochs=5"
+        )
+    try:
+        return path, yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {override}: {text!r} is not a YAML value") from None
+
+
+def set_key(value: dict[str, Any], path: str, setting: Any) -> None:
+    """Set one ``section.key`` in place."""
+    *above, last = path.split(".")
+    for key in above:
+        below = value.get(key)
+        if below is None:
+            below = {}
+        elif isinstance(below, str):
+            below = {"name": below}
+        elif not isinstance(below, dict):
+            raise UserError(f"{path}: {key} has no keys below it")
+        value[key] = value = below
+    # A slot set to a name alone becomes that choice without the former one's options.
+    value[last] = setting

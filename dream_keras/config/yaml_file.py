@@ -1,0 +1,99 @@
+"""YAML files whose mistakes are reported with their line."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dream_keras.common.errors import UserError, unknown, within
+
+Lines = Mapping[tuple[str, ...], int]
+"""The line of each key, by its path from the outermost section inwards; () is the file."""
+
+
+def read_yaml(path: Path) -> tuple[Any, dict[tuple[str, ...], int]]:
+    """Return a file's content and the line on which each key stands.
+
+    Raises:
+        UserError: The file is no YAML, or has a key twice in one mapping.
+    """
+    lines: dict[tuple[str, ...], int] = {(): 1}
+    twice: list[str] = []
+
+    def note(at: tuple[str, ...], part: yaml.Node | None) -> None:
+        if isinstance(part, yaml.MappingNode):
+            for key, below in part.value:
+                name, line = str(key.value), key.start_mark.line + 1
+                if (*at, name) in lines:
+                    twice.append(f'{path}:{line}: "{name}" stands on line {lines[*at, name]} too')
+                lines[(*at, name)] = line
+                note((*at, name), below)
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        value = yaml.safe_load(text)
+        note((), yaml.compose(text, yaml.SafeLoader))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
+    if twice:
+        raise UserError(f"{twice[0]}. Keep one of them.")
+    return value, lines
+
+
+def located(error: UserError, path: Path, lines: Lines) -> UserError:
+    """Return a mistake with its file, and the line of its key or of the nearest one above it."""
+    key = error.key
+    while key not in lines:
+        key = key[:-1]
+    return UserError(f"{path}:{lines[key]}: {error}" if key else f"{path}: {error}")
+
+
+def check_keys(value: Any, kind: str, required: Collection[str], optional: Collection[str]) -> None:
+    """Refuse what is no mapping, and a key that is unknown or missing.
+
+    Raises:
+        UserError: Names the key, what is allowed and the nearest allowed one.
+    """
+    allowed = [*required, *optional]
+    if not isinstance(value, Mapping):
+        raise UserError(f"{kind}: expected a mapping with {', '.join(allowed)}, not {value!r}.")
+    for key in value:
+        if key not in allowed:
+            with within(str(key)):
+                raise unknown(f"key of {kind}", str(key), allowed)
+    for key in required:
+        if key not in value:
+            raise UserError(
+                f'{kind} lacks the key "{key}". Required: {", ".join(required)}'
+                + (f"; optional: {', '.join(optional)}." if optional else ".")
+            )
+
+
+def text_at(value: Mapping[str, Any], key: str) -> str:
+    """Return the text at a key, or refuse what is none."""
+    if isinstance(value[key], str) and value[key]:
+        return value[key]
+    raise at((key,), f"{key}: expected text, not {value[key]!r}.")
+
+
+def texts_at(value: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """Return the text or the list of texts at a key, or refuse what is neither."""
+    given = value[key] if isinstance(value[key], list) else [value[key]]
+    if given and all(isinstance(text, str) and text for text in given):
+        return tuple(given)
+    raise at((key,), f"{key}: expected text or a list of texts, not {value[key]!r}.")
+
+
+def name_of(key: Any) -> str:
+    """Return a key that is a name of the user's choice, or refuse what YAML read otherwise."""
+    if isinstance(key, str) and key:
+        return key
+    raise at((str(key),), f"expected a name, not {key!r}. Put it in quotes.")
+
+
+def at(key: tuple[str, ...], message: str) -> UserError:
+    """Build the error for what stands at a key."""
+    error = UserError(message)
+    error.key = key
+    return error

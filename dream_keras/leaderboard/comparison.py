@@ -1,0 +1,186 @@
+"""Two submissions, runs or files of predictions compared, in words and numbers."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dream_keras.common.errors import UserError, did_you_mean
+from dream_keras.leaderboard.entry import SCORE_NAMES
+from dream_keras.leaderboard.samples import Duel, Samples
+from dream_keras.leaderboard.source import config_of, predictions_of, suite_of
+from dream_keras.scoring.bootstrap import RESAMPLES, Difference, Sampled, bootstrap
+from dream_keras.scoring.suite import Suite, load_suite
+
+if TYPE_CHECKING:
+    from dream_keras.leaderboard.board import Board
+
+_LABELS = {"r2": "r^2", "rho": "rho"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sets of predictions on the same resamples.
+
+    Attributes:
+        names: What A and B are.
+        part: The part of the suite.
+        samples: The numbers of A and B.
+        duel: What A has more than B.
+    """
+
+    names: tuple[str, str]
+    part: str
+    samples: tuple[Samples, Samples]
+    duel: Duel
+
+    def text(self) -> str:
+        """Say it in words and as a table, without a final line break."""
+        resamples = min(samples.resamples for samples in self.samples)
+        lines = [f"{letter}: {name}" for letter, name in zip("AB", self.names, strict=True)]
+        lines += [f"{self.part} part; {resamples:,} resamples, the same ones for both", ""]
+        lines += [
+            f"{SCORE_NAMES[name]}: {_in_words(difference)}"
+            for name, difference in self.duel.totals.items()
+        ]
+        return "\n".join([*lines, "", *_table(self._rows())])
+
+    def _rows(self) -> list[tuple[str, float, float, Difference]]:
+        """One row per number: what it is, that of A, that of B, and the difference."""
+        rows = []
+        for kind, differences in vars(self.duel).items():
+            groups: list[Mapping[str, Sampled]] = [getattr(one, kind) for one in self.samples]
+            for name, difference in differences.items():
+                label = SCORE_NAMES[name] if kind == "totals" else f"{_LABELS[kind]} {name}"
+                estimates = [group[name].estimate for group in groups]
+                rows.append((label, *estimates, difference))
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison as plain data for JSON."""
+        return {
+            "a": self.names[0],
+            "b": self.names[1],
+            "part": self.part,
+            "resamples": min(samples.resamples for samples in self.samples),
+            **{
+                kind: {name: _plain(difference) for name, difference in differences.items()}
+                for kind, differences in vars(self.duel).items()
+            },
+        }
+
+
+def compare(
+    a: str | Path,
+    b: str | Path,
+    *,
+    board: "Board | None" = None,
+    suite: str | Path | None = None,
+    phase: str | None = None,
+    resamples: int = RESAMPLES,
+    progress: bool | None = None,
+) -> Comparison:
+    """Compare two sets of predictions on the same bootstrap resamples.
+
+    Args:
+        a: A team or the number of a submission on the board; or a run folder or file.
+        b: What it is compared with, likewise.
+        board: The leaderboard; run folders and files need none.
+        suite: Folder or YAML file of the suite when there is no board; the runs' own when left out.
+        phase: ``"public"`` or ``"private"``, the part of the suite; None is the board's phase, or
+            the suite's default part.
+        resamples: Bootstrap resamples; a submission that was stored with fewer has only those.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Raises:
+        UserError: One of them is not known or unusable, the private part is asked for in the
+            public phase, or there is no suite.
+    """
+    for word in (a, b):
+        _check_known(word, board)
+    if board is None:
+        loaded = load_suite(suite or _recorded_suite(a, b))
+        part = phase or loaded.default_part
+        loaded.check_part(part)
+    else:
+        part = board.part(phase)
+    names, samples = [], []
+    for word in (a, b):
+        entry = None if board is None else board.find(str(word))
+        if board is not None and entry is not None:
+            names.append(f"{entry.team}, number {entry.id}")
+            samples.append(board.samples(entry, part).first(resamples))
+            continue
+        chosen: Suite = loaded if board is None else board.suite
+        values = predictions_of(word, chosen, part, progress)
+        names.append(str(word))
+        samples.append(Samples.of(bootstrap(chosen, values, part, resamples, progress=progress)))
+    return Comparison(
+        (names[0], names[1]), part, (samples[0], samples[1]), samples[0].against(samples[1])
+    )
+
+
+def _check_known(word: str | Path, board: "Board | None") -> None:
+    """Refuse what is nothing that can be compared, before anything long."""
+    if board is not None and board.find(str(word)) is not None:
+        return
+    if Path(word).is_dir():
+        config_of(word)
+    if Path(word).exists():
+        return
+    where, near = "", ""
+    if board is not None:
+        teams = {entry.team for entry in board.store.entries()}
+        where = f" neither a team nor the number of a submission on {board.store.path},"
+        near = did_you_mean(str(word), teams)
+    raise UserError(f'"{word}" is{where} no run folder and no file of predictions.{near}')
+
+
+def _recorded_suite(a: str | Path, b: str | Path) -> Path:
+    """Return the suite that the run folders record."""
+    recorded = {found for word in (a, b) if (found := suite_of(word)) is not None}
+    if len(recorded) != 1:
+        problem = "record different ones" if recorded else "record none"
+        raise UserError(
+            f"no suite to compare {a} and {b} on: they {problem}. Give its folder with "
+            "--suite PATH, or the leaderboard with --board FILE."
+        )
+    return recorded.pop()
+
+
+def _in_words(difference: Difference) -> str:
+    numbers = f"A - B = {difference.estimate:+.4f}, 95 % interval {_interval(difference)}"
+    if difference.wins == difference.losses:
+        return f"A and B are equally good ({numbers})."
+    winner, share = max(("A", difference.wins), ("B", difference.losses), key=lambda pair: pair[1])
+    apart = difference.low > 0 or difference.high < 0
+    doubt = "" if apart else " The interval contains 0: they cannot be told apart."
+    return f"{winner} is better in {100 * share:.1f} % of the resamples ({numbers}).{doubt}"
+
+
+def _table(rows: list[tuple[str, float, float, Difference]]) -> list[str]:
+    lines = [("", "A", "B", "A - B", "95 % interval", "A better in")]
+    for label, a, b, difference in rows:
+        numbers = (f"{a:.4f}", f"{b:.4f}", f"{difference.estimate:+.4f}")
+        share = f"{100 * difference.wins:.1f} %"
+        undefined = math.isnan(difference.estimate)
+        lines.append(
+            (label, *numbers, *(("", "") if undefined else (_interval(difference), share)))
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+        for line in lines
+    ]
+
+
+def _interval(difference: Difference) -> str:
+    return f"{difference.low:+.4f} to {difference.high:+.4f}"
+
+
+def _plain(difference: Difference) -> dict[str, float | None]:
+    return {
+        name: None if math.isnan(number) else number
+        for name, number in difference._asdict().items()
+    }

@@ -1,0 +1,139 @@
+"""What a leaderboard holds: entries with their scores, and what it knows of its suite."""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+PHASES = ("public", "private")
+"""The phases of a challenge: while it runs only the public part of the suite is shown."""
+PEARSON_SCORE, SPEARMAN_SCORE = "pearson_score", "spearman_score"
+SCORE_NAMES = {PEARSON_SCORE: "Pearson Score", SPEARMAN_SCORE: "Spearman Score"}
+"""The two challenge scores, by the names that files and people use."""
+
+
+class Estimate(NamedTuple):
+    """A number and its bootstrap interval; None where it is undefined or not known."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one entry on one part of the suite.
+
+    Attributes:
+        totals: ``pearson_score`` and ``spearman_score``.
+        r2: r^2 of each subset, in the suite's order.
+        rho: Spearman's rho of each subset; empty where it was not published.
+    """
+
+    totals: Mapping[str, Estimate]
+    r2: Mapping[str, Estimate]
+    rho: Mapping[str, Estimate]
+
+    def to_dict(self) -> dict[str, dict[str, list[float | None]]]:
+        """Return plain data for JSON."""
+        return {
+            kind: {name: list(estimate) for name, estimate in values.items()}
+            for kind, values in vars(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Mapping[str, list[float | None]]]) -> "Scores":
+        """Read what ``to_dict`` returns."""
+        return cls(
+            **{
+                kind: {name: Estimate(*row) for name, row in values.items()}
+                for kind, values in plain.items()
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a leaderboard.
+
+    Attributes:
+        id: Number of the submission; None for published rows, which hold no predictions.
+        team: Name of the team.
+        submitted: When, UTC; None for published rows.
+        note: What the team says about it.
+        source: Name of the file or run folder.
+        checksum: SHA-256 of the predictions.
+        versions: Versions of the packages that scored it.
+        config: The resolved config of the run, as YAML.
+        scores: The scores, by part.
+    """
+
+    id: int | None
+    team: str
+    submitted: datetime.datetime | None
+    note: str
+    source: str
+    checksum: str | None
+    versions: Mapping[str, str]
+    config: str | None
+    scores: Mapping[str, Scores]
+
+    @property
+    def is_published(self) -> bool:
+        """Whether this is a row of the challenge's published leaderboard."""
+        return self.id is None
+
+
+class SubsetInfo(NamedTuple):
+    """A subset of the suite: its weight, size by part, and whether it is one of pairs."""
+
+    name: str
+    weight: float
+    is_pairs: bool
+    sizes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class BoardInfo:
+    """What a leaderboard knows about itself.
+
+    Attributes:
+        phase: ``"public"`` or ``"private"``.
+        weekly_limit: Submissions a team may make in seven days; None for any number.
+        checksum: SHA-256 of the suite, see ``dream_keras.leaderboard.board.suite_checksum``.
+        folder: Folder the suite was read from.
+        subsets: The subsets, in order.
+        created: When, UTC.
+    """
+
+    phase: str
+    weekly_limit: int | None
+    checksum: str
+    folder: str
+    subsets: tuple[SubsetInfo, ...]
+    created: datetime.datetime
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that are scored: all rows where no public lists divide them."""
+        known = self.subsets[0].sizes
+        return PHASES if "public" in known else ("all",)
+
+    def part(self, phase: str) -> str:
+        """The part of the suite that a phase shows."""
+        return phase if phase in self.parts else "all"
+
+
+def timestamp(moment: datetime.datetime) -> str:
+    """Write a moment as a board stores it; texts sort as moments do."""
+    return moment.astimezone(datetime.UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, Any]:
+    """Return the versions that a score depends on."""
+    from importlib import metadata
+
+    from dream_keras._version import __version__
+
+    names = ("numpy", "scipy")
+    return {"dream_keras": __version__} | {name: metadata.version(name) for name in names}

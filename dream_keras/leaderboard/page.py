@@ -1,0 +1,175 @@
+"""The static web page of a leaderboard: one file that asks nothing of the network.
+
+All text is escaped on its way into the page; a policy in its head forbids every request and every
+script but the page's own, which is named by its checksum.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from dream_keras._version import __version__
+from dream_keras.leaderboard.entry import SCORE_NAMES, Estimate, SubsetInfo
+from dream_keras.leaderboard.standings import Row, Standings
+
+_WEB = Path(__file__).parent / "web"
+_LEADS = {
+    "private": "The private part of the suite: what the public leaderboard did not show.",
+    "public": "The public part of the suite. The private part is shown when the challenge closes.",
+    "all": "All rows of the suite.",
+}
+
+
+def render(standings: Standings, data: dict[str, Any], title: str, formulas: str) -> str:
+    """Return the page as HTML.
+
+    Args:
+        standings: The rows of its table.
+        data: What its script draws, see ``dream_keras.leaderboard.page_data``.
+        title: What is scored.
+        formulas: How the two scores are made, for people.
+    """
+    style, script = ((_WEB / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    keys = {"pearson": SCORE_NAMES["pearson_score"], "spearman": SCORE_NAMES["spearman_score"]}
+    columns = {"rank": "Rank", "team": "Team"} | keys
+    columns |= {f"r2.{subset.name}": label(subset) for subset in standings.subsets}
+    return Template((_WEB / "page.html").read_text(encoding="utf-8")).substitute(
+        title=escape(title),
+        lead=escape(_lead(standings)),
+        header_cells='<th scope="col"><span class="sr">Show in the charts</span></th>'
+        + "".join(_header_cell(key, text) for key, text in columns.items()),
+        rows="\n".join(_rows(standings)),
+        footnotes="".join(f"<p>{escape(text)}</p>" for text in _footnotes(standings)),
+        formulas=escape(formulas),
+        version=escape(__version__),
+        style=style,
+        style_hash=_hash(style),
+        script=script,
+        script_hash=_hash(script),
+        data=_script_json(data),
+    )
+
+
+def label(subset: SubsetInfo) -> str:
+    """Return the name of a subset for people."""
+    return subset.name.replace("_", " ")
+
+
+def _hash(text: str) -> str:
+    """Name a script or style as a content security policy does."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _script_json(data: Any) -> str:
+    """Write JSON that cannot end the script element it stands in."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _lead(standings: Standings) -> str:
+    submissions = sum(not row.entry.is_published for row in standings.rows)
+    teams = f"{submissions} team{'' if submissions == 1 else 's'}"
+    return f"{_LEADS[standings.part]} {teams}, ranked by Pearson Score."
+
+
+def _header_cell(key: str, text: str) -> str:
+    shape = ' class="of-team"' if key == "team" else ""
+    # Without a script the order is the one by rank; with one, it says so itself.
+    button = f'<button type="button">{escape(text)}</button>'
+    return f'<th scope="col"{shape} data-key="{escape(key)}">{button}</th>'
+
+
+def _rows(standings: Standings) -> Iterable[str]:
+    names = [subset.name for subset in standings.subsets]
+    best = {
+        name: max((row.scores.r2.get(name, Estimate(None)).value or 0.0) for row in standings.rows)
+        for name in names
+        if standings.rows
+    }
+    ranges = {name: _range(standings.rows, name) for name in SCORE_NAMES}
+    if not standings.rows:
+        yield f'<tr><td colspan="{5 + len(names)}">No submissions yet.</td></tr>'
+    for index, row in enumerate(standings.rows):
+        cells = [
+            f'<td><input type="checkbox" class="pick needs-script" value="{index}" '
+            f'aria-label="Show {escape(row.entry.team)} in the charts"></td>',
+            f'<td class="rank">{row.rank.rank}{_places(row)}</td>',
+            f'<th scope="row" class="of-team">{_team(row)}</th>',
+            *(_score(row.scores.totals[name], ranges[name]) for name in SCORE_NAMES),
+            *(_r2(row.scores.r2.get(name, Estimate(None)).value, best[name]) for name in names),
+        ]
+        shape = ' class="published"' if row.entry.is_published else ""
+        yield f'<tr{shape} data-team="{index}">{"".join(cells)}</tr>'
+
+
+def _team(row: Row) -> str:
+    entry = row.entry
+    if entry.is_published:
+        details = [entry.note]
+    else:
+        assert entry.submitted is not None
+        count = f"{row.submissions} submissions" if row.submissions > 1 else ""
+        details = [f"{entry.submitted:%Y-%m-%d}, number {entry.id}", count, entry.note]
+    badge = ' <span class="badge">published</span>' if entry.is_published else ""
+    lines = "".join(f'<span class="sub">{escape(text)}</span>' for text in details if text)
+    return f'<span class="team">{escape(entry.team)}</span>{badge}{lines}'
+
+
+def _places(row: Row) -> str:
+    low, high = row.places or (0, 0)
+    return "" if low == high else f'<span class="sub">{low} to {high}</span>'
+
+
+def _range(rows: Iterable[Row], name: str) -> tuple[float, float]:
+    """The range of a score's axis: all values and intervals, and a little air."""
+    numbers = [n for row in rows for n in row.scores.totals[name] if n is not None] or [0.0, 1.0]
+    air = 0.04 * (max(numbers) - min(numbers)) or 0.01
+    return min(numbers) - air, max(numbers) + air
+
+
+def _score(estimate: Estimate, axis: tuple[float, float]) -> str:
+    if estimate.value is None:
+        return "<td>–</td>"
+
+    def at(number: float) -> str:
+        return f"{100 * (number - axis[0]) / (axis[1] - axis[0]):.1f}%"
+
+    lines = ['<line class="axis" x1="0" x2="100%" y1="50%" y2="50%"/>']
+    below = ""
+    if estimate.low is not None and estimate.high is not None:
+        ends = f'x1="{at(estimate.low)}" x2="{at(estimate.high)}"'
+        lines.append(f'<line class="whisker" {ends} y1="50%" y2="50%"/>')
+        below = f'<span class="sub">{estimate.low:.4f} to {estimate.high:.4f}</span>'
+    lines.append(f'<circle class="point" cx="{at(estimate.value)}" cy="50%" r="4"/>')
+    picture = f'<svg class="interval" aria-hidden="true">{"".join(lines)}</svg>'
+    return (
+        f'<td class="of-score"><span class="score">{estimate.value:.4f}</span>{picture}{below}</td>'
+    )
+
+
+def _r2(value: float | None, best: float) -> str:
+    if value is None:
+        return "<td>–</td>"
+    # Published numbers have four digits: what looks the same counts as the same.
+    shape = ' class="best"' if round(value, 4) == round(best, 4) else ""
+    return f"<td{shape}>{value:.4f}</td>"
+
+
+def _footnotes(standings: Standings) -> Iterable[str]:
+    yield (
+        "The columns of subsets show Pearson r², the best of each in bold. Below each score "
+        "and rank stands its 95 % bootstrap interval. Of each team the latest submission counts."
+    )
+    if any(row.entry.is_published for row in standings.rows):
+        yield (
+            "Published: the final leaderboard of the Random Promoter DREAM Challenge, on the "
+            "private part of the real test set (Rafi et al., doi 10.1038/s41587-024-02414-w). "
+            "Its predictions are not part of this leaderboard, so its rows have no intervals "
+            "and stay fixed in the intervals of ranks."
+        )

@@ -1,0 +1,163 @@
+"""What the script of a leaderboard's page draws, as plain data."""
+
+import math
+from collections.abc import Iterable
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dream_keras.common.errors import UserError
+from dream_keras.common.files import write_text
+from dream_keras.leaderboard.entry import SCORE_NAMES, Estimate
+from dream_keras.leaderboard.page import label, render
+from dream_keras.leaderboard.samples import Samples
+from dream_keras.leaderboard.standings import Row, Standings
+from dream_keras.scoring.formulas import FORMULAS
+
+if TYPE_CHECKING:
+    from dream_keras.leaderboard.board import Board
+    from dream_keras.scoring.suite import Suite
+
+Floats = npt.NDArray[np.float64]
+
+_POINTS = 2_000
+"""Points of a scatter plot: more could not be told apart, and the page has to stay small."""
+_STEPS = 500
+"""Positions along an axis of a scatter plot, which is some 300 pixels wide."""
+_BINS = 41
+_DIGITS = 6
+
+
+def write_page(board: "Board", folder: str | Path, phase: str | None = None) -> Path:
+    """Write the web page of a leaderboard.
+
+    Args:
+        board: The leaderboard.
+        folder: Folder for ``index.html``; made when it does not exist.
+        phase: ``"public"`` or ``"private"``; the leaderboard's own when left out.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: The phase is not open yet, the suite is gone, or the folder is a file.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; the page wants a folder.")
+    standings = board.standings(phase)
+    suite = board.suite
+    text = render(
+        standings,
+        page_data(board, standings),
+        title=suite.name or "Gold-standard suite",
+        formulas=_formulas(suite),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "index.html", text)
+    return folder / "index.html"
+
+
+def page_data(board: "Board", standings: Standings) -> dict[str, Any]:
+    """Return what the script draws; nothing in it is from another part of the suite."""
+    own = [row for row in standings.rows if not row.entry.is_published]
+    samples = {
+        index: board.samples(row.entry, standings.part)
+        for index, row in enumerate(standings.rows)
+        if not row.entry.is_published
+    }
+    return {
+        "steps": _STEPS,
+        "subsets": [
+            {
+                "name": subset.name,
+                "label": label(subset),
+                "weight": subset.weight,
+                "pairs": subset.is_pairs,
+                "n": subset.sizes[standings.part],
+            }
+            for subset in standings.subsets
+        ],
+        "teams": [_team(row, standings) for row in standings.rows],
+        "pairs": {f"{a}-{b}": _pair(samples[a], samples[b]) for a, b in combinations(samples, 2)},
+        "scatter": _scatter(board, standings, own),
+    }
+
+
+def _team(row: Row, standings: Standings) -> dict[str, Any]:
+    names = [subset.name for subset in standings.subsets]
+    unknown = Estimate(None)
+    return {
+        "name": row.entry.team,
+        "published": row.entry.is_published,
+        "totals": {name: _rounded(row.scores.totals[name]) for name in SCORE_NAMES},
+        "r2": [_rounded(row.scores.r2.get(name, unknown)) for name in names],
+        "rho": [_rounded(row.scores.rho.get(name, unknown)) for name in names],
+    }
+
+
+def _rounded(numbers: Iterable[float | None]) -> list[float | None]:
+    return [
+        None if number is None or math.isnan(number) else round(float(number), _DIGITS)
+        for number in numbers
+    ]
+
+
+def _pair(a: Samples, b: Samples) -> dict[str, Any]:
+    """Return estimate, interval, wins and losses of each difference, and two histograms."""
+    resamples = min(a.resamples, b.resamples)
+    groups = {
+        kind: [_rounded(difference[:5]) for difference in differences.values()]
+        for kind, differences in vars(a.against(b)).items()
+    }
+    histograms = [
+        _histogram(sampled.values[:resamples] - b.totals[name].values[:resamples])
+        for name, sampled in a.totals.items()
+    ]
+    return {**groups, "histograms": histograms}
+
+
+def _histogram(values: npt.NDArray[np.floating]) -> dict[str, Any]:
+    counts, edges = np.histogram(values, bins=_BINS)
+    return {"range": _rounded((edges[0], edges[-1])), "counts": counts.tolist()}
+
+
+def _scatter(board: "Board", standings: Standings, own: list[Row]) -> list[dict[str, Any]]:
+    """The points of each subset: measured values once, predicted ones for each submission."""
+    suite, part = board.suite, standings.part
+    predictions = [board.predictions(row.entry) for row in own]
+    found = []
+    for subset in suite.subsets.values():
+        measured = subset.pick(suite.measured, part)
+        # The same points for every team; the seed keeps the page the same when made again.
+        chosen = np.random.default_rng(0).permutation(len(measured))[:_POINTS]
+        found.append(
+            {
+                "measured": _axis(measured[chosen]),
+                "predicted": [_axis(subset.pick(values, part)[chosen]) for values in predictions],
+            }
+        )
+    return found
+
+
+def _axis(values: Floats) -> dict[str, Any]:
+    """Round values to the positions along an axis that spans them."""
+    if not len(values):
+        return {"range": [0.0, 1.0], "values": []}
+    low, high = float(values.min()), float(values.max())
+    if low == high:  # a constant stands in the middle
+        low, high = low - 0.5, high + 0.5
+    places = np.rint((values - low) / (high - low) * _STEPS).astype(int)
+    return {"range": _rounded((low, high)), "values": places.tolist()}
+
+
+def _formulas(suite: "Suite") -> str:
+    """Say how the two scores are made."""
+    texts = [FORMULAS[name].text.replace("^2", "²").replace("rho", "ρ") for name in suite.formulas]
+    return (
+        f"The Pearson Score is the weighted mean of {texts[0]} over the subsets, the Spearman "
+        f"Score that of {texts[1]}; the weights stand beside the names of the subsets."
+    )

@@ -1,0 +1,70 @@
+"""Where predictions come from: a file, or the model of a run folder."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from dream_keras.common.cli import load_backend
+from dream_keras.common.errors import UserError
+
+if TYPE_CHECKING:
+    from dream_keras.runs.folder import Run
+    from dream_keras.scoring.suite import Suite
+
+Floats = npt.NDArray[np.float64]
+
+_CONFIG = "config.yaml"
+
+
+def predictions_of(
+    path: str | Path, suite: "Suite", part: str = "all", progress: bool | None = None
+) -> Floats:
+    """Read a file of predictions, or take those of a run folder.
+
+    Args:
+        path: The file or folder.
+        suite: What is predicted.
+        part: What a run has to predict; the rest is NaN.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Returns:
+        One prediction per row of the suite, shape (rows,), or (rows, targets) for several targets.
+
+    Raises:
+        UserError: It is neither, or unusable.
+    """
+    from dream_keras.scoring.submission import read_submission
+
+    if Path(path).is_dir():
+        return _run(path).find_predictions(suite, part, progress)
+    return read_submission(path, suite)
+
+
+def suite_of(path: str | Path) -> Path | None:
+    """Return the suite that a run folder records; None when it records none or is a file."""
+    return _run(path).suite_folder if Path(path).is_dir() else None
+
+
+def config_of(run: str | Path) -> str:
+    """Return the resolved config of a run folder, as YAML."""
+    file = Path(run) / _CONFIG
+    if not file.is_file():
+        raise UserError(f"{run} is not a run folder: it has no {_CONFIG}")
+    return file.read_text(encoding="utf-8")
+
+
+def checksum(predictions: Floats) -> str:
+    """Return the SHA-256 of the numbers, whatever file format they came in."""
+    # Adding zero turns -0.0 into 0.0, which is the same number with other bytes.
+    return hashlib.sha256((predictions + 0.0).astype("<f8").tobytes()).hexdigest()
+
+
+def _run(path: str | Path) -> "Run":
+    config_of(path)  # says what is wrong before the backend is loaded, which takes seconds
+    load_backend()
+    from dream_keras.runs.folder import load_run
+
+    return load_run(path)

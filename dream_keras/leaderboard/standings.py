@@ -1,0 +1,152 @@
+"""Who stands where: the rows of a leaderboard in one phase, and their table for the terminal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dream_keras.leaderboard.entry import (
+    SCORE_NAMES,
+    Entry,
+    Estimate,
+    Scores,
+    SubsetInfo,
+    timestamp,
+)
+from dream_keras.scoring.bootstrap import RankSpread
+
+_PART_TEXT = {
+    "private": "private part: without the public leaderboard's rows",
+    "public": "public part: the public leaderboard's rows",
+    "all": "all rows",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the standings.
+
+    Attributes:
+        rank: Place by Pearson Score, from 1, and its spread over the resamples; equal scores share
+            a place.
+        entry: The submission or published row.
+        scores: Its scores on the part that is shown.
+        submissions: How many submissions the team has made; the latest one counts.
+    """
+
+    rank: RankSpread
+    entry: Entry
+    scores: Scores
+    submissions: int
+
+    @property
+    def places(self) -> tuple[int, int] | None:
+        """Best and worst place within the 95 % interval; None for a published row."""
+        return None if self.entry.is_published else (self.rank.low, self.rank.high)
+
+
+@dataclass(frozen=True)
+class Standings:
+    """The rows of a leaderboard, best first.
+
+    Attributes:
+        part: The part of the suite that this phase shows.
+        subsets: The subsets of the suite.
+        rows: The rows.
+    """
+
+    part: str
+    subsets: tuple[SubsetInfo, ...]
+    rows: tuple[Row, ...]
+
+    def table(self) -> str:
+        """Return the standings as aligned plain text, without a final line break."""
+        names = [subset.name for subset in self.subsets]
+        lines = [["rank", "team", "number", "Pearson Score", "Spearman Score", *names]]
+        for row in self.rows:
+            totals = [_with_interval(row.scores.totals[name]) for name in SCORE_NAMES]
+            r2 = [_number(row.scores.r2.get(name, Estimate(None))) for name in names]
+            mark = "published" if row.entry.is_published else str(row.entry.id)
+            lines.append([_rank(row), row.entry.team, mark, *totals, *r2])
+        notes = [
+            f"{_PART_TEXT[self.part]}; ranked by Pearson Score, with 95 % intervals",
+            "the columns of subsets show r^2; of each team the latest submission counts",
+        ]
+        if any(row.entry.is_published for row in self.rows):
+            notes.append(
+                "published: final leaderboard of the challenge, without predictions; its scores "
+                "stay fixed in the intervals of ranks"
+            )
+        if not self.rows:
+            return f"no submissions yet\n\n{notes[0]}"
+        return "\n".join([*_aligned(lines), "", *notes])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the standings as plain data for JSON; intervals are [value, low, high]."""
+        return {
+            "part": self.part,
+            "rows": [
+                {
+                    "rank": row.rank.rank,
+                    "rank_interval": row.places and list(row.places),
+                    "team": row.entry.team,
+                    "submission": row.entry.id,
+                    "published": row.entry.is_published,
+                    "submitted": row.entry.submitted and timestamp(row.entry.submitted),
+                    "submissions": row.submissions,
+                    "note": row.entry.note,
+                    "checksum": row.entry.checksum,
+                    **row.scores.to_dict(),
+                }
+                for row in self.rows
+            ],
+        }
+
+
+def ranked(
+    entries: Sequence[Entry],
+    part: str,
+    subsets: tuple[SubsetInfo, ...],
+    ranks: Mapping[str, RankSpread],
+) -> Standings:
+    """Put the latest entry of each team in order.
+
+    Args:
+        entries: All entries with scores on the part, in the order of arrival.
+        part: The part of the suite that is shown.
+        subsets: The subsets of the suite.
+        ranks: The rank of each team.
+    """
+    teams: dict[str, list[Entry]] = {}
+    for entry in entries:
+        teams.setdefault(entry.team, []).append(entry)
+    rows = [
+        Row(ranks[team], made[-1], made[-1].scores[part], len(made)) for team, made in teams.items()
+    ]
+    return Standings(part, subsets, tuple(sorted(rows, key=lambda row: row.rank.rank)))
+
+
+def _rank(row: Row) -> str:
+    low, high = row.places or (0, 0)
+    return f"{row.rank.rank}" if low == high else f"{row.rank.rank} ({low}-{high})"
+
+
+def _number(estimate: Estimate) -> str:
+    return "-" if estimate.value is None else f"{estimate.value:.4f}"
+
+
+def _with_interval(estimate: Estimate) -> str:
+    if estimate.low is None:
+        return _number(estimate)
+    return f"{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = [
+        "  ".join(
+            text.ljust(width) if column == 1 else text.rjust(width)
+            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return [rows[0], "-" * max(map(len, rows)), *rows[1:]]

@@ -1,1 +1,0 @@
-"""Core blocks, one file per team."""

@@ -1,1 +1,0 @@
-"""Final blocks, one file per team."""

@@ -1,1 +1,0 @@
-"""First blocks, one file per team."""

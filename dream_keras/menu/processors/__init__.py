@@ -1,1 +1,0 @@
-"""Data processors, one file per team."""

@@ -1,0 +1,40 @@
+"""What a trainer is: an optimiser with its schedule, and how long and how wide to train."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from dream_keras.common.errors import at_least
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer(ABC):
+    """Plain data, plus a small builder.
+
+    Attributes:
+        learning_rate: Highest learning rate of the schedule.
+        batch_size: Rows in a step, over all replicas.
+        epochs: Epochs; after each the validation rows are scored.
+        steps_per_epoch: Steps in an epoch; None takes as many as the training rows fill.
+        seed: Of initial weights, dropout, order of rows and the held-out rows.
+    """
+
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    steps_per_epoch: int | None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no run can be made with."""
+        at_least(
+            1,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            steps_per_epoch=self.steps_per_epoch,
+        )
+        at_least(0, learning_rate=self.learning_rate, seed=self.seed)
+
+    @abstractmethod
+    def optimizer(self, total_steps: int) -> Any:
+        """Build the Keras optimiser for a run of ``total_steps`` steps."""

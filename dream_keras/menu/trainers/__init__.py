@@ -1,1 +1,0 @@
-"""Trainers, one file per team."""

@@ -1,0 +1,450 @@
+"""The UnlockDNA team (Proformer): all five slots.
+
+Source: Prix Fixe, Unlock_DNA blocks; Kwak et al., Proformer (BMC Bioinformatics 25:81,
+2024) for the options.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dream_keras.common.errors import UserError, at_least
+from dream_keras.data import alphabet, vector
+from dream_keras.data.alphabet import Tokens
+from dream_keras.data.processor import Lengths, ScalingProcessor, one_hot
+from dream_keras.menu.registry import Head, register
+from dream_keras.menu.trainer import Trainer
+from dream_keras.nn.initializers import (
+    GlorotUniform,
+    Start,
+    dense_start,
+    glorot,
+    torch_uniform,
+)
+from dream_keras.nn.layers import (
+    AddEmbedding,
+    AddPositionEmbedding,
+    SelfAttention,
+    SwiGLU,
+    named,
+)
+from dream_keras.nn.losses import ExpressionError, MaskedError, expression_output
+from dream_keras.nn.optimizers import ClippedAdam
+from dream_keras.nn.schedules import WarmUp
+
+CHANNELS = (alphabet.A, alphabet.C, alphabet.G, alphabet.T, alphabet.N, alphabet.MASK)
+"""The team's tokens 0 to 5 are planes 0 to 5."""
+
+
+@register("processor", "unlockdna", source="Prix Fixe, Unlock_DNA data processor; Proformer")
+class UnlockDNAProcessor(ScalingProcessor):
+    """200 tokens: the insert in the middle of 100, then the reverse complement of these 100.
+
+    Planes: one-hot A, C, G, T, N, M. The adapters are cut off and the insert is padded with N on
+    both sides, an odd N on the right. In training some bases are hidden (M), on each strand for
+    itself, for a final block that is asked for them. The target is the label minus the mean of
+    the training labels, divided by their standard deviation. Longer inserts do not fit: the team
+    left such rows out (``data.long_rows=drop``).
+
+    Args:
+        insert_length: Longest insert in bp; 100 as published.
+        head: bp cut off in front; 17, the left adapter, in the team's own code. The reference
+            implementation's default is 20.
+        tail: bp cut off behind; 13, the right adapter, in the team's own code. The reference
+            implementation's default is 20.
+        mask_rate: Share of the bases hidden in training; 0.05 in the team's own code, 0.2 in the
+            reference implementation.
+        label_mean: Mean of the training labels; None takes it from them.
+        label_deviation: Their standard deviation; None takes it from them.
+    """
+
+    planes = 6
+    targets = ("masked", "value", "label")
+    strands = "input"
+
+    def __init__(
+        self,
+        insert_length: int = 100,
+        head: int = 17,
+        tail: int = 13,
+        mask_rate: float = 0.05,
+        label_mean: float | None = None,
+        label_deviation: float | None = None,
+    ):
+        at_least(1, insert_length=insert_length)
+        at_least(0, head=head, tail=tail)
+        if not 0 <= mask_rate <= 1:
+            raise UserError(f"mask_rate: expected a share between 0 and 1, got {mask_rate}")
+        self.insert_length = insert_length
+        self.head = head
+        self.tail = tail
+        self.mask_rate = mask_rate
+        self.label_mean = label_mean
+        self.label_deviation = label_deviation
+        self.length = 2 * insert_length
+        self.longest = head + insert_length + tail
+        self.left_adapter = alphabet.encode(vector.LEFT_ADAPTER)
+
+    @property
+    def label_center(self) -> float:
+        """The mean of the training labels."""
+        return self.label_mean or 0.0
+
+    def encode(self, tokens: Tokens, lengths: Lengths) -> Tokens:
+        """Cut the adapters off, pad with N, append the reverse complement.
+
+        Shapes as in ``Processor.encode``. Rows of the same length are done together.
+        """
+        first = np.full((len(tokens), self.insert_length), alphabet.N, np.uint8)
+        for length in np.unique(lengths):
+            rows = lengths == length
+            inner = int(np.clip(length - self.head - self.tail, 0, self.insert_length))
+            start = (self.insert_length - inner) // 2
+            first[rows, start : start + inner] = tokens[rows, self.head : self.head + inner]
+        return np.concatenate([first, alphabet.reverse_complement(first)], axis=1)
+
+    def training_view(self, tokens: Tokens, random: np.random.Generator) -> Tokens:
+        """Mark the bases to be hidden; an N never is one."""
+        hidden = random.random(tokens.shape, np.float32) < self.mask_rate
+        return tokens + np.where(hidden & (tokens != alphabet.N), np.uint8(alphabet.HIDDEN), 0)
+
+    def make_planes(
+        self, tokens: Any, reverse: Any, singleton: Any, prediction: bool = False
+    ) -> Any:
+        """Make the six planes; shapes as in ``Processor.make_planes``."""
+        tokens = ops.cast(tokens, "int32")
+        return one_hot(ops.where(tokens >= alphabet.HIDDEN, alphabet.MASK, tokens), CHANNELS)
+
+    def make_target(self, values: Any, tokens: Any, kind: str) -> Any:
+        """Return scaled labels; for ``"masked"`` also which base stands where and was hidden.
+
+        For ``"masked"``: ``"value"``, (batch,), ``"bases"`` and ``"hidden"``, (batch, length).
+        """
+        if kind != "masked":
+            return super().make_target(values, tokens, kind)
+        tokens = ops.cast(tokens, "int32")
+        return {
+            "value": super().make_target(values, tokens, "value"),
+            "bases": tokens % alphabet.HIDDEN,
+            "hidden": ops.cast(tokens >= alphabet.HIDDEN, "float32"),
+        }
+
+
+@register(
+    "first",
+    "unlockdna",
+    source="Prix Fixe, Unlock_DNA first layers; Proformer for the options",
+    torch_names={"kmer": "kmer_dense", "strand": "strand_embedding"},
+)
+def unlockdna_first(
+    x: keras.KerasTensor,
+    out_channels: int = 512,
+    kmer: int = 10,
+    pseudo_tokens: int = 0,
+    position: bool = False,
+    start: Start = "torch",
+) -> keras.KerasTensor:
+    """One dense layer on every window of ``kmer`` positions, plus a learned strand vector.
+
+    The windows, flattened position by position, through one dense layer are a convolution: kernel
+    (kmer, planes, out). Padding is (kmer - 1) // 2 zeros on the left and kmer // 2 on the right.
+
+    Args:
+        x: Planes, (batch, length, planes).
+        out_channels: Width of the embedding; 512 as published.
+        kmer: Positions in a window; 10 as published.
+        pseudo_tokens: Positions put in front, which carry no base and from which the team's final
+            block reads the expression; 32 in the team's own Proformer, 0 in Prix Fixe.
+        position: Add a learned vector per base as well, as Proformer does; Prix Fixe adds it in
+            the core block.
+        start: Whose initial weights: PyTorch's as in Prix Fixe, or Keras's as in Proformer.
+
+    Returns:
+        (batch, pseudo_tokens + length, out_channels).
+    """
+    fan_in = kmer * x.shape[-1]
+    weights = dense_start(start, fan_in)
+    if start == "keras":
+        # A dense layer on the windows; the fans of a convolution would count kmer twice.
+        weights["kernel_initializer"] = glorot(fan_in, out_channels)
+    x = keras.layers.Conv1D(out_channels, kmer, padding="same", **weights, name="first_kmer")(x)
+    if position:
+        x = AddPositionEmbedding(start, name="first_position")(x)
+    x = AddStrandEmbedding(start, name="first_strand")(x)
+    if pseudo_tokens:
+        x = PseudoTokens(pseudo_tokens, start, name="first_tokens")(x)
+    return x
+
+
+@keras.saving.register_keras_serializable(package="dream_keras")
+class AddStrandEmbedding(AddEmbedding):
+    """Add one learned vector to the first half of the positions and another to the second."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the table, shape (2, channels)."""
+        self._add_table(2, input_shape[-1])
+
+    def call(self, inputs: Any) -> Any:
+        """Return (batch, length, channels) plus the vector of each position's half."""
+        length, width = inputs.shape[1:]
+        # Not a lookup: TensorFlow gives a gradient of slices for one, of which Keras's Adam squares
+        # each by itself instead of their sum.
+        halves = [
+            ops.broadcast_to(self.embedding[strand], (positions, width))
+            for strand, positions in enumerate((length // 2, length - length // 2))
+        ]
+        return inputs + ops.cast(ops.concatenate(halves), inputs.dtype)
+
+
+@keras.saving.register_keras_serializable(package="dream_keras")
+class PseudoTokens(keras.layers.Layer):
+    """Put copies of one learned vector in front of the sequence.
+
+    As submitted it is a dense layer on a constant zero: only the bias shows and learns, while the
+    kernel stays as it starts. It is kept because the team's count of weights includes it.
+
+    Args:
+        count: Copies.
+        start: PyTorch's initial weights, U(-1, 1) for a dense layer on one value, or Keras's,
+            with the bias at 0.
+    """
+
+    def __init__(self, count: int, start: Start = "torch", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.count = count
+        self.start = start
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the weights for (batch, length, channels)."""
+        width, weights = input_shape[-1], dense_start(self.start, 1)
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(1, width),
+            initializer=weights["kernel_initializer"],
+        )
+        self.bias = self.add_weight(
+            name="bias", shape=(width,), initializer=weights.get("bias_initializer", "zeros")
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """Turn (batch, length, channels) into (batch, count + length, channels)."""
+        token = ops.zeros_like(inputs[:, :1]) * self.kernel + self.bias
+        token = ops.cast(token, inputs.dtype)
+        return ops.concatenate([ops.repeat(token, self.count, axis=1), inputs], axis=1)
+
+    def multiply_adds(self, input_shape: tuple[int | None, ...]) -> int:
+        """Return the multiply-adds per row: none, the vector is only copied."""
+        return 0
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {"count": self.count, "start": self.start}
+
+
+_LAYER = r"layer(\d+)_"
+_BLOCK = r"blocks.\1."
+
+
+@register(
+    "core",
+    "unlockdna",
+    source="Prix Fixe, Unlock_DNA core layers; Proformer for the options",
+    torch_names={
+        "position": "pos_embedding",
+        f"{_LAYER}(ff[12])_norm": rf"{_BLOCK}\2.layernorm",
+        f"{_LAYER}(ff[12])_expand": rf"{_BLOCK}\2.linear1",
+        f"{_LAYER}(ff[12])_contract": rf"{_BLOCK}\2.linear2",
+        f"{_LAYER}conv_norm": f"{_BLOCK}layernorm1",
+        f"{_LAYER}depthwise": f"{_BLOCK}conv.0",
+        f"{_LAYER}pointwise": f"{_BLOCK}conv.1",
+        f"{_LAYER}attention_norm": f"{_BLOCK}layernorm2",
+        f"{_LAYER}attention": f"{_BLOCK}attn",
+    },
+)
+def unlockdna_core(
+    x: keras.KerasTensor,
+    layers: int = 4,
+    num_heads: int = 4,
+    kernel_size: int = 15,
+    expansion: int = 4,
+    dropout: float = 0.1,
+    head_width: int | None = None,
+    position: bool = True,
+    plain_residual: bool = False,
+    start: Start = "torch",
+) -> keras.KerasTensor:
+    """Learned position embedding, then conformer layers; the width stays as it comes in.
+
+    Args:
+        x: (batch, length, channels).
+        layers: Conformer layers; 4 as published.
+        num_heads: Attention heads; the reference implementation uses 4 whatever is asked of it,
+            the team's own Proformer has 8.
+        kernel_size: Of the depthwise convolution; 15 as published.
+        expansion: The feed-forward part widens to this many times the channels before its gate
+            halves them; 4 as published.
+        dropout: In the convolution and feed-forward parts.
+        head_width: Channels of each head; 512 in Proformer. None, as in Prix Fixe, lets the heads
+            share the channels.
+        position: Add the position embedding; Proformer does so in its first block.
+        plain_residual: Add only the convolution's result to the stream, as Proformer does; Prix
+            Fixe adds the convolution's normalised input once more.
+        start: Whose initial weights: PyTorch's as in Prix Fixe, or Keras's as in Proformer.
+
+    Returns:
+        (batch, length, channels).
+    """
+    if position:
+        x = AddPositionEmbedding(start, name="core_position")(x)
+    for layer in range(layers):
+        name = named(f"core_layer{layer}")
+        x = _half_feed_forward(x, expansion, dropout, start, name, "ff1")
+        h = keras.layers.LayerNormalization(epsilon=1e-6, name=name("conv_norm"))(x)
+        convolved = _convolution(h, kernel_size, dropout, start, name)
+        terms = [x, convolved] if plain_residual else [x, h, convolved]
+        x = keras.layers.Add(name=name("conv_add"))(terms)
+        # The published block normalises the stream itself here, not only a branch of it.
+        x = keras.layers.LayerNormalization(epsilon=1e-6, name=name("attention_norm"))(x)
+        attended = SelfAttention(num_heads, head_width, start, name=name("attention"))(x)
+        x = keras.layers.Add(name=name("attention_add"))([x, attended])
+        x = _half_feed_forward(x, expansion, dropout, start, name, "ff2")
+    return x
+
+
+def _convolution(
+    x: keras.KerasTensor,
+    kernel_size: int,
+    dropout: float,
+    start: Start,
+    name: Callable[[str], str],
+) -> keras.KerasTensor:
+    width = x.shape[-1]
+    x = keras.layers.DepthwiseConv1D(
+        kernel_size,
+        padding="same",
+        use_bias=False,
+        depthwise_initializer=torch_uniform(kernel_size) if start == "torch" else GlorotUniform(),
+        name=name("depthwise"),
+    )(x)
+    x = keras.layers.Conv1D(
+        width, 1, activation="relu", **dense_start(start, width), name=name("pointwise")
+    )(x)
+    return keras.layers.Dropout(dropout, name=name("conv_dropout"))(x)
+
+
+def _half_feed_forward(
+    x: keras.KerasTensor,
+    expansion: int,
+    dropout: float,
+    start: Start,
+    name: Callable[[str], str],
+    part: str,
+) -> keras.KerasTensor:
+    """Return x + FF(x) / 2, FF = norm, dense, SwiGLU, dropout, dense, dropout."""
+    width = x.shape[-1]
+    inner = expansion * width // 2
+    y = keras.layers.LayerNormalization(epsilon=1e-6, name=name(f"{part}_norm"))(x)
+    y = keras.layers.Dense(
+        2 * inner, **dense_start(start, width, bias=False), name=name(f"{part}_expand")
+    )(y)
+    y = SwiGLU(name=name(f"{part}_gate"))(y)
+    y = keras.layers.Dropout(dropout, name=name(f"{part}_inner_dropout"))(y)
+    y = keras.layers.Dense(
+        width, **dense_start(start, inner, bias=False), name=name(f"{part}_contract")
+    )(y)
+    y = keras.layers.Dropout(dropout, name=name(f"{part}_dropout"))(y)
+    y = keras.layers.Rescaling(0.5, name=name(f"{part}_half"))(y)
+    return keras.layers.Add(name=name(f"{part}_add"))([x, y])
+
+
+@register(
+    "final",
+    "unlockdna",
+    source="Prix Fixe, Unlock_DNA final layers",
+    head=Head(
+        losses={"masked": MaskedError, "value": ExpressionError}, expression=expression_output
+    ),
+    torch_names={"expression": "expression_dense", "nucleotides": "nucleotide_dense"},
+)
+def unlockdna_final(
+    x: keras.KerasTensor,
+    num_projectors: int = 32,
+    nucleotides: int = 5,
+    sequence_length: int | None = None,
+    dropout: float = 0.2,
+    start: Start = "torch",
+) -> dict[str, keras.KerasTensor]:
+    """Expression from the first positions, nucleotide logits for the last ones.
+
+    Args:
+        x: (batch, length, channels).
+        num_projectors: Leading positions whose values are averaged.
+        nucleotides: Classes of the logits: 5 (A, C, G, T, N), or 6 with the mask.
+        sequence_length: Trailing positions that get logits; all positions when None.
+        dropout: Before the expression's dense layer; 0.2 as published, 0.1 in the team's own
+            Proformer.
+        start: Whose initial weights: PyTorch's as in Prix Fixe, or Keras's as in Proformer.
+
+    Returns:
+        ``"expression"``, (batch, 1), and ``"nucleotides"``, (batch, sequence_length,
+        nucleotides), both float32.
+    """
+    length, width = x.shape[1:]
+    averaged, kept = min(num_projectors, length), sequence_length or length
+    y = keras.layers.Cropping1D((0, length - averaged), name="final_projectors")(x)
+    y = keras.layers.Dropout(dropout, name="final_dropout")(y)
+    y = keras.layers.Dense(
+        1, **dense_start(start, width), name="final_expression", dtype="float32"
+    )(y)
+    y = keras.layers.GlobalAveragePooling1D(name="final_mean", dtype="float32")(y)
+    z = keras.layers.Cropping1D((length - kept, 0), name="final_sequence")(x)
+    z = keras.layers.Dense(
+        nucleotides, **dense_start(start, width), name="final_nucleotides", dtype="float32"
+    )(z)
+    return {"expression": y, "nucleotides": z}
+
+
+@register("trainer", "unlockdna", source="Prix Fixe, Unlock_DNA trainer; Proformer")
+@dataclass(frozen=True, kw_only=True)
+class UnlockDNATrainer(Trainer):
+    """Adam with beta 0.9 and 0.98; the rate rises in a line, then falls with the step's root.
+
+    At step n, counted from 1, the rate is d^-0.5 * min(n^-0.5, n * warmup_steps^-1.5), d being
+    the width of the network; its maximum stands here as ``learning_rate``. Each gradient is
+    clipped value by value, then to a norm of at most 1.
+
+    Attributes:
+        learning_rate: The highest rate, d^-0.5 * warmup_steps^-0.5: d = 512 as published.
+        warmup_steps: Steps until it is reached; 12,500 as published, about an epoch.
+        clip_value: Largest value of a gradient.
+        clip_norm: Largest norm of a weight's gradient.
+    """
+
+    learning_rate: float = 3.952847e-4
+    batch_size: int = 512
+    epochs: int = 20
+    steps_per_epoch: int | None = None
+    warmup_steps: int = 12_500
+    clip_value: float = 0.5
+    clip_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no run can be made with."""
+        super().__post_init__()
+        at_least(1, warmup_steps=self.warmup_steps)
+        at_least(0, clip_value=self.clip_value, clip_norm=self.clip_norm)
+
+    def optimizer(self, total_steps: int) -> Any:
+        """Build the optimiser; the schedule does not depend on ``total_steps``."""
+        return ClippedAdam(
+            WarmUp(self.learning_rate, self.warmup_steps),
+            beta_1=0.9,
+            beta_2=0.98,
+            epsilon=1e-9,
+            clip_value=self.clip_value,
+            clip_norm_per_weight=self.clip_norm,
+        )

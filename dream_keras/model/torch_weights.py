@@ -1,0 +1,187 @@
+"""Published PyTorch weights into our networks, entry by entry, nothing left over."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from dream_keras import menu
+from dream_keras.common.errors import UserError
+from dream_keras.model.network import Network
+from dream_keras.nn import layers
+
+Array = npt.NDArray[Any]
+
+IGNORED = (
+    r".*\.num_batches_tracked",
+    r"first\.pos_embedding\.weight",
+    r"first\.expression_embedding\.(weight|bias)",
+)
+"""Entries of published files that no forward pass uses: PyTorch's counters, and two tables that
+the UnlockDNA first block owns but leaves out."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One weight of ours, the PyTorch entry it comes from, and how to turn that one into it."""
+
+    name: str
+    variable: Any
+    turn: Callable[[Array], Array]
+
+
+def _same(array: Array) -> Array:
+    return array
+
+
+def _transposed(array: Array) -> Array:
+    """(out, in) to (in, out); (out, in / groups, k) to (k, in / groups, out)."""
+    return array.T
+
+
+def _depthwise(array: Array) -> Array:
+    """(channels, 1, k) to (k, channels, 1)."""
+    return np.transpose(array, (2, 0, 1))
+
+
+def _entries(layer: Any, name: str) -> Iterator[_Entry]:
+    """List the weights of one layer under the PyTorch module name ``name``."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        for direction, end in ((layer.forward_layer, ""), (layer.backward_layer, "_reverse")):
+            cell = direction.cell
+            yield _Entry(f"{name}.weight_ih_l0{end}", cell.kernel, _transposed)
+            yield _Entry(f"{name}.weight_hh_l0{end}", cell.recurrent_kernel, _transposed)
+            yield _Entry(f"{name}.bias_ih_l0{end}", cell.input_bias, _same)
+            yield _Entry(f"{name}.bias_hh_l0{end}", cell.recurrent_bias, _same)
+    elif isinstance(layer, layers.SelfAttention):
+        yield _Entry(f"{name}.in_proj_weight", layer.in_kernel, _transposed)
+        yield _Entry(f"{name}.in_proj_bias", layer.in_bias, _same)
+        yield _Entry(f"{name}.out_proj.weight", layer.out_kernel, _transposed)
+        yield _Entry(f"{name}.out_proj.bias", layer.out_bias, _same)
+    elif isinstance(layer, keras.layers.BatchNormalization):
+        yield _Entry(f"{name}.weight", layer.gamma, _same)
+        yield _Entry(f"{name}.bias", layer.beta, _same)
+        yield _Entry(f"{name}.running_mean", layer.moving_mean, _same)
+        yield _Entry(f"{name}.running_var", layer.moving_variance, _same)
+    elif isinstance(layer, keras.layers.LayerNormalization):
+        yield _Entry(f"{name}.weight", layer.gamma, _same)
+        yield _Entry(f"{name}.bias", layer.beta, _same)
+    elif isinstance(layer, layers.AddEmbedding):
+        yield _Entry(f"{name}.weight", layer.embedding, _same)
+    elif isinstance(layer, keras.layers.DepthwiseConv1D):
+        yield _Entry(f"{name}.weight", layer.kernel, _depthwise)
+    else:
+        turn = _kmer_windows(layer) if name.endswith("kmer_dense") else _transposed
+        yield _Entry(f"{name}.weight", layer.kernel, turn)
+        if getattr(layer, "use_bias", False):
+            yield _Entry(f"{name}.bias", layer.bias, _same)
+
+
+def _kmer_windows(layer: Any) -> Callable[[Array], Array]:
+    """Turn the dense layer over flattened windows, (out, k * in), into a kernel (k, in, out)."""
+    return lambda array: array.T.reshape(layer.kernel.shape) if array.ndim == 2 else array
+
+
+def _all_entries(network: Network) -> Iterator[_Entry]:
+    slots: tuple[menu.registry.Slot, ...] = ("first", "core", "final")
+    items: dict[str, menu.Item] = {
+        slot: menu.get(slot, getattr(network.order, slot).name) for slot in slots
+    }
+    for layer in network.layers:
+        if not layer.weights:
+            continue
+        slot, _, ours = layer.name.partition("_")
+        for pattern, theirs in items[slot].torch_names.items():
+            match = re.fullmatch(pattern, ours)
+            if match:
+                yield from _entries(layer, f"{slot}.{match.expand(theirs)}")
+                break
+        else:
+            raise UserError(
+                f"{slot} block {items[slot].name} has no PyTorch name for its "
+                f'layer "{ours}": add it to torch_names where the block is registered'
+            )
+
+
+def load_torch_weights(network: Network, state_dict: Mapping[str, Any]) -> None:
+    """Copy PyTorch weights into a network.
+
+    Args:
+        network: What ``build_network`` returned.
+        state_dict: PyTorch names (``first.*``, ``core.*``, ``final.*``) and arrays or tensors, in
+            PyTorch's layout: convolutions (out, in / groups, k), dense (out, in).
+
+    Raises:
+        UserError: If an entry is unknown, missing or of the wrong shape; the message names them
+            and nothing has been copied.
+    """
+    arrays = {name: _to_numpy(value) for name, value in state_dict.items()}
+    entries = list(_all_entries(network))
+    wanted = {entry.name for entry in entries}
+    problems = [f"missing: {entry.name}" for entry in entries if entry.name not in arrays]
+    problems += [
+        f"unknown: {name}"
+        for name in arrays
+        if name not in wanted and not any(re.fullmatch(ignored, name) for ignored in IGNORED)
+    ]
+    values: list[tuple[Any, Array]] = []
+    for entry in entries:
+        if entry.name not in arrays:
+            continue
+        array, wanted_shape = arrays[entry.name], tuple(entry.variable.shape)
+        try:
+            value = entry.turn(array)
+        except ValueError:  # it has another number of axes
+            value = array
+        if value.shape != wanted_shape:
+            problems.append(
+                f"misshapen: {entry.name} is {array.shape}, which does not give the "
+                f"{wanted_shape} that is needed"
+            )
+        values.append((entry.variable, value))
+    if problems:
+        shown = "\n  ".join(problems[:10])
+        more = f"\n  and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise UserError(
+            f"these weights do not fit this network ({len(problems)} entries):\n  {shown}{more}\n"
+            "Check that preset, length and planes are those the weights were trained with."
+        )
+    for variable, value in values:
+        variable.assign(value)
+
+
+def _to_numpy(value: Any) -> Array:
+    """Return an array or a PyTorch tensor, on any device, as numpy."""
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
+def read_checkpoint(path: Path) -> dict[str, Array]:
+    """Read the state dict of a PyTorch file; only weights, no code in the file is run.
+
+    Raises:
+        UserError: If PyTorch is not installed, or the file is missing or no such file.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise UserError(
+            'reading a PyTorch file needs PyTorch: pip install "dream-keras[torch]"'
+        ) from None
+    if not path.is_file():
+        raise UserError(f"no file {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever its unpickler meets
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} is not a PyTorch file of plain weights: {reason}") from None
+    for key in ("model_state_dict", "state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(hasattr(v, "detach") for v in content.values()):
+        raise UserError(f"{path} holds no state dict (names and tensors)")
+    return {name: _to_numpy(value) for name, value in content.items()}

@@ -1,0 +1,1 @@
+"""What blocks and trainers are made of: layers, initial weights, losses, optimisers, schedules."""

@@ -1,0 +1,58 @@
+"""The least time a step can take on a chip: that of its arithmetic or of its memory traffic."""
+
+from dataclasses import dataclass
+
+from dream_keras.preflight.chips import Chip
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """What one step asks of one chip.
+
+    Attributes:
+        flops: Operations.
+        moved: Bytes to and from the chip's main memory.
+        chip: The chip.
+    """
+
+    flops: float
+    moved: float
+    chip: Chip
+
+    @property
+    def arithmetic_seconds(self) -> float:
+        """Time of the arithmetic at the chip's peak."""
+        return self.flops / self.chip.flops
+
+    @property
+    def memory_seconds(self) -> float:
+        """Time of the memory traffic at the chip's full bandwidth."""
+        return self.moved / self.chip.bandwidth
+
+    @property
+    def seconds(self) -> float:
+        """The longer of the two: a step takes at least this, most take a few times as long."""
+        return max(self.arithmetic_seconds, self.memory_seconds)
+
+    @property
+    def bound(self) -> str:
+        """Which of the two binds."""
+        return "arithmetic" if self.arithmetic_seconds >= self.memory_seconds else "memory"
+
+
+def largest_batch(batch: int, fixed: float, proportional: float, limit: float, step: int) -> int:
+    """Return the largest batch that fits, taking memory as linear in it.
+
+    Args:
+        batch: A batch whose memory is known.
+        fixed: Bytes on a chip that do not depend on the batch: weights, optimiser, program.
+        proportional: Bytes that do, at this batch.
+        limit: Bytes that a chip has.
+        step: What the batch must divide by.
+
+    Returns:
+        A multiple of ``step``; 0 if not even that many rows fit.
+    """
+    if fixed >= limit:
+        return 0
+    return int(batch * (limit - fixed) / max(proportional, 1.0)) // step * step

@@ -1,0 +1,1 @@
+"""Run folders, and everything that uses a trained run."""

@@ -1,0 +1,85 @@
+"""What a finished run leaves for people: scores, predictions, pictures and a page about them."""
+
+from typing import Any
+
+import pandas as pd
+
+from dream_keras.common.files import replacing, write_text
+from dream_keras.runs.folder import Run, RunFolder, State
+from dream_keras.runs.plots import learning_curve
+from dream_keras.runs.tensorboard import EventWriter
+from dream_keras.scoring.metrics import ScoreCard, score
+from dream_keras.scoring.report import markdown_table, scatter_figure
+from dream_keras.scoring.suite import Suite
+
+
+def write_report(
+    run: Run, state: State, suite: Suite | None, progress: bool | None = None
+) -> ScoreCard | None:
+    """Score a run on its suite and write ``metrics.json``, ``predictions.tsv`` and ``report.md``.
+
+    The scores go to TensorBoard, too.
+
+    Args:
+        run: The run, trained to its end.
+        state: Where it stands.
+        suite: What it is scored on, if anything.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Returns:
+        The score, or None without a suite.
+    """
+    folder = run.folder
+    (folder.path / "plots").mkdir(exist_ok=True)
+    history = pd.DataFrame(state.history)
+    _picture(folder, "plots/learning_curve.png", learning_curve(history, state.best_epoch))
+    best = history[history["epoch"] == state.best_epoch].iloc[0]
+    lines = [
+        f"# {folder.path.name}",
+        "",
+        f"Best epoch {state.best_epoch} of {state.epoch}: validation Pearson r "
+        f"{best['val_pearson']:.4f}, Spearman {best['val_spearman']:.4f}.",
+        "",
+        "![learning curve](plots/learning_curve.png)",
+        "",
+    ]
+    card = None
+    if suite is not None:
+        part = suite.choose_part(run.experiment.scoring.part)
+        # The private score needs nearly every row, so all are predicted: a whole submission.
+        predictions = run.predict_suite(suite, "public" if part == "public" else "all", progress)
+        card = score(suite, predictions, part)
+        columns = {"sequence": suite.sequences, "prediction": predictions}
+        folder.write_table(
+            "predictions.tsv",
+            pd.DataFrame(columns).dropna(),
+            sep="\t",
+            header=False,
+            float_format="%.6f",
+        )
+        _picture(folder, "plots/suite.png", scatter_figure(suite, predictions, part))
+        folder.write_json("metrics.json", card.to_dict())
+        _write_events(folder, card, step=int(best["step"]))
+        lines += ["## Gold-standard suite", "", markdown_table(card), ""]
+        lines += ["![predicted against measured](plots/suite.png)", ""]
+    lines += ["## Settings", "", "```yaml", folder.config.read_text().rstrip(), "```", ""]
+    write_text(folder.path / "report.md", "\n".join(lines))
+    return card
+
+
+def _write_events(folder: RunFolder, card: ScoreCard, step: int) -> None:
+    """Show the suite's scores in TensorBoard, at the step whose weights were scored."""
+    defined = {name: subset for name, subset in card.subsets.items() if not subset.undefined}
+    events = EventWriter(folder.path / "tensorboard")
+    events.scalars(
+        {"suite/pearson_score": card.pearson_score, "suite/spearman_score": card.spearman_score}
+        | {f"suite/r2_{name}": subset.r2 for name, subset in defined.items()}
+        | {f"suite/rho_{name}": subset.spearman for name, subset in defined.items()},
+        step,
+    )
+    events.close()
+
+
+def _picture(folder: RunFolder, name: str, figure: Any) -> None:
+    with replacing(folder.path / name) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)

@@ -1,0 +1,1 @@
+"""How a run is computed: devices, and the compiled steps."""

@@ -1,0 +1,72 @@
+"""Which of several worker processes this one is, as ``TF_CONFIG`` says. Imports no framework."""
+
+import json
+import os
+from dataclasses import dataclass
+
+from dream_keras.common.errors import UserError
+
+VARIABLE = "TF_CONFIG"
+EXAMPLE = (
+    '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, '
+    '"task": {"type": "worker", "index": 0}}'
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of a process among its workers; the first one is the chief, who alone writes.
+
+    Attributes:
+        worker: Its number, from 0.
+        addresses: HOST:PORT of all workers; none for a process on its own.
+    """
+
+    worker: int = 0
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def workers(self) -> int:
+        """The number of worker processes."""
+        return max(len(self.addresses), 1)
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether it is the process that writes."""
+        return self.worker == 0
+
+
+ALONE = Place()
+
+
+def find_place(strategy: str) -> Place:
+    """Return the place of this process under a strategy, as in ``runtime.strategy``.
+
+    Raises:
+        UserError: If the strategy has several workers and ``TF_CONFIG`` does not name them.
+    """
+    if strategy != "multiworker":
+        return ALONE
+    text = os.environ.get(VARIABLE)
+    if not text:
+        raise UserError(
+            f"runtime.strategy=multiworker needs the environment variable {VARIABLE} in each "
+            f"process, with its own index, for example {EXAMPLE}"
+        )
+    try:
+        plain = json.loads(text)
+        cluster, task = plain["cluster"], plain["task"]
+        roles = {role: list(map(str, cluster.get(role, []))) for role in ("chief", "worker")}
+        own, index = roles[task["type"]], int(task["index"])
+        before = len(roles["chief"]) if task["type"] == "worker" else 0
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{VARIABLE}={text} cannot be used ({type(error).__name__}: {error}); expected the "
+            f"form {EXAMPLE}"
+        ) from None
+    if not 0 <= index < len(own):
+        raise UserError(
+            f"{VARIABLE}: index {index}, but there are {len(own)} addresses of type "
+            f"{task['type']}, counted from 0"
+        )
+    return Place(before + index, (*roles["chief"], *roles["worker"]))

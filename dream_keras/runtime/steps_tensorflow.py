@@ -1,0 +1,100 @@
+"""Training and prediction compiled by TensorFlow, under any of its distribution strategies."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from dream_keras.data.alphabet import Tokens
+from dream_keras.data.processor import Processor
+from dream_keras.data.stream import Batch
+from dream_keras.model.network import Network
+from dream_keras.runtime.steps_base import StepsBase
+
+
+class TensorFlowSteps(StepsBase):
+    """Training and prediction under TensorFlow's current strategy."""
+
+    def __init__(self, network: Network, processor: Processor, optimizer: Any = None):
+        super().__init__(network, processor, optimizer)
+        self.strategy = tf.distribute.get_strategy()
+        self._train_step = tf.function(self._train_one)
+        self._train_steps = tf.function(self._train_many, reduce_retracing=True)
+        self._predict = tf.function(self._predict_strands, reduce_retracing=True)
+        self._gather = tf.function(self._gather_numbers)
+        # Of this worker; the strategy of a single device has no list.
+        self._local = 1 if self.replicas == 1 else len(self.strategy.extended.worker_devices)
+
+    @property
+    def replicas(self) -> int:
+        """Replicas that share a batch; its rows must divide by them."""
+        return self.strategy.num_replicas_in_sync
+
+    def of_all_workers(self, number: int) -> list[int]:
+        """Return each worker's number, in their order; every worker must ask at the same time."""
+        if self._local == self.replicas:
+            return [number]
+        return self._gather(tf.constant([number], tf.int64)).numpy().tolist()[:: self._local]
+
+    def _gather_numbers(self, number: Any) -> Any:
+        return self.strategy.gather(self.strategy.run(tf.identity, (number,)), axis=0)
+
+    def train(self, batches: list[Batch]) -> npt.NDArray[np.float64]:
+        """Train one step on each batch; return each step's loss and learning rate, (steps, 2)."""
+        if len(batches) == 1:
+            report = self._train_step(*map(tf.constant, batches[0]))[None]
+        else:
+            stacked = [np.stack(parts) for parts in zip(*batches, strict=True)]
+            report = self._train_steps(*map(tf.constant, stacked))
+        return report.numpy().astype(np.float64)
+
+    def _predict_rows(self, tokens: Tokens, singleton: npt.NDArray[np.uint8]) -> npt.NDArray:
+        return self._predict(tf.constant(tokens), tf.constant(singleton)).numpy()
+
+    def _train_many(self, tokens: Any, reverse: Any, values: Any) -> Any:
+        steps = tf.shape(tokens)[0]
+        reports = tf.TensorArray(tf.float32, steps, element_shape=(2,))
+        for step in tf.range(steps):
+            report = self._train_one(tokens[step], reverse[step], values[step])
+            reports = reports.write(step, report)
+        return reports.stack()
+
+    def _train_one(self, tokens: Any, reverse: Any, values: Any) -> Any:
+        rate = tf.cast(self.optimizer.learning_rate, tf.float32)
+        losses = self.strategy.run(self._train_replica, (tokens, reverse, values))
+        return tf.stack([self.strategy.reduce("SUM", losses, axis=None), rate])
+
+    def _train_replica(self, *batch: Any) -> Any:
+        """Train on this replica's rows; return its part of the batch's mean loss."""
+        planes, target = self._training_rows(*(self._share(rows, self._local) for rows in batch))
+        with tf.GradientTape() as tape:
+            losses = self.loss(target, self.network(planes, training=True))
+            loss = tf.reduce_mean(losses) / self.replicas
+        weights = self.network.trainable_variables
+        # A head may have outputs that this kind of target says nothing about.
+        gradients = tape.gradient(
+            loss, [w.value for w in weights], unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        # A table that is looked up gets slices; Keras's Adam squares each, not their sum.
+        self.optimizer.apply([tf.convert_to_tensor(g) for g in gradients], weights)
+        return loss
+
+    def _predict_strands(self, tokens: Any, singleton: Any) -> Any:
+        parts = self.strategy.run(self._predict_replica, (tokens, singleton))
+        if self._local < self.replicas:
+            return self.strategy.gather(parts, axis=0)
+        return tf.concat(self.strategy.experimental_local_results(parts), axis=0)
+
+    def _predict_replica(self, *batch: Any) -> Any:
+        rows = (self._share(rows, self.replicas) for rows in batch)
+        expression = self.network.expression(self._prediction_rows(*rows))
+        return tf.transpose(tf.reshape(expression, [self.strands, -1]))
+
+    def _share(self, rows: Any, parts: int) -> Any:
+        """Return this replica's part of some rows: of a worker's own, or of all replicas'."""
+        if parts == 1:
+            return rows
+        share = tf.shape(rows)[0] // parts
+        first = tf.distribute.get_replica_context().replica_id_in_sync_group % parts * share
+        return rows[first : first + share]

@@ -1,0 +1,91 @@
+"""Search a space of orders from the menu, each trained on equal terms."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dream_keras.common.cli import load_backend, make_callable
+
+if TYPE_CHECKING:
+    from dream_keras.search.record import SearchResult
+
+
+def search(
+    space: str | Path | None = None,
+    *,
+    tuner: str | None = None,
+    objective: str | None = None,
+    max_trials: int | None = None,
+    budget_minutes: float | None = None,
+    repeats: int | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    role: str | None = None,
+    chief: str | None = None,
+    overrides: Iterable[str] = (),
+    train: str | Path | None = None,
+    validation: str | Path | None = None,
+    suite: str | Path | None = None,
+    seed: int | None = None,
+    smoke: bool = False,
+    plugins: Iterable[str | Path] = (),
+    progress: bool | None = None,
+) -> "SearchResult":
+    """Search a space of orders, each trained on equal terms, and leave a folder about it.
+
+    Trials run in child processes, so a script that calls this needs the usual
+    ``if __name__ == "__main__":``.
+
+    Args:
+        space: A YAML file or the name of a built-in space.
+        tuner: ``"grid"``, ``"random"``, ``"bayesian"`` or ``"hyperband"``.
+        objective: ``"val_pearson"``, ``"pearson_score"`` or ``"spearman_score"``.
+        max_trials: Trials at most.
+        budget_minutes: Start no trial later than this.
+        repeats: Runs of each trial, with different seeds.
+        out: The search's folder; ``runs/search-<space>-<time>`` by default.
+        resume: Go on with the search in ``out``; finished trials are not repeated.
+        role: ``"chief"`` hands out trials over the network, ``"worker"`` runs them.
+        chief: ``HOST:PORT`` where the chief is.
+        overrides: Settings as ``"section.key=value"``.
+        train: Training table, as for ``train``.
+        validation: Validation table.
+        suite: Folder of the gold-standard suite.
+        seed: First seed of every trial.
+        smoke: Three trials in miniature, to see that it runs.
+        plugins: Files that put more on the menu.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Raises:
+        UserError: For anything wrong with the space, the settings, the files or the folder.
+    """
+    load_backend()
+    from dream_keras.common.remote import absolute
+    from dream_keras.search.session import run_search
+
+    changes: dict[str, Any] = {
+        "search.tuner": tuner,
+        "search.objective": objective,
+        "search.max_trials": max_trials,
+        "search.budget_minutes": budget_minutes,
+        "search.repeats": repeats,
+        "search.seed": seed,
+        "data.train": train and absolute(train),
+        "data.validation": validation and absolute(validation),
+        "scoring.suite": suite and absolute(suite),
+    }
+    return run_search(
+        space,
+        {key: value for key, value in changes.items() if value is not None},
+        overrides,
+        plugins,
+        out=out,
+        resume=resume,
+        role=role,
+        chief=chief,
+        smoke=smoke,
+        progress=progress,
+    )
+
+
+make_callable(__name__, search)

@@ -1,0 +1,254 @@
+"""What a search will do: its space and settings, read from a file and checked as a whole."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from dream_keras import menu
+from dream_keras.common.errors import UserError, at_least, within
+from dream_keras.config.experiment import (
+    CONFIGS,
+    Choice,
+    Experiment,
+    find_config,
+    located,
+    read_config,
+    read_settings,
+)
+from dream_keras.search.read_space import read_space
+from dream_keras.search.space import Key, Space
+
+SPACES = CONFIGS / "search"
+"""The built-in search spaces."""
+SUITE_OBJECTIVES = ("pearson_score", "spearman_score")
+"""Objectives that come from the gold-standard suite."""
+EPOCHS = "tuner/epochs"
+"""Under this name Hyperband says how long a trial is trained."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all trials share: each sees ``batch_size * epochs * steps_per_epoch`` rows.
+
+    Attributes:
+        batch_size: Rows in a step.
+        epochs: Epochs.
+        steps_per_epoch: Steps in an epoch; a number, since "one pass over the rows" is twice as
+            long for processors that train on each strand as a row of its own.
+    """
+
+    batch_size: int
+    epochs: int
+    steps_per_epoch: int
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no run can be made with."""
+        at_least(1, **dataclasses.asdict(self))
+
+    @property
+    def rows(self) -> int:
+        """Rows that a trial is trained on, counted as often as it sees them."""
+        return self.batch_size * self.epochs * self.steps_per_epoch
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """The section ``search`` of a space.
+
+    Attributes:
+        tuner: Who chooses the next trial.
+        objective: The number that is to be as high as possible.
+        repeats: Runs of each trial, with the seeds ``seed``, ``seed + 1``, ...; the score is
+            their mean.
+        max_trials: Trials at most; None runs a whole grid.
+        budget_minutes: No trial is started later than this after the start.
+        seed: First seed of every trial, and seed of the tuner.
+        lease: Seconds without a sign of life after which a worker's trial goes to another.
+        smoke: Shrink the networks and the data of all trials, to see that they run.
+    """
+
+    tuner: Literal["grid", "random", "bayesian", "hyperband"] = "grid"
+    objective: Literal["val_pearson", "pearson_score", "spearman_score"] = "val_pearson"
+    repeats: int = 1
+    max_trials: int | None = None
+    budget_minutes: float | None = None
+    seed: int = 0
+    lease: float = 60.0
+    smoke: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no search can be made with."""
+        at_least(1, repeats=self.repeats, max_trials=self.max_trials, lease=self.lease)
+        at_least(0, seed=self.seed, budget_minutes=self.budget_minutes)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of a trial's runs."""
+        return list(range(self.seed, self.seed + self.repeats))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search, ready to run.
+
+    Attributes:
+        source: The space's file.
+        settings: The section ``search`` without the terms.
+        terms: What all trials share.
+        space: The questions.
+        config: The file's content with all changes; what ``to_yaml`` writes.
+    """
+
+    source: Path
+    settings: SearchSettings
+    terms: Terms
+    space: Space
+    config: Mapping[str, Any]
+
+    def experiment(self, answers: Mapping[str, Any]) -> Experiment:
+        """Return the experiment that a trial runs, once per seed.
+
+        Raises:
+            UserError: If the answers make none; its ``key`` says where in the space's file.
+        """
+        config, places = self.space.fill(answers)
+        try:
+            _check_trainer(config.get("trainer"))
+            experiment = Experiment.parse(config)
+        except UserError as error:
+            error.key = _place(error.key, places)
+            raise
+        if self.settings.smoke:
+            from dream_keras.training.session import shrink
+
+            experiment = shrink(experiment)
+        terms = dataclasses.asdict(self.terms)
+        terms["epochs"] = int(answers.get(EPOCHS, self.terms.epochs))
+        trainer = Choice(experiment.trainer.name, {**experiment.trainer.options, **terms})
+        return dataclasses.replace(experiment, trainer=trainer)
+
+    def to_yaml(self) -> str:
+        """Write the plan so that ``load_plan`` reads the same."""
+        return yaml.safe_dump(dict(self.config), sort_keys=False)
+
+
+def load_plan(
+    space: str | Path,
+    overrides: Iterable[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    plugins: Iterable[str | Path] = (),
+) -> Plan:
+    """Read a search space and check all of it.
+
+    Args:
+        space: A YAML file or the name of a built-in space.
+        overrides: Changes as ``"section.key=value"``; a question can be given its answer.
+        settings: Changes as ``{"section.key": value}``.
+        plugins: Plugin files beside those that the file names.
+
+    Raises:
+        UserError: If anything is wrong; the message names file, line and key.
+    """
+    path = find_config(space, SPACES)
+    config, lines = read_config(path, overrides, settings, plugins)
+    try:
+        search = read_search(config)
+        plan = Plan(path, *search, read_space(_without_search(config)), config)
+        experiments = list(_check_space(plan))
+        _check_settings(plan, experiments)
+    except UserError as error:
+        raise located(error, path, lines) from None
+    longest = _longest(plan)
+    data = experiments[0].data
+    if data.long_rows == "fail" or (data.longest or longest + 1) <= longest:
+        return plan
+    # Whatever the processors take, every trial trains on the same rows.
+    config["data"] = {**(config.get("data") or {}), "longest": longest}
+    return dataclasses.replace(plan, space=read_space(_without_search(config)), config=config)
+
+
+def read_search(config: Mapping[str, Any]) -> tuple[SearchSettings, Terms]:
+    """Read the section ``search``.
+
+    Raises:
+        UserError: If a setting is unknown or of the wrong type, or the terms are not whole.
+    """
+    with within("search"):
+        section = config.get("search") or {}
+        if not isinstance(section, Mapping):
+            raise UserError(f"search: expected a mapping, got {section!r}")
+        own = {key: value for key, value in section.items() if key != "terms"}
+        settings = read_settings(SearchSettings, own, "search")
+        with within("terms"):
+            names = [field.name for field in dataclasses.fields(Terms)]
+            terms = section.get("terms") or {}
+            if not isinstance(terms, Mapping) or any(terms.get(name) is None for name in names):
+                raise UserError(
+                    f"search.terms needs {', '.join(names)}: a comparison is fair only when every "
+                    "trial trains on equally many rows"
+                )
+            return settings, read_settings(Terms, terms, "search.terms")
+
+
+def _without_search(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {section: value for section, value in config.items() if section != "search"}
+
+
+def _check_space(plan: Plan) -> Iterator[Experiment]:
+    """Build experiments that hold every choice and both ends of every range."""
+    for answers in plan.space.covering():
+        yield plan.experiment(answers)
+    if plan.settings.tuner == "grid":
+        for question in plan.space.questions:
+            try:
+                question.answers()
+            except UserError as error:
+                error.key = question.at
+                raise
+
+
+def _check_settings(plan: Plan, experiments: list[Experiment]) -> None:
+    """Refuse a search without an end, and scores that nothing gives."""
+    settings, data = plan.settings, experiments[0].data
+    limited = settings.max_trials is not None or settings.budget_minutes is not None
+    if settings.tuner in ("random", "bayesian") and not limited:
+        raise UserError(
+            f"{settings.tuner} search has no end: give --max-trials or --budget-minutes"
+        )
+    suite = experiments[0].scoring.suite
+    if settings.objective in SUITE_OBJECTIVES and data.train is not None and suite is None:
+        raise UserError(
+            f"the objective {settings.objective} comes from the gold-standard suite: give its "
+            "folder with --suite, or search for val_pearson"
+        )
+
+
+def _check_trainer(trainer: Any) -> None:
+    """Refuse a trainer that goes its own way."""
+    fixed = {**{field.name: "terms" for field in dataclasses.fields(Terms)}, "seed": "seed"}
+    for name in trainer if isinstance(trainer, Mapping) else ():
+        if name in fixed:
+            with within("trainer"), within(name):
+                where = f"search.{fixed[name]}" + (f".{name}" if fixed[name] == "terms" else "")
+                raise UserError(f"trainer.{name} is the same for all trials: set {where}")
+
+
+def _longest(plan: Plan) -> int:
+    """Return the longest sequence in bp that every processor of the space takes."""
+    lengths = []
+    for answers in plan.space.corners("processor"):
+        choice = plan.experiment(answers).model.processor
+        lengths.append(menu.get("processor", choice.name).build(**choice.options).longest)
+    return min(lengths)
+
+
+def _place(key: Key, places: Mapping[Key, Key]) -> Key:
+    """Turn a key of an experiment into where it stands in the space's file."""
+    for end in range(len(key), 0, -1):
+        if key[:end] in places:
+            return (*places[key[:end]], *key[end:])
+    return key

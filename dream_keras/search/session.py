@@ -1,0 +1,231 @@
+"""A search from its space to its report: what ``dream_keras.search`` does."""
+
+import fcntl
+import logging
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dream_keras.common.errors import UserError, unknown
+from dream_keras.common.files import UNFINISHED, write_text
+from dream_keras.config.experiment import parse_override, set_key
+from dream_keras.search.chief import Chief, Outcome
+from dream_keras.search.journal import Journal
+from dream_keras.search.plan import Plan, Terms, load_plan
+from dream_keras.search.record import Record, SearchResult
+from dream_keras.search.worker import POLL, work
+
+PLAN = "search.yaml"
+JOURNAL = "journal.jsonl"
+SMOKE_TERMS = Terms(batch_size=16, epochs=2, steps_per_epoch=5)
+SMOKE_TRIALS = 3
+WORKERS_OWN = ("data.train", "data.validation", "scoring.suite", "runtime.", "plugins")
+"""Settings that a worker may change: where files are on its machine, and how it computes."""
+
+log = logging.getLogger(__name__)
+
+
+def run_search(
+    space: str | Path | None,
+    settings: dict[str, Any],
+    overrides: Iterable[str] = (),
+    plugins: Iterable[str | Path] = (),
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    role: str | None = None,
+    chief: str | None = None,
+    smoke: bool = False,
+    progress: bool | None = None,
+) -> SearchResult:
+    """Run a search, a chief or a worker; ``dream_keras.search`` documents the arguments.
+
+    ``settings`` are changes of the space's config, ``{"section.key": value}``.
+    """
+    if smoke:
+        trials = min(settings.get("search.max_trials", SMOKE_TRIALS), SMOKE_TRIALS)
+        settings = {
+            **settings,
+            "search.smoke": True,
+            "search.terms": asdict(SMOKE_TERMS),
+            "search.max_trials": trials,
+        }
+    overrides, files = list(overrides), [str(Path(file).resolve()) for file in plugins]
+    if role not in (None, "chief", "worker"):
+        raise unknown("role", str(role), ("chief", "worker"))
+    if (role is None) != (chief is None):
+        raise UserError("--role chief|worker and --chief HOST:PORT go together")
+    if role == "worker":
+        folder = Path(out) if out else _new_folder("worker")
+        return _work(folder, str(chief), _own_changes(overrides, settings, files))
+    plan, folder = _open(space, out, resume, overrides, settings, files)
+    with _locked(folder):
+        write_text(folder / PLAN, plan.to_yaml())
+        boss = Chief(plan, Journal(folder / JOURNAL))
+        record = Record(boss, folder, progress)
+        if role is None:
+            _check_files(plan)
+            with record.kept():
+                work(boss, "here", folder, after=record.ended)
+        else:
+            with record.kept():
+                _serve(boss, str(chief), record)
+    return record.result()
+
+
+def _open(
+    space: str | Path | None,
+    out: str | Path | None,
+    resume: bool,
+    overrides: list[str],
+    settings: dict[str, Any],
+    plugins: list[str],
+) -> tuple[Plan, Path]:
+    """Read the plan of a new search, or of the one to go on with; make its folder."""
+    if not resume:
+        if space is None:
+            raise UserError("a search needs --space: a YAML file or the name of a built-in space")
+        plan = load_plan(space, overrides, settings, plugins)
+        folder = Path(out) if out else _new_folder(Path(space).stem)
+        if folder.exists() and (
+            not folder.is_dir() or any(not f.name.startswith(UNFINISHED) for f in folder.iterdir())
+        ):
+            raise UserError(
+                f"{folder} exists already. Go on with that search with --resume, or choose "
+                "another folder with --out."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        log.info("search folder: %s", folder)
+        return plan, folder
+    if out is None:
+        raise UserError("--resume needs --out DIR: the folder of the search to go on with")
+    folder = Path(out)
+    if not (folder / PLAN).is_file():
+        raise UserError(f"{folder} is not the folder of a search: it has no {PLAN}")
+    limits = ("search.max_trials", "search.budget_minutes")
+    kept = {key: value for key, value in settings.items() if key in limits}
+    plan = load_plan(folder / PLAN, (), kept)
+    if space or overrides or plugins or len(kept) < len(settings):
+        _check_same(plan, load_plan(space or folder / PLAN, overrides, settings, plugins), folder)
+    return plan, folder
+
+
+def _check_same(plan: Plan, given: Plan, folder: Path) -> None:
+    """Refuse settings that are not those the search was started with."""
+    ours, theirs = dict(plan.config), dict(given.config)
+    for section in (*ours, *(name for name in theirs if name not in ours)):
+        if ours.get(section) == theirs.get(section):
+            continue
+        if section == "search" and plan.settings == given.settings and plan.terms == given.terms:
+            continue
+        raise UserError(
+            f"{folder} was started with {section}: {ours.get(section)}, not "
+            f"{theirs.get(section)}. Go on with --out {folder} --resume alone (--max-trials and "
+            "--budget-minutes may change), or start a new search."
+        )
+
+
+def _new_folder(name: str) -> Path:
+    return Path("runs") / f"search-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _check_files(plan: Plan) -> None:
+    """See that the files which every trial reads are there."""
+    experiment = plan.experiment(next(iter(plan.space.covering())))
+    _check_data(experiment.data.train, experiment.data.validation, experiment.scoring.suite)
+
+
+def _check_data(train: str | None, validation: str | None, suite: str | None) -> None:
+    for file in (train, validation):
+        if file is not None and not Path(file).is_file():
+            raise UserError(f"no file {file}")
+    if suite is not None and not Path(suite).is_dir():
+        raise UserError(f"no folder {suite}")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep a second process out of a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{UNFINISHED}lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another process is at work in {folder}; a second worker needs an --out of its own"
+            ) from None
+        except OSError:
+            log.debug("%s: this file system has no locks", folder)
+        yield
+
+
+def _serve(boss: Chief, address: str, record: Record) -> None:
+    """Hand out trials until the search is over and the workers know it."""
+    from dream_keras.search.service import serving
+
+    lease, silent = boss.plan.settings.lease, time.monotonic()
+    with serving(boss, address):
+        log.info("chief at %s: waiting for workers", address)
+        while not boss.over:
+            if boss.changed.wait(POLL):
+                boss.changed.clear()
+                record.ended()
+            heard = max(boss.heard.values(), default=silent)
+            if time.monotonic() - max(heard, silent) > 2 * lease:
+                log.warning("no worker has been heard of for %.0f s", 2 * lease)
+                silent = time.monotonic()
+        # A worker that is alive asks every second; one that does not is not waited for.
+        patience = time.monotonic() + 5 * POLL
+        while set(boss.heard) - boss.stopped and time.monotonic() < patience:
+            time.sleep(POLL / 4)
+
+
+def _own_changes(
+    overrides: list[str], settings: dict[str, Any], plugins: list[str]
+) -> dict[str, Any]:
+    """Return what a worker changes in every trial's experiment.
+
+    Raises:
+        UserError: If it is not a worker's to change.
+    """
+    changes = {**dict(map(parse_override, overrides)), **settings}
+    for key in changes:
+        if not key.startswith(WORKERS_OWN):
+            raise UserError(
+                f"{key} is the chief's to decide; a worker sets its own files (--train, --val, "
+                "--suite, --plugin) and --set runtime...."
+            )
+    return {**changes, **({"plugins": plugins} if plugins else {})}
+
+
+def _work(folder: Path, address: str, changes: dict[str, Any]) -> SearchResult:
+    """Run a chief's trials in a folder of this worker's own."""
+    from dream_keras.search.service import RemoteChief
+
+    def adapt(config: dict[str, Any]) -> dict[str, Any]:
+        for key, value in changes.items():
+            set_key(config, key, value)
+        # A worker that lacks the files must not use up the search's trials.
+        data = config["data"]
+        _check_data(data["train"], data["validation"], config["scoring"]["suite"])
+        return config
+
+    def told(number: int, outcome: Outcome) -> None:
+        if outcome.reason:
+            log.warning("trial %04d failed: %s", number, outcome.reason)
+        else:
+            log.info("trial %04d is done", number)
+
+    # A worker restarted in the same folder has the same name, and gets its trial back.
+    name = f"{socket.gethostname()}:{folder.resolve()}"
+    with _locked(folder), RemoteChief(address) as boss:
+        log.info("worker %s", name)
+        work(boss, name, folder, adapt, told)
+    log.info("the search is over")
+    return SearchResult(folder, pd.DataFrame(), None)

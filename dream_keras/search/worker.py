@@ -1,0 +1,175 @@
+"""The worker of a search: asks for trials, runs each in a child process, tells how it went."""
+
+import contextlib
+import errno
+import json
+import logging
+import math
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from dream_keras.common.errors import UserError
+from dream_keras.common.files import write_text
+from dream_keras.search.chief import Answer, Outcome, Task
+from dream_keras.search.child import Child, ChildDied
+from dream_keras.search.journal import Metrics
+
+POLL = 1.0
+"""Seconds between two questions of a worker that waits."""
+RESULT = "result.json"
+"""In a run folder of a trial that is done: its metrics."""
+METRICS = ("val_pearson", "val_spearman", "val_mse", "pearson_score", "spearman_score")
+_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
+"""Errors of the machine, not of a trial: every other trial would fail of them as well."""
+
+log = logging.getLogger(__name__)
+Repeat = Callable[[dict[str, Any], str], Metrics]
+
+
+class Boss(Protocol):
+    """Where a worker gets its trials: the chief, or a connection to it."""
+
+    def ask(self, worker: str) -> Task | Answer:
+        """Return a trial, or whether to wait or stop."""
+
+    def alive(self, task: Task) -> contextlib.AbstractContextManager[Any]:
+        """Give signs of life inside this context."""
+
+    def tell(self, number: int, outcome: Outcome) -> None:
+        """Report a trial."""
+
+
+def work(
+    boss: Boss,
+    name: str,
+    folder: Path,
+    adapt: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config,
+    after: Callable[[int, Outcome], None] = lambda number, outcome: None,
+) -> None:
+    """Run trials until there are no more.
+
+    Args:
+        boss: Hands them out.
+        name: The worker's name; a restarted one of the same name gets its trial back.
+        folder: Of the search; each trial has one of its own in ``trials``.
+        adapt: Makes a trial's experiment fit this machine.
+        after: Called after each trial.
+    """
+    with Child() as child:
+        while (task := boss.ask(name)) is not Answer.STOP:
+            if not isinstance(task, Task):
+                time.sleep(POLL)
+                continue
+            with boss.alive(task):
+                config = adapt(task.config)
+                outcome = run_trial(task, config, folder, child)
+            boss.tell(task.number, outcome)
+            after(task.number, outcome)
+
+
+def run_trial(task: Task, config: dict[str, Any], folder: Path, child: Child) -> Outcome:
+    """Run a trial, or what is left of it; the first run that fails ends it."""
+    trial = folder / "trials" / f"{task.number:04d}"
+    trial.mkdir(parents=True, exist_ok=True)
+    write_text(trial / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    repeats: list[Metrics] = []
+    for seed in task.seeds:
+        run = trial / f"seed-{seed}"
+        seeded = {**config, "trainer": {**config["trainer"], "seed": seed}}
+        try:
+            metrics, reason = child.run(_quietly, run_repeat, seeded, str(run))
+        except ChildDied as death:
+            metrics, reason = {}, str(death)
+        if _replicas(run) > 1:
+            # TensorFlow numbers what devices exchange anew for each strategy of a process, and
+            # takes those of a second one for the first one's.
+            child.end()
+        if not reason and not math.isfinite(metrics.get(task.objective, math.nan)):
+            reason = (
+                f"{task.objective} is no number: predictions that do not differ, or values that "
+                "have no correlation"
+            )
+        if reason:
+            return Outcome(repeats, f"seed {seed}: {reason}" if len(task.seeds) > 1 else reason)
+        repeats.append(metrics)
+    return Outcome(repeats)
+
+
+def _replicas(run: Path) -> int:
+    """Return on how many devices a run was computed; 1 if it did not get that far."""
+    try:
+        return json.loads((run / "environment.json").read_text())["replicas"]
+    except (OSError, ValueError, KeyError):
+        return 1
+
+
+def _quietly(repeat: Repeat, config: dict[str, Any], folder: str) -> tuple[Metrics, str]:
+    """Run one seed in the child; all it says goes into ``log.txt`` beside its folder.
+
+    Returns:
+        The metrics and an empty reason, or no metrics and why it failed.
+    """
+    with Path(folder).with_name("log.txt").open("a") as file:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    try:
+        return repeat(config, folder), ""
+    except UserError as error:
+        return {}, str(error)
+    except Exception as error:
+        traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in _OURS:
+            raise OSError(error.errno, error.strerror, error.filename) from None
+        return {}, f"{type(error).__name__}: {_gist(error)} (log.txt has more)"
+
+
+def _gist(error: Exception) -> str:
+    """Return the line of a message that says what happened; TensorFlow says where first."""
+    where = ("Graph execution error", "Detected at", "File ")
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line and not line.startswith(where)), "")[:300]
+
+
+def run_repeat(config: dict[str, Any], folder: str) -> Metrics:
+    """Train and score one run of a trial; a broken-off one goes on, a finished one is read."""
+    run = Path(folder)
+    if (run / RESULT).exists():
+        return json.loads((run / RESULT).read_text())
+    from dream_keras.common.cli import load_backend
+
+    load_backend()
+    import keras
+
+    from dream_keras.runs.folder import RunFolder
+    from dream_keras.training.session import train
+
+    keras.backend.clear_session()
+    resume = (run / "config.yaml").exists()
+    # A run reads its settings from a file; this one is no part of the run folder, which is new.
+    file = run.with_suffix(".yaml")
+    write_text(file, yaml.safe_dump(config, sort_keys=False))
+    result = train(None if resume else file, out=run, resume=resume, progress=False)
+    file.unlink()
+    # The engine's rule: the first of the best epochs, and no correlation is never better.
+    best = result.history.iloc[int(result.history["val_pearson"].fillna(-2.0).argmax())]
+    metrics: Metrics = {
+        **{name: float(best[name]) for name in METRICS[:3]},
+        "best_epoch": float(best["epoch"]),
+        "loss": float(best["loss"]),
+        "weights": float(sum(math.prod(w.shape) for w in result.network.trainable_weights)),
+        "seconds": float(result.history["seconds"].sum()),
+    }
+    if result.score is not None:
+        metrics["pearson_score"] = float(result.score.pearson_score)
+        metrics["spearman_score"] = float(result.score.spearman_score)
+    RunFolder(run).write_json(RESULT, metrics)
+    return metrics

@@ -1,1 +1,0 @@
-"""Searches over orders: the space, its trials, and what they show."""

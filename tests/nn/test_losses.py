@@ -1,0 +1,116 @@
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from dream_keras import menu
+from dream_keras.nn import losses
+
+finite = st.floats(-50, 50, width=32)
+
+
+def rows(loss, target, outputs):
+    return np.asarray(loss(reduction="none")(target, outputs))
+
+
+def test_divergence_by_hand():
+    measured = np.array([[0.5, 0.5, 0], [1, 0, 0]], "float32")
+    predicted = np.array([[0.25, 0.5, 0.25], [0.5, 0.25, 0.25]], "float32")
+    expected = [0.5 * np.log(2), np.log(2)]
+    np.testing.assert_allclose(rows(losses.BinDivergence, measured, predicted), expected, rtol=1e-6)
+
+
+def test_divergence_of_equal_distributions_is_zero_and_otherwise_positive(random):
+    p = random.dirichlet(np.ones(18), 5).astype("float32")
+    q = random.dirichlet(np.ones(18), 5).astype("float32")
+    assert np.abs(rows(losses.BinDivergence, p, p)).max() < 1e-6
+    assert (rows(losses.BinDivergence, p, q) > 0).all()
+
+
+def test_divergence_is_finite_where_the_prediction_is_zero():
+    loss = rows(
+        losses.BinDivergence, np.array([[0.0, 1]], "float32"), np.array([[1.0, 0]], "float32")
+    )
+    assert np.isfinite(loss).all()
+
+
+def test_expected_bin():
+    p = np.zeros((2, 18), "float32")
+    p[0, 17] = 1
+    p[1, [3, 4]] = 0.5
+    np.testing.assert_allclose(losses.expected_bin(p), [17, 3.5])
+    error = rows(losses.ExpectedBinError, np.array([16.0, 3.5], "float32"), p)
+    np.testing.assert_allclose(error, [1, 0], atol=1e-6)
+
+
+@settings(deadline=None, max_examples=20)
+@given(arrays(np.float32, (4, 2), elements=finite), arrays(np.float32, (4, 2), elements=finite))
+def test_errors_against_their_formulas(target, outputs):
+    difference = np.abs(target.astype(float) - outputs)
+    huber = np.where(difference < 1, difference**2 / 2, difference - 0.5).sum(axis=1)
+    np.testing.assert_allclose(
+        rows(losses.HuberError, target, outputs), huber, rtol=1e-4, atol=1e-5
+    )
+    squared = (difference**2).sum(axis=1)
+    np.testing.assert_allclose(
+        rows(losses.TaskError, target, outputs), squared, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_error_of_the_block_with_nucleotides():
+    outputs = {"expression": np.array([[2.0], [3.0]]), "nucleotides": np.zeros((2, 4, 5))}
+    np.testing.assert_allclose(rows(losses.ExpressionError, np.array([1.0, 3.0]), outputs), [1, 0])
+
+
+def test_masked_bases_by_hand():
+    """Cross-entropy of hidden bases only, over their number plus 1, beside the squared error."""
+    outputs = {
+        "expression": np.array([[2.0], [3.0]], "float32"),
+        "nucleotides": np.log(np.array([[[0.5, 0.25, 0.125, 0.125]] * 2] * 2, "float32")),
+    }
+    target = {
+        "value": np.array([1.0, 3.0], "float32"),
+        # Three positions, of which the outputs cover the last two.
+        "bases": np.array([[3, 0, 1], [0, 2, 0]]),
+        "hidden": np.array([[1, 1, 1], [0, 1, 0]], "float32"),
+    }
+    got = rows(losses.MaskedError, target, outputs)
+    entropy = (np.log(2) + np.log(4) + np.log(8)) / (3 + 1)
+    assert got.mean() == pytest.approx(1 / 2 + entropy, rel=1e-6)
+    assert got[0] == pytest.approx(1 + 2 * (np.log(2) + np.log(4)) / 4, rel=1e-6)
+
+
+def test_no_hidden_base_is_no_error(random):
+    outputs = {"expression": np.ones((3, 1)), "nucleotides": random.normal(size=(3, 4, 5))}
+    target = {"value": np.ones(3), "bases": np.zeros((3, 4), int), "hidden": np.zeros((3, 4))}
+    np.testing.assert_array_equal(rows(losses.MaskedError, target, outputs), 0)
+
+
+@pytest.mark.parametrize("name", menu.names("final"))
+def test_every_loss_gives_one_value_per_row_and_saves(name):
+    head = menu.get("final", name).head
+    values = {
+        "autosome": np.full((3, 18), 1 / 18, "float32"),
+        "unlockdna": {
+            "expression": np.zeros((3, 1), "float32"),
+            "nucleotides": np.zeros((3, 4, 5), "float32"),
+        },
+    }
+    targets = {
+        "bins": np.full((3, 18), 1 / 18, "float32"),
+        "masked": {
+            "value": np.zeros(3, "float32"),
+            "bases": np.zeros((3, 4), "int32"),
+            "hidden": np.ones((3, 4), "float32"),
+        },
+    }
+    outputs = values.get(name, np.zeros((3, 1), "float32"))
+    for kind, make in head.losses.items():
+        target = targets.get(kind, np.zeros(3, "float32"))
+        loss = make(reduction="none")
+        assert loss(target, outputs).shape == (3,)
+        saved = keras.saving.serialize_keras_object(make())
+        assert type(keras.saving.deserialize_keras_object(saved)) is make
+    assert head.expression(outputs).shape == (3,)

@@ -1,0 +1,43 @@
+"""The report of a run: its scores stand in TensorBoard as in metrics.json."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from dream_keras.config.experiment import load_experiment
+from dream_keras.runs.folder import Run, RunFolder, State
+from dream_keras.runs.report import write_report
+from dream_keras.scoring.suite import load_suite
+from dream_keras.simulate import simulate
+
+
+def test_scores_of_the_suite_stand_in_tensorboard(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    suite = load_suite(simulate(tmp_path / "suite", 20, 600, seed=1))
+    slim = ["model.first.out_channels=8", "model.core.widths=[8]", "model.core.out_channels=8"]
+    experiment = load_experiment("quickstart", [*slim, "scoring.part=public"])
+    run = Run(RunFolder(tmp_path / "run"), experiment)
+    run.folder.create(experiment)
+    keras.utils.set_random_seed(0)
+    run.folder.save_weights(run.untrained_network(), run.folder.best_weights)
+    columns = ("loss", "learning_rate", "val_loss", "val_pearson", "val_spearman")
+    epochs = [{"epoch": n, "step": 7 * n, **dict.fromkeys(columns, 0.5)} for n in (1, 2, 3)]
+    write_report(run, State(3, 2, 0.5, epochs), suite, progress=False)
+    metrics = json.loads((run.folder.path / "metrics.json").read_text())
+    events = EventAccumulator(str(run.folder.path / "tensorboard"), {"tensors": 0})
+    events.Reload()
+
+    def value(tag):
+        (event,) = events.Tensors(tag)
+        assert event.step == 14  # the best epoch's, whose weights were scored
+        return float(make_ndarray(event.tensor_proto))
+
+    for name in ("pearson_score", "spearman_score"):
+        assert value(f"suite/{name}") == pytest.approx(metrics[name], rel=1e-6)
+    for name, subset in metrics["subsets"].items():
+        assert value(f"suite/r2_{name}") == pytest.approx(subset["r2"], rel=1e-6)
+        assert value(f"suite/rho_{name}") == np.float32(subset["spearman"])

@@ -1,0 +1,107 @@
+import keras
+import numpy as np
+import pytest
+
+import dream_keras
+from dream_keras import menu
+from dream_keras.common.errors import UserError
+from dream_keras.data.stream import Batch
+from dream_keras.menu.autosome import AutosomeProcessor
+from dream_keras.nn.losses import BinDivergence
+from dream_keras.runs.prediction import BATCH, predict_views
+from dream_keras.runtime.steps import Steps
+
+ORDER = {
+    "processor": "autosome",
+    "first": {"name": "bhi", "out_channels": 8, "dropout": 0.0},
+    "core": {"name": "autosome", "widths": (8,), "out_channels": 8},
+    "final": "autosome",
+}
+
+
+def make(seed=0, processor=None, order=ORDER):
+    keras.utils.set_random_seed(seed)
+    network = dream_keras.build_network(order)
+    optimizer = menu.get("trainer", "autosome").build().optimizer(12)
+    return Steps(network, processor or AutosomeProcessor(), optimizer)
+
+
+def batches(random, count, rows=8):
+    return [
+        Batch(
+            random.integers(0, 5, (rows, 150)).astype(np.uint8),
+            random.integers(0, 2, rows).astype(np.uint8),
+            random.uniform(0, 17, rows).astype(np.float32).round(1),
+        )
+        for _ in range(count)
+    ]
+
+
+def test_a_step_is_what_compile_and_fit_do(random):
+    steps, plain = make(), make()
+    plain.network.compile(optimizer=plain.optimizer, loss=BinDivergence())
+    for tokens, reverse, values in batches(random, 3):
+        loss, _ = steps.train([Batch(tokens, reverse, values)])[0]
+        planes = plain.processor.make_planes(tokens, reverse, values == values.round())
+        expected = plain.network.train_on_batch(
+            planes, plain.processor.make_target(values, tokens, "bins")
+        )
+        plain.network.reset_metrics()
+        assert loss == pytest.approx(expected, rel=1e-5)
+    for ours, theirs in zip(steps.network.weights, plain.network.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_several_steps_in_a_call_are_the_same_steps(random):
+    """Losses, weights, and the learning rate that is reported for each step."""
+    data = batches(random, 4)
+    one, many = make(), make()
+    alone = [one.train([batch])[0] for batch in data]
+    schedule = menu.get("trainer", "autosome").build().optimizer(12)._learning_rate
+    np.testing.assert_allclose([rate for _, rate in alone], [float(schedule(n)) for n in range(4)])
+    together = many.train(data)
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+    for a, b in zip(one.network.weights, many.network.weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_loss_is_that_of_rows_the_processor_has_no_bins_for(random):
+    order = {**ORDER, "final": "bhi"}
+    steps = make(order=order)
+    assert steps.kind == "value"
+    assert np.isfinite(steps.train(batches(random, 1))).all()
+
+
+@pytest.mark.parametrize(
+    ("final", "said"),
+    [
+        ({"name": "autosome_regression", "tasks": 2}, "predicts 2 values per row"),
+        ({"name": "autosome", "bins": 10}, "has 10 bins, the processor's target 18"),
+    ],
+)
+def test_heads_that_do_not_fit_the_target_are_refused(final, said):
+    with pytest.raises(UserError, match=said):
+        make(order={**ORDER, "final": final})
+
+
+@pytest.mark.parametrize("rows", [1, 5, BATCH, BATCH + 3])
+def test_batching_changes_no_prediction(random, rows):
+    steps = make()
+    tokens = random.integers(0, 4, (rows, 150)).astype(np.uint8)
+    got = predict_views(steps, tokens)
+    assert got.shape == (rows, 2)
+    for row in {0, rows - 1}:
+        for strand in (0, 1):
+            planes = steps.processor.make_planes(tokens[row : row + 1], [strand], [0])
+            want = dream_keras.expression(steps.network, planes)
+            assert got[row, strand] == pytest.approx(want[0], rel=1e-5)
+
+
+def test_singletons_are_marked_only_when_values_are_given(random):
+    steps = make()
+    tokens = random.integers(0, 4, (4, 150)).astype(np.uint8)
+    plain = predict_views(steps, tokens)
+    halves = predict_views(steps, tokens, np.full(4, 3.5, np.float32))
+    whole = predict_views(steps, tokens, np.full(4, 3.0, np.float32))
+    np.testing.assert_array_equal(plain, halves)
+    assert (plain != whole).all()
