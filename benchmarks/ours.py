@@ -64,7 +64,8 @@ class Ours:
     def _build(self, total_steps: int = 100_000) -> Any:
         if self.steps is None:
             from dream_keras import menu
-            from dream_keras.model.network import build_network, preset
+            from dream_keras.config.experiment import preset
+            from dream_keras.model.build import build_network
             from dream_keras.runtime.steps import Steps
 
             order = preset(self.settings.preset).plain()
@@ -94,18 +95,17 @@ class Ours:
         from dream_keras.config.experiment import load_experiment
         from dream_keras.data.sharded_stream import ShardedStream
         from dream_keras.data.shards import open_shards
-        from dream_keras.data.stream import Stream, TrainingStream
+        from dream_keras.data.stream import Stream, StreamSettings, TrainingStream
         from dream_keras.data.table import load_rows
-        from dream_keras.runs.folder import processor_settings
 
         path = Path(self.settings.table)
-        settings = (self.settings.batch, 0, True)
+        settings = StreamSettings(self.settings.batch, both_strands=True)
         self.stream: Stream
         if path.is_dir():
-            processor = processor_settings(load_experiment(self.settings.preset))
-            self.stream = ShardedStream(open_shards(path, processor), *settings)
+            processor = load_experiment(self.settings.preset).processor_settings()
+            self.stream = ShardedStream(open_shards(path, processor), settings)
         else:
-            self.stream = TrainingStream(load_rows(path, self.processor), *settings)
+            self.stream = TrainingStream(load_rows(path, self.processor), settings)
         self.stream.batch(0)
         return self.stream.rows_per_pass // 2
 

@@ -130,13 +130,13 @@ class Twin:
 
     def train(self) -> int:
         """Go from the table to trained weights on the disk, with our stream."""
-        from dream_keras.data.stream import TrainingStream
+        from dream_keras.data.stream import StreamSettings, TrainingStream
         from dream_keras.data.table import load_rows
         from dream_keras.menu.autosome import AutosomeProcessor
 
         processor = AutosomeProcessor()
         rows = load_rows(self.settings.table, processor)
-        stream = TrainingStream(rows, self.settings.batch, 0, both_strands=True)
+        stream = TrainingStream(rows, StreamSettings(self.settings.batch, 0, both_strands=True))
         count = stream.rows_per_pass // self.settings.batch
 
         def loaded() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -12,19 +12,19 @@ from dream_keras._version import __version__
 if TYPE_CHECKING:
     from dream_keras.config.experiment import Experiment, Order, load_experiment
     from dream_keras.menu.plugins import load_plugins
-    from dream_keras.model.network import build_network, expression
+    from dream_keras.model.build import build_network, expression
     from dream_keras.model.torch_weights import load_torch_weights
-    from dream_keras.runs.folder import load_run
+    from dream_keras.runs.run import load_run
 
 _HOME = {
-    "build_network": "dream_keras.model.network",
-    "expression": "dream_keras.model.network",
+    "build_network": "dream_keras.model.build",
+    "expression": "dream_keras.model.build",
     "Experiment": "dream_keras.config.experiment",
     "Order": "dream_keras.config.experiment",
     "load_experiment": "dream_keras.config.experiment",
     "load_plugins": "dream_keras.menu.plugins",
     "load_torch_weights": "dream_keras.model.torch_weights",
-    "load_run": "dream_keras.runs.folder",
+    "load_run": "dream_keras.runs.run",
 }
 _COMMANDS = (
     "train",

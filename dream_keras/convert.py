@@ -43,19 +43,18 @@ def convert(checkpoint: str | Path, preset: str | Path, out: str | Path) -> Path
     """
     load_backend()
     from dream_keras.config.experiment import load_experiment
-    from dream_keras.model.network import assemble
+    from dream_keras.model.build import build_network
     from dream_keras.model.torch_weights import load_torch_weights, read_checkpoint
-    from dream_keras.runs.folder import RunFolder, make_processor
+    from dream_keras.runs.folder import RunFolder
 
     experiment = load_experiment(preset)
     state_dict = read_checkpoint(Path(checkpoint))
-    processor = make_processor(experiment)
-    network = assemble(experiment.model, processor.length, processor.planes)
+    processor = experiment.make_processor()
+    network = build_network(experiment.model, processor.length, processor.planes)
     load_torch_weights(network, state_dict)
     folder = RunFolder(Path(out))
-    # What it was trained on is not known; where it came from is.
-    source = dataclasses.replace(experiment.data, train=str(Path(checkpoint).resolve()))
-    folder.create(dataclasses.replace(experiment, data=source))
+    source = str(Path(checkpoint).resolve())
+    folder.create(dataclasses.replace(experiment, weights_from=source))
     folder.save_weights(network, folder.best_weights)
     folder.save_weights(network, folder.last_weights)
     return folder.path

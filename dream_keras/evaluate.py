@@ -97,7 +97,7 @@ def evaluate(
     if run is not None:
         load_backend()
         from dream_keras.menu.plugins import load_plugins
-        from dream_keras.runs.folder import load_run
+        from dream_keras.runs.run import load_run
 
         load_plugins(plugins)
         loaded_run = load_run(run)

@@ -69,8 +69,8 @@ def predict(
     load_backend()
     from dream_keras.common.files import replacing
     from dream_keras.menu.plugins import load_plugins
-    from dream_keras.runs.folder import load_run
     from dream_keras.runs.prediction import predict_file
+    from dream_keras.runs.run import load_run
 
     load_plugins(plugins)
     opened = load_run(run)

@@ -98,9 +98,8 @@ def prepare(
     from dream_keras.common.progress import hide_bar
     from dream_keras.config.experiment import DEFAULT_CONFIG, load_experiment
     from dream_keras.data.shard_writer import write_shards
-    from dream_keras.data.table import named_columns, read_rows
+    from dream_keras.data.table import read_rows
     from dream_keras.menu.plugins import load_plugins
-    from dream_keras.runs.folder import make_processor, processor_settings
 
     given = {
         "data.sequence_column": sequence_column,
@@ -110,20 +109,11 @@ def prepare(
     settings = {key: value for key, value in given.items() if value is not None}
     load_plugins(plugins)
     experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
-    data = experiment.data
-    rows = read_rows(
-        table,
-        make_processor(experiment),
-        named_columns(data.sequence_column, data.target_column),
-        data.on_bad_row,
-        data.long_rows,
-        data.max_rows,
-        data.longest,
-    )
+    rows = read_rows(table, experiment.make_processor(), experiment.data.reading())
     with tqdm(unit="row", unit_scale=True, disable=hide_bar(progress)) as bar:
         counted = (part for part in rows if bar.update(len(part)) or True)
         manifest = write_shards(
-            counted, Path(out), shards, Path(table).name, processor_settings(experiment)
+            counted, Path(out), shards, Path(table).name, experiment.processor_settings()
         )
     log.info("%s: %s rows in %d shards", out, f"{manifest.rows:,}", shards)
     return Path(out)

@@ -1,9 +1,15 @@
 """Train a model, score it on the gold-standard suite and keep everything in a run folder."""
 
 import argparse
-from typing import Any
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
+
+if TYPE_CHECKING:
+    from dream_keras.config.experiment import Experiment
+    from dream_keras.training.session import Result
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,12 +86,82 @@ def main(argv: list[str] | None = None) -> None:
     print(f"  tensorboard --logdir {run}")
 
 
-def train(*args: Any, **settings: Any) -> Any:
-    """Train a model; see ``dream_keras.training.session.train`` for the arguments."""
-    load_backend()
-    from dream_keras.training.session import train
+def train(
+    config: "str | Path | Experiment | None" = None,
+    *,
+    train: str | Path | None = None,
+    validation: str | Path | None = None,
+    split: str | None = None,
+    suite: str | Path | None = None,
+    out: str | Path | None = None,
+    sequence_column: str | None = None,
+    target_column: str | None = None,
+    overrides: Iterable[str] = (),
+    plugins: Collection[str | Path] = (),
+    seed: int | None = None,
+    smoke: bool = False,
+    resume: bool = False,
+    deterministic: bool = False,
+    strategy: str | None = None,
+    tpu: str | None = None,
+    on_bad_row: str | None = None,
+    progress: bool | None = None,
+) -> "Result":
+    """Train a model, score it, and leave a run folder.
 
-    return train(*args, **settings)
+    Args:
+        config: A YAML file, the name of a built-in config, or an ``Experiment``; ``quickstart`` by
+            default.
+        train: Training table, or a folder made by ``dream_keras.prepare``; simulated when neither
+            this nor the config names one.
+        validation: Validation table; a seeded tenth of the training rows by default.
+        split: How the tenth is held out: ``"random"``, or ``"similarity"`` for whole families of
+            related rows, see ``dream_keras.data.similarity``.
+        suite: Folder of the gold-standard suite to score on.
+        out: Run folder; ``runs/<config>-<time>`` by default.
+        sequence_column: Header name of the sequences, for tables with a header.
+        target_column: Header name of the measured values, likewise.
+        overrides: Settings as ``"section.key=value"``, applied to the config in order.
+        plugins: Files that put something on the menu; the run folder keeps copies of them.
+        seed: Seed of everything random.
+        smoke: Shrink the experiment to well under a minute, to see that it runs.
+        resume: Continue the run in ``out``.
+        deterministic: Use only deterministic kernels, from here on in this process.
+        strategy: Devices that share each batch, as ``runtime.strategy``.
+        tpu: Where the TPU is, as ``runtime.tpu``.
+        on_bad_row: ``"fail"`` or ``"skip"``.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Raises:
+        UserError: For anything wrong with the settings, the files or the folder.
+    """
+    load_backend()
+    from dream_keras.common.remote import absolute
+    from dream_keras.training.session import run_training
+
+    given = {
+        "data.train": train and absolute(train),
+        "data.validation": validation and absolute(validation),
+        "data.split": split,
+        "data.sequence_column": sequence_column,
+        "data.target_column": target_column,
+        "data.on_bad_row": on_bad_row,
+        "trainer.seed": seed,
+        "runtime.deterministic": deterministic or None,
+        "runtime.strategy": strategy,
+        "runtime.tpu": tpu,
+        "scoring.suite": suite and absolute(suite),
+    }
+    return run_training(
+        config,
+        {key: value for key, value in given.items() if value is not None},
+        overrides,
+        plugins,
+        out=out,
+        smoke=smoke,
+        resume=resume,
+        progress=progress,
+    )
 
 
 make_callable(__name__, train)

@@ -109,7 +109,8 @@ import json, sys, zlib
 from pathlib import Path
 import keras
 from dream_keras.config.experiment import load_experiment
-from dream_keras.runs.folder import Run, RunFolder
+from dream_keras.runs.folder import RunFolder
+from dream_keras.runs.run import Run
 found = {}
 for config, *settings in json.load(sys.stdin):
     keras.utils.set_random_seed(3)
@@ -142,7 +143,7 @@ def test_a_seed_gives_both_backends_the_same_initial_weights():
     assert found[0] == found[1]
     orders = [load_experiment(config, settings).model for config, *settings in ORDERS]
     built = {(slot, getattr(order, slot).name) for order in orders for slot in SLOTS}
-    assert built == {(item.slot, item.name) for item in menu.items() if item.slot in SLOTS}
+    assert built == {(item.slot, item.name) for item in menu.entries() if item.slot in SLOTS}
 
 
 @pytest.mark.slow

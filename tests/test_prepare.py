@@ -12,7 +12,8 @@ from dream_keras.common.errors import UserError
 from dream_keras.data import shard_writer, shards
 from dream_keras.data.table import load_rows
 from dream_keras.prepare import main
-from dream_keras.runs.folder import Run, RunFolder, make_processor, processor_settings
+from dream_keras.runs.folder import RunFolder
+from dream_keras.runs.run import Run
 
 TINY = [
     "model.first.out_channels=8",
@@ -47,11 +48,11 @@ def train(table, out, *overrides, **settings):
 
 def opened(folder):
     experiment = dream_keras.load_experiment("dream_cnn")
-    return shards.open_shards(folder, processor_settings(experiment))
+    return shards.open_shards(folder, experiment.processor_settings())
 
 
 def test_the_rows_are_those_of_the_table(prepared, training_table):
-    processor = make_processor(dream_keras.load_experiment("dream_cnn"))
+    processor = dream_keras.load_experiment("dream_cnn").make_processor()
     expected, got = load_rows(training_table, processor), opened(prepared).load()
     np.testing.assert_array_equal(got.tokens, expected.tokens)
     np.testing.assert_array_equal(got.values, expected.values)

@@ -38,7 +38,7 @@ def analyse(
     from dream_keras.analyse.analysis import Analysis
     from dream_keras.analyse.report import write_analysis
     from dream_keras.menu.plugins import load_plugins
-    from dream_keras.runs.folder import load_run
+    from dream_keras.runs.run import load_run
     from dream_keras.scoring.suite import load_suite
 
     load_plugins(plugins)

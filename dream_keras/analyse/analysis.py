@@ -14,7 +14,7 @@ from dream_keras.common.files import replacing
 from dream_keras.data.kmers import Sequences, inserts_of
 from dream_keras.data.parse import LONGEST_SEQUENCE
 from dream_keras.data.table import tokenize
-from dream_keras.runs.folder import Run
+from dream_keras.runs.run import Run
 from dream_keras.scoring.suite import Suite
 from dream_keras.simulate.truth import FOLDER, Truth, read_truth
 

@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dream_keras.data.table import Rows, tokenize
-from dream_keras.runs.folder import Run
+from dream_keras.model.targets import target_kind
 from dream_keras.runs.prediction import BATCH, predict_views, progress_bar
-from dream_keras.runtime.steps import Steps, target_kind
+from dream_keras.runs.run import Run
+from dream_keras.runtime.steps import Steps
 
 Floats = npt.NDArray[np.float64]
 

@@ -13,7 +13,6 @@ from dream_keras.analyse.tables import markdown
 from dream_keras.common.errors import UserError
 from dream_keras.data.kmers import K
 from dream_keras.data.table import Columns
-from dream_keras.runs.folder import make_trainer
 from dream_keras.scoring.metrics import pearson
 from dream_keras.training.session import load_data
 
@@ -94,7 +93,7 @@ def bin_section(analysis: Analysis) -> Lines:
     if not inference.has_bins(run):
         return [*title, "The network does not predict probabilities of the sorting bins.", ""]
     try:
-        rows = load_data(run, run.processor, make_trainer(run.experiment).seed)[1]
+        rows = load_data(run, run.processor, run.experiment.make_trainer().seed)[1]
     except UserError as error:
         return [*title, f"Not done, for want of the validation rows: {error}", ""]
     total = len(rows)

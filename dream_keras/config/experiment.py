@@ -19,7 +19,12 @@ import yaml
 from dream_keras import menu
 from dream_keras.common.errors import UserError, at_least, unknown, within
 from dream_keras.common.options import checked, yaml_values
+from dream_keras.config.yaml_file import Lines, located, read_yaml
+from dream_keras.data.processor import LABEL_STATISTICS, Processor
+from dream_keras.data.table import ReadSettings, named_columns
 from dream_keras.menu.plugins import load_plugins
+from dream_keras.menu.registry import ORDER_SLOTS, Slot
+from dream_keras.menu.trainer import Trainer
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 """The built-in configs."""
@@ -28,8 +33,6 @@ PRESETS = ("dream_cnn", "dream_rnn", "dream_attn")
 DEFAULT_CONFIG = "quickstart"
 
 Settings = TypeVar("Settings")
-Lines = dict[tuple[str, ...], int]
-"""The line, counted from 1, on which each key of a config file stands, outermost section first."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Choice:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, slot: menu.registry.Slot, value: Any) -> "Choice":
+    def parse(cls, slot: Slot, value: Any) -> "Choice":
         """Read a name, or a mapping with a name and options, and check both.
 
         Raises:
@@ -59,6 +62,10 @@ class Choice:
         if slot in ("processor", "trainer"):
             item.build(**values)  # refuses values that it cannot work with
         return cls(item.name, values)
+
+    def build(self, slot: Slot) -> Any:
+        """Make the processor or trainer that was chosen."""
+        return menu.get(slot, self.name).build(**self.options)
 
     def plain(self) -> str | dict[str, Any]:
         """Return what ``parse`` reads: the name alone where no option is set."""
@@ -81,21 +88,21 @@ class Order:
         Raises:
             UserError: If a slot is missing or unknown, or a choice is not on the menu.
         """
-        slots = [f.name for f in dataclasses.fields(cls)]
+        slots = ", ".join(ORDER_SLOTS)
         if not isinstance(value, Mapping):
-            raise UserError(f"model: expected a mapping with {', '.join(slots)}, got {value!r}")
-        _only(value, slots, "slot of the model")
+            raise UserError(f"model: expected a mapping with {slots}, got {value!r}")
+        _only(value, ORDER_SLOTS, "slot of the model")
         choices = {}
-        for slot in slots:
+        for slot in ORDER_SLOTS:
             if slot not in value:
-                raise UserError(f'the model has no "{slot}": an order names {", ".join(slots)}')
+                raise UserError(f'the model has no "{slot}": an order names {slots}')
             with within(slot):
-                choices[slot] = Choice.parse(slot, value[slot])  # type: ignore[arg-type]
+                choices[slot] = Choice.parse(slot, value[slot])
         return cls(**choices)
 
     def plain(self) -> dict[str, Any]:
         """Return what ``parse`` reads."""
-        return {f.name: getattr(self, f.name).plain() for f in dataclasses.fields(self)}
+        return {slot: getattr(self, slot).plain() for slot in ORDER_SLOTS}
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,16 @@ class DataSettings:
             simulated_test_rows=self.simulated_test_rows,
             max_rows=self.max_rows,
             longest=self.longest,
+        )
+
+    def reading(self) -> ReadSettings:
+        """Return how its tables are read."""
+        return ReadSettings(
+            named_columns(self.sequence_column, self.target_column),
+            self.on_bad_row,
+            self.long_rows,
+            self.max_rows,
+            self.longest,
         )
 
 
@@ -201,6 +218,8 @@ class Experiment:
         runtime: How it is computed.
         scoring: The gold-standard suite.
         plugins: Files whose blocks, processors and trainers are on the menu as well.
+        weights_from: Where weights came from that were not trained by this experiment: the
+            checkpoint that ``dream_keras.convert`` read.
     """
 
     model: Order
@@ -209,6 +228,7 @@ class Experiment:
     runtime: RuntimeSettings = RuntimeSettings()
     scoring: ScoringSettings = ScoringSettings()
     plugins: tuple[str, ...] = ()
+    weights_from: str | None = None
 
     @classmethod
     def parse(cls, value: Any) -> "Experiment":
@@ -238,7 +258,8 @@ class Experiment:
             runtime = read_settings(RuntimeSettings, value.get("runtime"), "runtime")
         with within("scoring"):
             scoring = read_settings(ScoringSettings, value.get("scoring"), "scoring")
-        return cls(model, trainer, data, runtime, scoring, plugins)
+        weights_from = checked(value.get("weights_from"), str | None, "weights_from")
+        return cls(model, trainer, data, runtime, scoring, plugins, weights_from)
 
     def plain(self) -> dict[str, Any]:
         """Return what ``parse`` reads, with every default written out."""
@@ -253,7 +274,26 @@ class Experiment:
             "runtime": dataclasses.asdict(self.runtime),
             "scoring": dataclasses.asdict(self.scoring),
             "plugins": list(self.plugins),
+            **({"weights_from": self.weights_from} if self.weights_from else {}),
         }
+
+    def make_processor(self) -> Processor:
+        """Build the processor that it names."""
+        return self.model.processor.build("processor")
+
+    def make_trainer(self) -> Trainer:
+        """Build the trainer that it names."""
+        return self.trainer.build("trainer")
+
+    def processor_settings(self) -> dict[str, Any]:
+        """Return name and options of the processor, as far as encoding may depend on them.
+
+        What is taken from the labels only scales the target.
+        """
+        choice = self.model.processor
+        options = {**menu.get("processor", choice.name).options, **choice.options}
+        kept = {key: value for key, value in options.items() if key not in LABEL_STATISTICS}
+        return {"name": choice.name, **yaml_values(kept)}
 
     def to_yaml(self) -> str:
         """Write the resolved experiment as YAML."""
@@ -303,6 +343,24 @@ def load_experiment(
         raise located(error, path, lines) from None
 
 
+def change(
+    experiment: Experiment,
+    overrides: Iterable[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    plugins: Iterable[str | Path] = (),
+) -> Experiment:
+    """Return an experiment with some settings changed; arguments as ``load_experiment``'s.
+
+    Raises:
+        UserError: If a change is wrong.
+    """
+    value = experiment.plain()
+    for name, setting in [*map(parse_override, overrides), *(settings or {}).items()]:
+        set_key(value, name, setting)
+    _add_plugins(value, Path(), plugins)
+    return Experiment.parse(value)
+
+
 def read_config(
     path: Path,
     overrides: Iterable[str] = (),
@@ -317,37 +375,17 @@ def read_config(
     Raises:
         UserError: If the file is none, or a change cannot be made.
     """
-    value, lines = _read_yaml(path)
+    value, lines = read_yaml(path)
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected the sections {', '.join(_sections())}, got {value!r}")
-    for override in overrides:
-        set_key(value, *parse_override(override))
-    for name, setting in (settings or {}).items():
+    for name, setting in [*map(parse_override, overrides), *(settings or {}).items()]:
         set_key(value, name, setting)
+        lines[tuple(name.split("."))] = None
     try:
         _add_plugins(value, path.parent, plugins)
     except UserError as error:
         raise located(error, path, lines) from None
     return value, lines
-
-
-def located(
-    error: UserError, path: Path, lines: Lines, key: tuple[str, ...] | None = None
-) -> UserError:
-    """Put the file, and the line if the file has the key, in front of a mistake in a config.
-
-    Args:
-        error: The mistake.
-        path: The file.
-        lines: The line on which each key stands.
-        key: Where the mistake stands in the file, if it is not ``error.key``.
-    """
-    wanted = found = error.key if key is None else key
-    while found not in lines:
-        found = found[:-1]
-    place = f"{path}:{lines[found]}" if found == wanted else f"{path}"
-    error.args = (f"{place}: {error}",)
-    return error
 
 
 def _add_plugins(value: dict[str, Any], folder: Path, plugins: Iterable[str | Path]) -> None:
@@ -391,30 +429,6 @@ def read_settings(kind: type[Settings], value: Any, section: str) -> Settings:
     types_of = typing.get_type_hints(kind)
     _only(value, types_of, f"setting of {section}")
     return kind(**{name: checked(given, types_of[name], name) for name, given in value.items()})
-
-
-def _read_yaml(path: Path) -> tuple[Any, Lines]:
-    """Return a file's content and the line on which each key stands."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        node, value = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
-    lines: Lines = {(): 1}
-
-    def note(at: tuple[str, ...], part: yaml.Node | None) -> None:
-        if isinstance(part, yaml.MappingNode):
-            for key, below in part.value:
-                name = str(key.value)
-                lines[(*at, name)] = key.start_mark.line + 1
-                note((*at, name), below)
-        elif isinstance(part, yaml.SequenceNode):
-            for number, below in enumerate(part.value):
-                lines[(*at, str(number))] = below.start_mark.line + 1
-                note((*at, str(number)), below)
-
-    note((), node)
-    return value, lines
 
 
 def parse_override(override: str) -> tuple[str, Any]:

@@ -8,20 +8,22 @@ import yaml
 
 from dream_keras.common.errors import UserError, unknown, within
 
-Lines = Mapping[tuple[str, ...], int]
-"""The line of each key, by its path from the outermost section inwards; () is the file."""
+Key = tuple[str, ...]
+"""Where something stands in a file, outermost section first."""
+Lines = dict[Key, int | None]
+"""The line of each key, counted from 1; None for a key that was changed after reading."""
 
 
-def read_yaml(path: Path) -> tuple[Any, dict[tuple[str, ...], int]]:
+def read_yaml(path: Path) -> tuple[Any, Lines]:
     """Return a file's content and the line on which each key stands.
 
     Raises:
         UserError: The file is no YAML, or has a key twice in one mapping.
     """
-    lines: dict[tuple[str, ...], int] = {(): 1}
+    lines: Lines = {}
     twice: list[str] = []
 
-    def note(at: tuple[str, ...], part: yaml.Node | None) -> None:
+    def note(at: Key, part: yaml.Node | None) -> None:
         if isinstance(part, yaml.MappingNode):
             for key, below in part.value:
                 name, line = str(key.value), key.start_mark.line + 1
@@ -29,6 +31,10 @@ def read_yaml(path: Path) -> tuple[Any, dict[tuple[str, ...], int]]:
                     twice.append(f'{path}:{line}: "{name}" stands on line {lines[*at, name]} too')
                 lines[(*at, name)] = line
                 note((*at, name), below)
+        elif isinstance(part, yaml.SequenceNode):
+            for number, below in enumerate(part.value):
+                lines[(*at, str(number))] = below.start_mark.line + 1
+                note((*at, str(number)), below)
 
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -42,11 +48,13 @@ def read_yaml(path: Path) -> tuple[Any, dict[tuple[str, ...], int]]:
 
 
 def located(error: UserError, path: Path, lines: Lines) -> UserError:
-    """Return a mistake with its file, and the line of its key or of the nearest one above it."""
+    """Put the file in front of a mistake, and the line of its key or of the nearest one above."""
     key = error.key
-    while key not in lines:
+    while key and key not in lines:
         key = key[:-1]
-    return UserError(f"{path}:{lines[key]}: {error}" if key else f"{path}: {error}")
+    line = lines.get(key)
+    error.args = (f"{path}:{line}: {error}" if line else f"{path}: {error}",)
+    return error
 
 
 def check_keys(value: Any, kind: str, required: Collection[str], optional: Collection[str]) -> None:
@@ -92,7 +100,7 @@ def name_of(key: Any) -> str:
     raise at((str(key),), f"expected a name, not {key!r}. Put it in quotes.")
 
 
-def at(key: tuple[str, ...], message: str) -> UserError:
+def at(key: Key, message: str) -> UserError:
     """Build the error for what stands at a key."""
     error = UserError(message)
     error.key = key

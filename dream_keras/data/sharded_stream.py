@@ -38,7 +38,7 @@ class ShardedStream(Stream):
     rows: ShardedRows
 
     def __post_init__(self) -> None:
-        self._mine = self.rows.of_host(self.host, self.hosts)
+        self._mine = self.rows.of_host(self.settings.host, self.settings.hosts)
         self._windows: dict[tuple[int, int], Future[Batch]] = {}
         self._reader = ThreadPoolExecutor(1, "shards")
         self._plan = lru_cache(maxsize=2)(self._draw)
@@ -46,7 +46,7 @@ class ShardedStream(Stream):
     @property
     def fingerprint(self) -> str:
         """What the order of the rows depends on, beside the seed."""
-        hosts = f"-{self.hosts}-hosts" if self.hosts > 1 else ""
+        hosts = f"-{self.settings.hosts}-hosts" if self.settings.hosts > 1 else ""
         return f"{self.rows.fingerprint}-blocks{hosts}"
 
     @cached_property
@@ -56,7 +56,7 @@ class ShardedStream(Stream):
 
     def batch(self, step: int) -> Batch:
         """Return this host's part of the batch of ``step``, counted from 0."""
-        return self._cut(step, self.part_size, self.own_rows_per_pass, self.host)
+        return self._cut(step, self.part_size, self.own_rows_per_pass, self.settings.host)
 
     def _part(self, number: int, start: int, stop: int) -> Batch:
         ends = self._plan(number)[1]
@@ -75,7 +75,7 @@ class ShardedStream(Stream):
 
         A unit is twice a block's number, plus 1 where the block comes for the second time.
         """
-        random = np.random.default_rng([self.seed, number, 2, self.host])
+        random = np.random.default_rng([self.settings.seed, number, 2, self.settings.host])
         units = (self._mine.blocks[:, None] * 2 + np.arange(self.strands)).ravel()
         units = random.permutation(units)
         manifest = self.rows.manifest
@@ -100,10 +100,10 @@ class ShardedStream(Stream):
         for block, second in (divmod(unit, 2) for unit in units.tolist()):
             rows = self.rows.read(block)
             strand = np.zeros(len(rows), np.uint8)
-            if self.both_strands:
-                random = np.random.default_rng([self.seed, number, 3, block])
+            if self.settings.both_strands:
+                random = np.random.default_rng([self.settings.seed, number, 3, block])
                 strand = random.integers(0, 2, len(rows), np.uint8) ^ np.uint8(second)
             parts.append(Batch(rows.tokens, strand, rows.values))
         joined = Batch.joined(parts)
-        random = np.random.default_rng([self.seed, number, 4, self.host, window])
+        random = np.random.default_rng([self.settings.seed, number, 4, self.settings.host, window])
         return joined.take(random.permutation(len(joined.values)))

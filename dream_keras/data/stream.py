@@ -37,6 +37,28 @@ class Batch(NamedTuple):
         return Batch(self.tokens[rows], self.reverse[rows], self.values[rows])
 
 
+@dataclass(frozen=True)
+class StreamSettings:
+    """How rows are cut into batches.
+
+    Attributes:
+        batch_size: Rows in a batch, of all hosts.
+        seed: Of the order.
+        both_strands: Whether a pass holds each row twice, as itself and as its reverse complement.
+        view: What is done to a batch's tokens with random numbers of its own (masked bases,
+            padding); see ``Processor.training_view``.
+        host: Number of this host.
+        hosts: Their number; the batch must divide by it.
+    """
+
+    batch_size: int
+    seed: int = 0
+    both_strands: bool = False
+    view: Callable[[Tokens, np.random.Generator], Tokens] = lambda tokens, random: tokens
+    host: int = 0
+    hosts: int = 1
+
+
 @dataclass
 class Stream(ABC):
     """All passes over the training rows, one after the other, cut into batches.
@@ -47,22 +69,16 @@ class Stream(ABC):
 
     Attributes:
         rows: The training rows, of all hosts.
-        batch_size: Rows in a batch, of all hosts.
-        seed: Of the order.
-        both_strands: Whether a pass holds each row twice, as itself and as its reverse complement.
-        view: What is done to a batch's tokens with random numbers of its own (hidden bases,
-            padding); see ``Processor.training_view``.
-        host: Number of this host.
-        hosts: Their number; the batch must divide by it.
+        settings: How they are cut.
     """
 
     rows: Any
-    batch_size: int
-    seed: int
-    both_strands: bool
-    view: Callable[[Tokens, np.random.Generator], Tokens] = lambda tokens, random: tokens
-    host: int = 0
-    hosts: int = 1
+    settings: StreamSettings
+
+    @property
+    def batch_size(self) -> int:
+        """Rows in a batch, of all hosts."""
+        return self.settings.batch_size
 
     @property
     @abstractmethod
@@ -72,7 +88,7 @@ class Stream(ABC):
     @property
     def strands(self) -> int:
         """How often a pass holds each row."""
-        return 2 if self.both_strands else 1
+        return 2 if self.settings.both_strands else 1
 
     @property
     def rows_per_pass(self) -> int:
@@ -82,7 +98,7 @@ class Stream(ABC):
     @property
     def part_size(self) -> int:
         """Rows in one host's part of a batch."""
-        return self.batch_size // self.hosts
+        return self.batch_size // self.settings.hosts
 
     @abstractmethod
     def batch(self, step: int) -> Batch:
@@ -105,8 +121,8 @@ class Stream(ABC):
             parts.append(self._part(number, start, stop))
             at += stop - start
         tokens, strand, values = Batch.joined(parts)
-        random = np.random.default_rng([self.seed, step, 1, *own])
-        return Batch(self.view(tokens, random), strand, values)
+        random = np.random.default_rng([self.settings.seed, step, 1, *own])
+        return Batch(self.settings.view(tokens, random), strand, values)
 
     def batches(self, first_step: int, steps: int, ahead: int = 4) -> Iterator[Batch]:
         """Yield the batches of ``steps`` steps from ``first_step`` on.
@@ -146,20 +162,20 @@ class TrainingStream(Stream):
     def batch(self, step: int) -> Batch:
         """Return this host's part of the batch of ``step``, counted from 0."""
         whole = self._cut(step, self.batch_size, self.rows_per_pass)
-        first = self.host * self.part_size
+        first = self.settings.host * self.part_size
         return whole.take(slice(first, first + self.part_size))
 
     def _part(self, number: int, start: int, stop: int) -> Batch:
         picked = self._permutation(number)[start:stop].astype(np.int64)
         strand = np.zeros(len(picked), np.uint8)
-        if self.both_strands:
+        if self.settings.both_strands:
             picked, odd = np.divmod(picked, 2)
             strand = odd.astype(np.uint8)
         return Batch(self.rows.tokens[picked], strand, self.rows.values[picked])
 
     def _permutation(self, number: int) -> npt.NDArray[np.uint32]:
         if number not in self._order:
-            random = np.random.default_rng([self.seed, number])
+            random = np.random.default_rng([self.settings.seed, number])
             numbers = np.arange(self.rows_per_pass, dtype=np.uint32)
             self._order = {number: random.permutation(numbers)}
         return self._order[number]

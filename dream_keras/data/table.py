@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,25 @@ def named_columns(sequence: str | None, *targets: str | None) -> Columns:
             "a table without one needs neither"
         )
     return Columns(sequence, tuple(given), None)
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """How a table is read for training.
+
+    Attributes:
+        columns: Where sequence and values stand.
+        on_bad_row: ``"fail"`` stops at the first bad row, ``"skip"`` leaves bad rows out.
+        long_rows: ``"fail"``, ``"drop"`` or ``"crop"`` sequences too long for the processor.
+        max_rows: Stop after this many good rows.
+        longest: Longest sequence in bp, if that is less than what the processor takes.
+    """
+
+    columns: Columns = OFFICIAL
+    on_bad_row: Literal["fail", "skip"] = "fail"
+    long_rows: Literal["fail", "drop", "crop"] = "fail"
+    max_rows: int | None = None
+    longest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -134,11 +153,7 @@ def read_chunks(
 def read_rows(
     path: str | Path,
     processor: Processor,
-    columns: Columns = OFFICIAL,
-    on_bad_row: str = "fail",
-    long_rows: str = "fail",
-    max_rows: int | None = None,
-    longest: int | None = None,
+    settings: ReadSettings = ReadSettings(),  # frozen
     visit: Callable[[Tokens, Lengths], None] = lambda tokens, lengths: None,
 ) -> Iterator[Rows]:
     """Read a table and encode it for a processor, a piece at a time.
@@ -146,11 +161,7 @@ def read_rows(
     Args:
         path: The file.
         processor: Says how long a sequence may be, and encodes it.
-        columns: Where sequence and values stand.
-        on_bad_row: ``"fail"`` stops at the first bad row, ``"skip"`` leaves bad rows out.
-        long_rows: ``"fail"``, ``"drop"`` or ``"crop"`` sequences too long for the processor.
-        max_rows: Stop after this many good rows.
-        longest: Longest sequence in bp, if that is less than what the processor takes.
+        settings: How.
         visit: Called with the rows that are kept, block by block, before they are encoded.
 
     Yields:
@@ -162,11 +173,12 @@ def read_rows(
     """
     reasons: Counter[str] = Counter()
     rows = too_long = longest_row = 0
-    takes = min(processor.longest, longest or processor.longest)
-    for number, chunk in enumerate(read_chunks(path, columns)):
+    max_rows, long_rows = settings.max_rows, settings.long_rows
+    takes = min(processor.longest, settings.longest or processor.longest)
+    for number, chunk in enumerate(read_chunks(path, settings.columns)):
         short = too_short(chunk, processor)
         chunk.bad = sorted([*chunk.bad, *short], key=lambda row: row.line)
-        if chunk.bad and on_bad_row == "fail":
+        if chunk.bad and settings.on_bad_row == "fail":
             bad = chunk.bad[0]
             raise UserError(
                 f"{path}:{bad.line}: {bad.detail}. Correct the row, or leave bad rows out "
@@ -203,9 +215,14 @@ def read_rows(
         raise UserError(f"{path}: no usable row is left of this table")
 
 
-def load_rows(path: str | Path, processor: Processor, *settings: Any, **named: Any) -> Rows:
+def load_rows(
+    path: str | Path,
+    processor: Processor,
+    settings: ReadSettings = ReadSettings(),  # frozen
+    visit: Callable[[Tokens, Lengths], None] = lambda tokens, lengths: None,
+) -> Rows:
     """Read a table as ``read_rows`` does, with its arguments and errors, into memory."""
-    parts = list(read_rows(path, processor, *settings, **named))
+    parts = list(read_rows(path, processor, settings, visit))
     return Rows(
         np.concatenate([part.tokens for part in parts]),
         np.concatenate([part.values for part in parts]),

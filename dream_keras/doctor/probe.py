@@ -10,6 +10,7 @@ from typing import Any
 
 from dream_keras.common.cli import load_backend
 from dream_keras.common.errors import UserError
+from dream_keras.common.text import reason
 from dream_keras.doctor.facts import STAGES
 
 
@@ -19,10 +20,9 @@ def main() -> None:
         try:
             report = look()
         except Exception as error:
-            lines = str(error).strip().splitlines() or ["no message"]
-            said = (
-                lines[0] if isinstance(error, UserError) else f"{type(error).__name__}: {lines[0]}"
-            )
+            said = reason(error)
+            if not isinstance(error, UserError):
+                said = f"{type(error).__name__}: {said}"
             print(json.dumps({"stage": stage, "error": said}), flush=True)
             return
         print(json.dumps({"stage": stage, **report}), flush=True)
@@ -79,18 +79,17 @@ def step() -> dict[str, Any]:
     import numpy as np
 
     from dream_keras.config.experiment import DEFAULT_CONFIG, load_experiment
+    from dream_keras.config.smoke import shrink
     from dream_keras.data.alphabet import N
     from dream_keras.data.stream import Batch
-    from dream_keras.model.network import assemble
-    from dream_keras.runs.folder import make_processor, make_trainer
+    from dream_keras.model.build import build_network
     from dream_keras.runtime.steps import Steps
     from dream_keras.runtime.strategy import make_strategy
-    from dream_keras.training.session import shrink
 
     experiment = shrink(load_experiment(DEFAULT_CONFIG))
-    processor, trainer = make_processor(experiment), make_trainer(experiment)
+    processor, trainer = experiment.make_processor(), experiment.make_trainer()
     with make_strategy("auto").scope():
-        network = assemble(experiment.model, processor.length, processor.planes)
+        network = build_network(experiment.model, processor.length, processor.planes)
         steps = Steps(network, processor, trainer.optimizer(2))
     rows = trainer.batch_size * steps.replicas
     random = np.random.default_rng(0)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dream_keras.common.errors import UserError, did_you_mean
+from dream_keras.common.text import align
 from dream_keras.leaderboard.entry import SCORE_NAMES
 from dream_keras.leaderboard.samples import Duel, Samples
 from dream_keras.leaderboard.source import config_of, predictions_of, suite_of
@@ -168,11 +169,7 @@ def _table(rows: list[tuple[str, float, float, Difference]]) -> list[str]:
         lines.append(
             (label, *numbers, *(("", "") if undefined else (_interval(difference), share)))
         )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
-        for line in lines
-    ]
+    return align(lines)
 
 
 def _interval(difference: Difference) -> str:

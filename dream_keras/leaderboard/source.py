@@ -11,7 +11,7 @@ from dream_keras.common.cli import load_backend
 from dream_keras.common.errors import UserError
 
 if TYPE_CHECKING:
-    from dream_keras.runs.folder import Run
+    from dream_keras.runs.run import Run
     from dream_keras.scoring.suite import Suite
 
 Floats = npt.NDArray[np.float64]
@@ -65,6 +65,6 @@ def checksum(predictions: Floats) -> str:
 def _run(path: str | Path) -> "Run":
     config_of(path)  # says what is wrong before the backend is loaded, which takes seconds
     load_backend()
-    from dream_keras.runs.folder import load_run
+    from dream_keras.runs.run import load_run
 
     return load_run(path)

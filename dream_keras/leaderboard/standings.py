@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dream_keras.common.text import align
 from dream_keras.leaderboard.entry import (
     SCORE_NAMES,
     Entry,
@@ -78,7 +79,8 @@ class Standings:
             )
         if not self.rows:
             return f"no submissions yet\n\n{notes[0]}"
-        return "\n".join([*_aligned(lines), "", *notes])
+        head, *rows = align(lines, left=(1,))
+        return "\n".join([head, "-" * max(map(len, (head, *rows))), *rows, "", *notes])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the standings as plain data for JSON; intervals are [value, low, high]."""
@@ -138,15 +140,3 @@ def _with_interval(estimate: Estimate) -> str:
     if estimate.low is None:
         return _number(estimate)
     return f"{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rows = [
-        "  ".join(
-            text.ljust(width) if column == 1 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    return [rows[0], "-" * max(map(len, rows)), *rows[1:]]

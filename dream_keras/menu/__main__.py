@@ -16,7 +16,8 @@ from dream_keras.common.cli import add_plugin_argument, load_backend, run
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import write_text
 from dream_keras.common.progress import hide_bar
-from dream_keras.menu.registry import SLOTS
+from dream_keras.common.text import align
+from dream_keras.menu.registry import ORDER_SLOTS, SLOTS
 
 if TYPE_CHECKING:
     from dream_keras.model.summary import Found, Survey
@@ -73,7 +74,7 @@ def _show_items(slot: str | None) -> list[dict[str, Any]]:
     from dream_keras.model.summary import STAND_IN, Survey
 
     survey = Survey()
-    content = [_describe(item, survey) for item in menu.items() if slot in (None, item.slot)]
+    content = [_describe(item, survey) for item in menu.entries() if slot in (None, item.slot)]
     for at, items in itertools.groupby(content, key=lambda item: item["slot"]):
         print(at)
         for item in items:
@@ -94,9 +95,9 @@ def _show_items(slot: str | None) -> list[dict[str, Any]]:
     return content
 
 
-def _describe(item: menu.Item, survey: "Survey") -> dict[str, Any]:
+def _describe(item: menu.MenuEntry, survey: "Survey") -> dict[str, Any]:
     """Return all there is to say of an item: of a processor its input, of a block its size."""
-    from dream_keras.model.network import BLOCKS
+    from dream_keras.menu.registry import BLOCKS
     from dream_keras.model.summary import own_order
 
     types = typing.get_type_hints(item.build_function)
@@ -153,14 +154,13 @@ def _show_orders(finals: Sequence[str]) -> list[dict[str, Any]]:
     return [each.plain() for each in found]
 
 
-def _names(found: "Found") -> tuple[str, str, str, str]:
-    order = found.order
-    return order.processor.name, order.first.name, order.core.name, order.final.name
+def _names(found: "Found") -> tuple[str, ...]:
+    return tuple(getattr(found.order, slot).name for slot in ORDER_SLOTS)
 
 
 def _table(found: Sequence["Found"]) -> str:
     """Lay orders out in columns; numbers are aligned on the right."""
-    rows = [("processor", "first", "core", "final", "input", "parameters", "multiply-adds", "out")]
+    rows = [(*ORDER_SLOTS, "input", "parameters", "multiply-adds", "out")]
     for each in found:
         numbers = (
             (f"{each.parameters:,}", f"{each.multiply_adds:,}", _shapes(each.parts[-1].output))
@@ -168,16 +168,7 @@ def _table(found: Sequence["Found"]) -> str:
             else ("", "", "cannot be built")
         )
         rows.append((*_names(each), f"{each.length} x {each.planes}", *numbers))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    right = (5, 6)
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join(lines)
+    return "\n".join(align(rows, left=(0, 1, 2, 3, 4, 7)))
 
 
 def _shapes(output: Any) -> str:

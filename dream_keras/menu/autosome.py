@@ -16,7 +16,7 @@ from dream_keras.common.errors import at_least
 from dream_keras.data import alphabet, vector
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import BINS, Lengths, Processor, one_hot, strand
-from dream_keras.menu.registry import Head, register
+from dream_keras.menu.registry import PRIX_FIXE, Head, register
 from dream_keras.menu.trainer import Trainer
 from dream_keras.nn.initializers import AutosomeInitializer, Normal, Uniform
 from dream_keras.nn.layers import GroupedConv1D, batch_norm, named
@@ -36,7 +36,12 @@ CHANNELS = (alphabet.A, alphabet.G, alphabet.C, alphabet.T)
 """Order of the one-hot planes, which matters when published weights are imported."""
 
 
-@register("processor", "autosome", source="Prix Fixe, autosome.org data processor")
+@register(
+    "processor",
+    "autosome",
+    source="Prix Fixe, autosome.org data processor",
+    collection=PRIX_FIXE,
+)
 class AutosomeProcessor(Processor):
     """150 bp that end where the read ends, filled up on the left with the plasmid's own bases.
 
@@ -130,6 +135,8 @@ def soft_bins(values: Any) -> Any:
     "autosome",
     source="Prix Fixe, autosome.org first layers",
     torch_names={"conv": "block.0", "conv_norm": "block.1"},
+    collection=PRIX_FIXE,
+    smoke={"out_channels": 24},
 )
 def autosome_first(
     x: keras.KerasTensor, out_channels: int = 256, kernel_size: int = 7
@@ -167,6 +174,8 @@ _BRANCH = r"seqextractor.inv_res_blc\1."
         f"{_STAGE}resize": r"seqextractor.resize_blc\1.0",
         f"{_STAGE}resize_norm": r"seqextractor.resize_blc\1.1",
     },
+    collection=PRIX_FIXE,
+    smoke={"out_channels": 24, "widths": (16, 8)},
 )
 def autosome_core(
     x: keras.KerasTensor,
@@ -282,6 +291,7 @@ class LowRankBilinear(keras.layers.Layer):
         expression=expected_bin,
     ),
     torch_names={"bins": "mapper.0"},
+    collection=PRIX_FIXE,
 )
 def autosome_final(x: keras.KerasTensor, bins: int = 18, silu: bool = False) -> keras.KerasTensor:
     """Convolution of width 1 to one channel per bin, mean over the length, softmax in float32.
@@ -309,6 +319,7 @@ def autosome_final(x: keras.KerasTensor, bins: int = 18, silu: bool = False) -> 
     source="Prix Fixe, autosome.org final layers for human and fly data",
     head=Head(losses={"value": TaskError}, expression=single_task),
     torch_names={r"features(\d*)": r"mapper\1", r"value(\d*)": r"linear\1.0"},
+    smoke={"features": 16},
 )
 def autosome_regression(
     x: keras.KerasTensor, tasks: int = 1, features: int = 256
@@ -337,7 +348,7 @@ def autosome_regression(
     return keras.layers.Concatenate(name="final_values", dtype="float32")(values)
 
 
-@register("trainer", "autosome", source="Prix Fixe, autosome.org trainer")
+@register("trainer", "autosome", source="Prix Fixe, autosome.org trainer", collection=PRIX_FIXE)
 @dataclass(frozen=True, kw_only=True)
 class AutosomeTrainer(Trainer):
     """AdamW with decay on every weight; the rate rises and falls once, beta1 against it.

@@ -16,7 +16,7 @@ from dream_keras.common.errors import at_least
 from dream_keras.data import alphabet, vector
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import Lengths, ScalingProcessor, Values, one_hot, strand
-from dream_keras.menu.registry import Head, register
+from dream_keras.menu.registry import PRIX_FIXE, Head, register
 from dream_keras.menu.trainer import Trainer
 from dream_keras.nn.initializers import torch_start
 from dream_keras.nn.layers import TorchLSTM
@@ -36,7 +36,12 @@ PUBLISHED_MEAN = 0.0620103851
 """Mean of the challenge's scaled labels, as the team's prediction step has it."""
 
 
-@register("processor", "bhi", source="Prix Fixe, BHI data processor; DeepGXP for the options")
+@register(
+    "processor",
+    "bhi",
+    source="Prix Fixe, BHI data processor; DeepGXP for the options",
+    collection=PRIX_FIXE,
+)
 class BHIProcessor(ScalingProcessor):
     """110 bp: longer rows are cut on the right, shorter ones filled up with the vector's bases.
 
@@ -137,6 +142,8 @@ class BHIProcessor(ScalingProcessor):
     "bhi",
     source="Prix Fixe, BHI first layers",
     torch_names={r"branch(\d+)_conv": r"conv_list.\1.conv"},
+    collection=PRIX_FIXE,
+    smoke={"out_channels": 24},
 )
 def bhi_first(
     x: keras.KerasTensor,
@@ -163,6 +170,8 @@ def bhi_first(
     "bhi",
     source="Prix Fixe, BHI core layers",
     torch_names={"lstm": "lstm", r"branch(\d+)_conv": r"conv_list.\1.conv"},
+    collection=PRIX_FIXE,
+    smoke={"out_channels": 24, "units": 8},
 )
 def bhi_core(
     x: keras.KerasTensor,
@@ -197,6 +206,8 @@ def bhi_core(
     source="Prix Fixe, BHI final layers",
     head=Head(losses={"value": HuberError}, expression=single_task),
     torch_names={"hidden0": "main.0", "hidden1": "main.2", "value": "main.4"},
+    collection=PRIX_FIXE,
+    smoke={"hidden": 8},
 )
 def bhi_final(x: keras.KerasTensor, hidden: int = 64) -> keras.KerasTensor:
     """Flatten channel by channel, two dense layers with ReLU, dense to one value.
@@ -217,7 +228,7 @@ def bhi_final(x: keras.KerasTensor, hidden: int = 64) -> keras.KerasTensor:
     return keras.layers.Dense(1, **torch_start(x.shape[-1]), name="final_value", dtype="float32")(x)
 
 
-@register("trainer", "bhi", source="Prix Fixe, BHI trainer; DeepGXP")
+@register("trainer", "bhi", source="Prix Fixe, BHI trainer; DeepGXP", collection=PRIX_FIXE)
 @dataclass(frozen=True, kw_only=True)
 class BHITrainer(Trainer):
     """AdamW with decay on every weight; the rate falls from its maximum to 0 over all steps.

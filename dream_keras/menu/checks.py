@@ -3,17 +3,15 @@
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.options import checked, is_supported
 from dream_keras.data.processor import Processor
+from dream_keras.menu.head import Head
 from dream_keras.menu.trainer import Trainer
-
-if TYPE_CHECKING:
-    from dream_keras.menu.registry import Head
 
 BASES: dict[str, type] = {"processor": Processor, "trainer": Trainer}
 """Slots that take classes, and what their classes are made from."""
@@ -55,7 +53,7 @@ def options_of(slot: str, name: Any, build: Any) -> dict[str, Any]:
     return {p.name: p.default for p in parameters}
 
 
-def check_head(name: str, head: "Head | None") -> None:
+def check_head(name: str, head: Head | None) -> None:
     """Refuse a final block whose losses or score could not be used.
 
     Raises:

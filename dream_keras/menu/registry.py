@@ -22,9 +22,17 @@ from typing import Any, Literal, TypeVar, get_args
 
 from dream_keras.common.errors import UserError, unknown
 from dream_keras.menu.checks import check_head, options_of
+from dream_keras.menu.head import Head
 
 Slot = Literal["processor", "first", "core", "final", "trainer"]
 SLOTS: tuple[Slot, ...] = get_args(Slot)
+BLOCKS: tuple[Slot, ...] = ("first", "core", "final")
+"""The slots of a network, from its input to its output."""
+ORDER_SLOTS: tuple[Slot, ...] = ("processor", *BLOCKS)
+"""The slots that an order fills; a trainer is no part of it."""
+
+PRIX_FIXE = "prix_fixe"
+"""The collection of the three winning teams' blocks, which make the 81 orders of Prix Fixe."""
 
 PLUGIN_MODULE = "dream_keras_plugin_"
 """How the names of the modules begin that plugin files are imported as."""
@@ -43,24 +51,8 @@ class NotOnMenuError(UserError):
 
 
 @dataclass(frozen=True)
-class Head:
-    """What training and scoring must know of a final block.
-
-    Attributes:
-        losses: For each kind of target the block can be trained on (see ``Processor``), the loss:
-            a class made from ``keras.losses.Loss`` whose ``call(target, outputs)`` returns one
-            value per row.
-        expression: Turns the block's outputs into the predicted expression, shape (batch,) or
-            (batch, tasks).
-    """
-
-    losses: Mapping[str, Callable[..., Any]]
-    expression: Callable[[Any], Any]
-
-
-@dataclass(frozen=True)
-class Item:
-    """One thing on the menu.
+class MenuEntry:
+    """One processor, block or trainer on the menu.
 
     Attributes:
         slot: The slot it fills.
@@ -70,6 +62,9 @@ class Item:
         options: Its options with their defaults, read off the signature of ``build``.
         head: For final blocks, their losses and score.
         torch_names: For blocks, patterns that lead from layer names to PyTorch names.
+        collection: The set of entries that are combined with each other, such as
+            ``"prix_fixe"``; empty for an entry on its own.
+        smoke: Largest values of the options that set its size, in a smoke run.
         module: Name of the module that registered it.
         place: File and line where it was registered.
     """
@@ -81,6 +76,8 @@ class Item:
     options: Mapping[str, Any]
     head: Head | None = None
     torch_names: Mapping[str, str] = field(default_factory=dict)
+    collection: str = ""
+    smoke: Mapping[str, Any] = field(default_factory=dict)
     module: str = ""
     place: str = ""
 
@@ -91,7 +88,7 @@ class Item:
         return inspect.getattr_static(self.build, "__init__") if is_class else self.build
 
 
-_items: dict[tuple[str, str], Item] = {}
+_entries: dict[tuple[str, str], MenuEntry] = {}
 
 
 def register(
@@ -101,6 +98,8 @@ def register(
     source: str,
     head: Head | None = None,
     torch_names: Mapping[str, str] | None = None,
+    collection: str = "",
+    smoke: Mapping[str, Any] | None = None,
 ) -> Callable[[Builder], Builder]:
     """Put a block, processor or trainer on the menu under ``name``.
 
@@ -111,13 +110,18 @@ def register(
         head: Required for final blocks: losses and score.
         torch_names: Layer-name patterns (regular expressions, without the slot's prefix) and the
             PyTorch module names they stand for; needed only to import PyTorch weights.
+        collection: The set of entries it is combined with, in ``python -m dream_keras.menu
+            --orders``; the 81 orders of Prix Fixe are those of ``"prix_fixe"``.
+        smoke: Options that set its size, with the largest value that each has in a smoke run
+            (``train --smoke``); for a tuple, element by element.
 
     Registering again replaces what a notebook cell or script has registered, and what a module
     has that is reloaded; anything else keeps its name.
 
     Raises:
         UserError: If the slot does not exist, the name is taken, a final block has no head, or
-            configs could not hold the options; see ``dream_keras.menu.checks``.
+            configs could not hold the options, or ``smoke`` names an option that it does not have;
+            see ``dream_keras.menu.checks``.
     """
     if slot not in SLOTS:
         raise unknown("slot", slot, SLOTS)
@@ -130,7 +134,10 @@ def register(
         if not module.startswith("dream_keras.menu."):
             load_all()  # what ships with the package keeps its names
         options = options_of(slot, name, build)
-        item = Item(
+        for option in smoke or {}:
+            if option not in options:
+                raise unknown(f'option of {slot} "{name}" in smoke', option, options)
+        entry = MenuEntry(
             slot,
             name,
             build,
@@ -138,17 +145,19 @@ def register(
             MappingProxyType(options),
             head,
             dict(torch_names or {}),
+            collection,
+            dict(smoke or {}),
             module,
             place,
         )
-        known = _items.get((slot, name))
-        if known is not None and not _may_replace(known, item):
+        known = _entries.get((slot, name))
+        if known is not None and not _may_replace(known, entry):
             raise UserError(
                 f'{slot} "{name}" is on the menu already, registered by {known.place}; '
                 f"{place} registers another one. Choose another name, or, if this is a newer "
                 "version of the same, start Python (or the notebook's kernel) anew."
             )
-        _items[slot, name] = item
+        _entries[slot, name] = entry
         return build
 
     return add
@@ -161,50 +170,50 @@ def _place(caller: FrameType) -> str:
     return f"{caller.f_code.co_filename}:{caller.f_lineno}"
 
 
-def _may_replace(known: Item, item: Item) -> bool:
+def _may_replace(known: MenuEntry, entry: MenuEntry) -> bool:
     if known.module == "__main__":
         return True  # a cell that is run again, or has become a file
-    reloaded = (known.module, known.build.__qualname__) == (item.module, item.build.__qualname__)
-    return reloaded and not item.module.startswith(PLUGIN_MODULE)
+    reloaded = (known.module, known.build.__qualname__) == (entry.module, entry.build.__qualname__)
+    return reloaded and not entry.module.startswith(PLUGIN_MODULE)
 
 
-def from_module(module: str) -> list[Item]:
+def from_module(module: str) -> list[MenuEntry]:
     """Return what a module has registered."""
-    return [item for item in _items.values() if item.module == module]
+    return [entry for entry in _entries.values() if entry.module == module]
 
 
 def forget(module: str) -> None:
     """Take what a module has registered off the menu."""
-    for item in from_module(module):
-        remove(item.slot, item.name)
+    for entry in from_module(module):
+        remove(entry.slot, entry.name)
 
 
 def remove(slot: Slot, name: str) -> None:
-    """Take one item off the menu."""
-    del _items[slot, name]
+    """Take one entry off the menu."""
+    del _entries[slot, name]
 
 
 @contextlib.contextmanager
 def all_or_nothing() -> Iterator[None]:
     """Leave the menu as it was if the block of code ends with an error."""
-    before = dict(_items)
+    before = dict(_entries)
     try:
         yield
     except BaseException:
-        _items.clear()
-        _items.update(before)
+        _entries.clear()
+        _entries.update(before)
         raise
 
 
-def get(slot: Slot, name: str) -> Item:
-    """Return the item called ``name`` in ``slot``.
+def get(slot: Slot, name: str) -> MenuEntry:
+    """Return the entry called ``name`` in ``slot``.
 
     Raises:
         NotOnMenuError: If there is none; the message lists what there is.
     """
     load_all()
     try:
-        return _items[slot, name]
+        return _entries[slot, name]
     except KeyError:
         error = NotOnMenuError(
             f"{unknown(f'{slot} on the menu', name, names(slot))} One of your own is given with "
@@ -214,13 +223,17 @@ def get(slot: Slot, name: str) -> Item:
         raise error from None
 
 
-def names(slot: Slot) -> list[str]:
-    """Return the names in one slot, sorted."""
+def names(slot: Slot, collection: str | None = None) -> list[str]:
+    """Return the names in one slot, sorted; all of them, or those of one collection."""
     load_all()
-    return sorted(name for at, name in _items if at == slot)
+    return sorted(
+        name
+        for (at, name), entry in _entries.items()
+        if at == slot and collection in (None, entry.collection)
+    )
 
 
-def items() -> list[Item]:
+def entries() -> list[MenuEntry]:
     """Return everything on the menu, slot by slot."""
     return [get(slot, name) for slot in SLOTS for name in names(slot)]
 

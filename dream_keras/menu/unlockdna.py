@@ -16,7 +16,7 @@ from dream_keras.common.errors import UserError, at_least
 from dream_keras.data import alphabet, vector
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import Lengths, ScalingProcessor, one_hot
-from dream_keras.menu.registry import Head, register
+from dream_keras.menu.registry import PRIX_FIXE, Head, register
 from dream_keras.menu.trainer import Trainer
 from dream_keras.nn.initializers import (
     GlorotUniform,
@@ -40,7 +40,12 @@ CHANNELS = (alphabet.A, alphabet.C, alphabet.G, alphabet.T, alphabet.N, alphabet
 """The team's tokens 0 to 5 are planes 0 to 5."""
 
 
-@register("processor", "unlockdna", source="Prix Fixe, Unlock_DNA data processor; Proformer")
+@register(
+    "processor",
+    "unlockdna",
+    source="Prix Fixe, Unlock_DNA data processor; Proformer",
+    collection=PRIX_FIXE,
+)
 class UnlockDNAProcessor(ScalingProcessor):
     """200 tokens: the insert in the middle of 100, then the reverse complement of these 100.
 
@@ -139,6 +144,8 @@ class UnlockDNAProcessor(ScalingProcessor):
     "unlockdna",
     source="Prix Fixe, Unlock_DNA first layers; Proformer for the options",
     torch_names={"kmer": "kmer_dense", "strand": "strand_embedding"},
+    collection=PRIX_FIXE,
+    smoke={"out_channels": 24, "pseudo_tokens": 4},
 )
 def unlockdna_first(
     x: keras.KerasTensor,
@@ -264,6 +271,8 @@ _BLOCK = r"blocks.\1."
         f"{_LAYER}attention_norm": f"{_BLOCK}layernorm2",
         f"{_LAYER}attention": f"{_BLOCK}attn",
     },
+    collection=PRIX_FIXE,
+    smoke={"layers": 1, "head_width": 8},
 )
 def unlockdna_core(
     x: keras.KerasTensor,
@@ -369,6 +378,8 @@ def _half_feed_forward(
         losses={"masked": MaskedError, "value": ExpressionError}, expression=expression_output
     ),
     torch_names={"expression": "expression_dense", "nucleotides": "nucleotide_dense"},
+    collection=PRIX_FIXE,
+    smoke={"num_projectors": 4},
 )
 def unlockdna_final(
     x: keras.KerasTensor,
@@ -408,7 +419,12 @@ def unlockdna_final(
     return {"expression": y, "nucleotides": z}
 
 
-@register("trainer", "unlockdna", source="Prix Fixe, Unlock_DNA trainer; Proformer")
+@register(
+    "trainer",
+    "unlockdna",
+    source="Prix Fixe, Unlock_DNA trainer; Proformer",
+    collection=PRIX_FIXE,
+)
 @dataclass(frozen=True, kw_only=True)
 class UnlockDNATrainer(Trainer):
     """Adam with beta 0.9 and 0.98; the rate rises in a line, then falls with the step's root.

@@ -1,24 +1,20 @@
 """From an order to a Keras model: the blocks put together, and what their output means."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
-import numpy.typing as npt
 
 from dream_keras import menu
 from dream_keras.common.errors import UserError
-from dream_keras.config.experiment import Choice, Order, preset
+from dream_keras.common.text import reason
+from dream_keras.config.experiment import Choice, Order
+from dream_keras.menu.registry import BLOCKS, Slot
 
 LENGTH = 150
 """Input length in bp of the autosome processor, which the DREAM presets use."""
 PLANES = 6
 """A, C, G, T channels (order A, G, C, T), is_reverse, is_singleton."""
-PREDICTION_BATCH = 512
-BLOCKS: tuple[menu.registry.Slot, ...] = ("first", "core", "final")
-"""The slots that a network is made of, in the order of the data's way."""
 
 
 class CannotBuildError(UserError):
@@ -28,7 +24,7 @@ class CannotBuildError(UserError):
         slot: The block's slot.
     """
 
-    def __init__(self, slot: menu.registry.Slot, message: str):
+    def __init__(self, slot: Slot, message: str):
         super().__init__(message)
         self.slot = slot
 
@@ -90,30 +86,21 @@ def assemble(
         A network from (batch, length, planes), float32, to the final block's outputs.
 
     Raises:
-        UserError: If a block cannot take what the one before it gives. The message names the
-            nearest order that can be built.
+        CannotBuildError: If a block cannot take what the one before it gives.
     """
     global_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision or global_policy)
     try:
-        return _assemble(order, length, planes)
-    except CannotBuildError as error:
-        from dream_keras.model.summary import advice  # builds with this module
-
-        raise UserError(f"{error}{advice(order, length, planes, error.slot)}") from error
+        inputs = keras.Input((length, planes), name="planes")
+        x: Any = inputs
+        for slot in BLOCKS:
+            x = build_block(slot, getattr(order, slot), x)
+        return Network(inputs, x, order, length, planes, name="dream_keras")
     finally:
         keras.config.set_dtype_policy(global_policy)
 
 
-def _assemble(order: Order, length: int, planes: int) -> Network:
-    inputs = keras.Input((length, planes), name="planes")
-    x: Any = inputs
-    for slot in BLOCKS:
-        x = build_block(slot, getattr(order, slot), x)
-    return Network(inputs, x, order, length, planes, name="dream_keras")
-
-
-def build_block(slot: menu.registry.Slot, choice: Choice, x: keras.KerasTensor) -> Any:
+def build_block(slot: Slot, choice: Choice, x: keras.KerasTensor) -> Any:
     """Put one block of an order on ``x``, (batch, length, channels).
 
     Raises:
@@ -126,55 +113,5 @@ def build_block(slot: menu.registry.Slot, choice: Choice, x: keras.KerasTensor) 
         raise CannotBuildError(
             slot,
             f"{slot} block {choice.name} cannot be built on (batch, "
-            f"{', '.join(map(str, x.shape[1:]))}): {_reason(error)}",
+            f"{', '.join(map(str, x.shape[1:]))}): {reason(error)}",
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    """Return an error's message in one line, without what Keras puts around that of a layer."""
-    inner = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
-    return " ".join((inner[1] if inner else str(error)).split()).rstrip(".")
-
-
-def build_network(
-    order: Order | Mapping[str, Any] | str, length: int = LENGTH, planes: int = PLANES
-) -> Network:
-    """Build the network of an order, of a preset or of a config.
-
-    Args:
-        order: An ``Order``, a mapping that spells one out, or the name of a preset
-            (``"dream_cnn"``, ``"dream_rnn"``, ``"dream_attn"``) or config file.
-        length: Positions of the input in bp.
-        planes: Channels of the input: A, G, C, T, is_reverse, is_singleton for yeast.
-
-    Returns:
-        A ``keras.Model`` from planes, (batch, length, planes), to the final block's outputs.
-
-    Raises:
-        UserError: If the order names something that is not on the menu, or cannot be built.
-    """
-    if isinstance(order, str):
-        order = preset(order)
-    elif not isinstance(order, Order):
-        order = Order.parse(order)
-    return assemble(order, length, planes)
-
-
-def expression(
-    network: Network, planes: npt.ArrayLike, batch_size: int = PREDICTION_BATCH
-) -> npt.NDArray[np.float64]:
-    """Predict the expression of encoded sequences, in batches.
-
-    Args:
-        network: What ``build_network`` returned.
-        planes: (rows, length, planes).
-        batch_size: Rows computed at a time.
-
-    Returns:
-        Expression, (rows,), or (rows, tasks) for a final block with several tasks.
-    """
-    values = np.asarray(planes, np.float32)
-    if not len(values):
-        return np.empty(0)
-    outputs = network.predict(values, batch_size=batch_size, verbose=0)
-    return np.asarray(keras.ops.convert_to_numpy(network.head.expression(outputs)), np.float64)

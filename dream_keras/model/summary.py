@@ -5,11 +5,9 @@ numbers are kept.
 """
 
 import itertools
-import json
 import math
-import shlex
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -18,12 +16,9 @@ from dream_keras import menu
 from dream_keras.common.errors import UserError
 from dream_keras.config.experiment import Choice, Order
 from dream_keras.data.processor import Processor
-from dream_keras.menu.registry import Slot
-from dream_keras.model.network import BLOCKS, Network, build_block
-from dream_keras.runtime.steps import target_kind
-
-OTHER_DATA = ("autosome_regression",)
-"""Final blocks for other data than the challenge's; no part of the 3 x 3 x 3 x 3 orders."""
+from dream_keras.menu.registry import BLOCKS, ORDER_SLOTS, PRIX_FIXE, Slot
+from dream_keras.model.network import Network, build_block
+from dream_keras.model.targets import target_kind
 
 STAND_IN = "autosome"
 """The team whose blocks stand in for what another lacks."""
@@ -126,28 +121,26 @@ class Survey:
         return part
 
 
-def orders(finals: Iterable[str] = ()) -> list[Order]:
-    """Return every order on the menu, all options at their defaults.
+def orders(finals: Iterable[str] = (), collection: str = PRIX_FIXE) -> list[Order]:
+    """Return every order of a collection, all options at their defaults.
 
     A processor goes with the trainer of its name, so trainers add no orders.
 
     Args:
-        finals: Final blocks to take; by default all but those for other data (``OTHER_DATA``).
+        finals: Final blocks to take instead of the collection's.
+        collection: The entries that are combined.
 
     Raises:
         UserError: If a final block is not on the menu.
     """
-    finals = list(finals) or [name for name in menu.names("final") if name not in OTHER_DATA]
-    for name in finals:
-        menu.get("final", name)
-    names = (menu.names("processor"), menu.names("first"), menu.names("core"), finals)
-    return [Order(*map(Choice, choices)) for choices in itertools.product(*names)]
+    names = {slot: menu.names(slot, collection) for slot in ORDER_SLOTS}
+    names["final"] = [menu.get("final", name).name for name in finals] or names["final"]
+    return [Order(*map(Choice, choices)) for choices in itertools.product(*names.values())]
 
 
-def own_order(item: menu.Item) -> Order:
+def own_order(item: menu.MenuEntry) -> Order:
     """Return the order that a block is shown in: its team's own, as far as there is one."""
-    slots: tuple[Slot, ...] = ("processor", *BLOCKS)
-    own = (item.name if item.name in menu.names(slot) else STAND_IN for slot in slots)
+    own = (item.name if item.name in menu.names(slot) else STAND_IN for slot in ORDER_SLOTS)
     return Order(*map(Choice, own))
 
 
@@ -184,57 +177,6 @@ def _layer_multiply_adds(layer: keras.Layer, inputs: Any, outputs: Any) -> int:
         outputs = inputs
     weights = sum(math.prod(w.shape) for w in layer.weights if len(w.shape) >= 2)
     return weights * math.prod(outputs[1:-1])
-
-
-def advice(order: Order, length: int, planes: int, slot: Slot) -> str:
-    """Return a sentence that names the nearest order that can be built, or nothing.
-
-    Nearest is the one with the fewest changes, changes of ``slot`` first: one option back at its
-    default, then all of them, then another block.
-
-    Args:
-        order: The order that cannot be built.
-        length: Positions of its input.
-        planes: Channels of its input.
-        slot: The slot of the block that failed.
-    """
-    survey = Survey()
-    for changed in _neighbours(order, slot):
-        if survey.order(changed, length, planes).reason is None:
-            settings = [_setting(s, getattr(order, s), getattr(changed, s)) for s in BLOCKS]
-            return f". Nearest order that can: {' '.join(filter(None, settings))}"
-    return ""
-
-
-def _neighbours(order: Order, slot: Slot) -> Iterator[Order]:
-    """Yield orders with one, two or three changed blocks, the nearest ones first."""
-    variants = {at: list(_variants(at, getattr(order, at))) for at in BLOCKS}
-    for count in (1, 2, 3):
-        together = itertools.combinations(BLOCKS, count)
-        for slots in sorted(together, key=lambda slots: slot not in slots):
-            for choices in itertools.product(*(variants[at] for at in slots)):
-                yield replace(order, **dict(zip(slots, choices, strict=True)))
-
-
-def _variants(slot: Slot, choice: Choice) -> Iterator[Choice]:
-    """Yield what could stand in a choice's place, the nearest first."""
-    for dropped in choice.options if len(choice.options) > 1 else ():
-        yield Choice(choice.name, {k: v for k, v in choice.options.items() if k != dropped})
-    if choice.options:
-        yield Choice(choice.name)
-    yield from (Choice(name) for name in menu.names(slot) if name != choice.name)
-
-
-def _setting(slot: Slot, before: Choice, after: Choice) -> str:
-    """Return the command line's words that turn one choice into another."""
-    if after == before:
-        return ""
-    dropped = [name for name in before.options if name not in after.options]
-    if after.name == before.name and len(dropped) == 1:
-        default = menu.get(slot, after.name).options[dropped[0]]
-        value = json.dumps(default, separators=(",", ":"))
-        return f"--set {shlex.quote(f'model.{slot}.{dropped[0]}={value}')}"
-    return f"--set model.{slot}={after.name}"
 
 
 def _processor(order: Order) -> Processor:

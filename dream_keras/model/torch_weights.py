@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from dream_keras import menu
 from dream_keras.common.errors import UserError
+from dream_keras.common.text import reason
+from dream_keras.menu.registry import BLOCKS
 from dream_keras.model.network import Network
 from dream_keras.nn import layers
 
@@ -88,22 +90,21 @@ def _kmer_windows(layer: Any) -> Callable[[Array], Array]:
 
 
 def _all_entries(network: Network) -> Iterator[_Entry]:
-    slots: tuple[menu.registry.Slot, ...] = ("first", "core", "final")
-    items: dict[str, menu.Item] = {
-        slot: menu.get(slot, getattr(network.order, slot).name) for slot in slots
+    entries: dict[str, menu.MenuEntry] = {
+        slot: menu.get(slot, getattr(network.order, slot).name) for slot in BLOCKS
     }
     for layer in network.layers:
         if not layer.weights:
             continue
         slot, _, ours = layer.name.partition("_")
-        for pattern, theirs in items[slot].torch_names.items():
+        for pattern, theirs in entries[slot].torch_names.items():
             match = re.fullmatch(pattern, ours)
             if match:
                 yield from _entries(layer, f"{slot}.{match.expand(theirs)}")
                 break
         else:
             raise UserError(
-                f"{slot} block {items[slot].name} has no PyTorch name for its "
+                f"{slot} block {entries[slot].name} has no PyTorch name for its "
                 f'layer "{ours}": add it to torch_names where the block is registered'
             )
 
@@ -177,8 +178,7 @@ def read_checkpoint(path: Path) -> dict[str, Array]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler meets
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is not a PyTorch file of plain weights: {reason}") from None
+        raise UserError(f"{path} is not a PyTorch file of plain weights: {reason(error)}") from None
     for key in ("model_state_dict", "state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

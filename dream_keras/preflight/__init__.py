@@ -66,9 +66,8 @@ def compile_config(
     load_backend()
     load_plugins(plugins)
     experiment = load_experiment(config, overrides, settings, plugins)
-    from dream_keras.runs.folder import make_trainer
 
-    trainer = make_trainer(experiment)
+    trainer = experiment.make_trainer()
     log.info(
         "compiling the training step of %s for %s, %d rows; this takes a minute or two ...",
         Path(config).stem,

@@ -14,6 +14,7 @@ from unittest import mock
 import numpy as np
 
 from dream_keras.common.errors import UserError
+from dream_keras.common.text import reason
 from dream_keras.config.experiment import Experiment
 from dream_keras.preflight.chips import GIB, Topology
 from dream_keras.preflight.findings import USABLE, Findings
@@ -184,13 +185,14 @@ def build_steps(experiment: Experiment) -> Any:
     Raises:
         UserError: If its network has no static shapes.
     """
-    from dream_keras.runs.folder import Run, RunFolder, make_trainer
+    from dream_keras.runs.folder import RunFolder
+    from dream_keras.runs.run import Run
     from dream_keras.runtime.steps import Steps
 
     run = Run(RunFolder(Path()), experiment)
     network = run.untrained_network()
     check_shapes(network)
-    trainer = make_trainer(experiment)
+    trainer = experiment.make_trainer()
     total = trainer.epochs * (trainer.steps_per_epoch or 1)
     return Steps(network, run.processor, trainer.optimizer(total))
 
@@ -260,14 +262,3 @@ def describe(message: str, topology: Topology, batch: int) -> str:
         f"{limit / GIB:.2f}. Choose a smaller --batch (about {fits} would fit, memory taken as "
         "proportional to it), more chips, or runtime.precision=mixed_bfloat16"
     )
-
-
-def reason(error: BaseException) -> str:
-    """Return the line of an error that says what is wrong.
-
-    That is the first, except where TensorFlow puts the user's code before it.
-    """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    return lines[-1 if lines[0].startswith("in user code") else 0].rstrip(".")

@@ -7,7 +7,7 @@ from jax.interpreters import mlir
 from jaxlib import xla_client
 
 from dream_keras.common.errors import UserError
-from dream_keras.preflight.compiling import reason
+from dream_keras.common.text import reason
 from dream_keras.runtime.steps_tensorflow import TensorFlowSteps
 
 

@@ -18,7 +18,7 @@ from dream_keras.model.network import Network
 from dream_keras.runtime.steps import Steps
 
 if TYPE_CHECKING:
-    from dream_keras.runs.folder import Run
+    from dream_keras.runs.run import Run
 
 BATCH = 256
 """Rows predicted at a time (all strands of each); every batch is filled up to this size."""

@@ -5,8 +5,9 @@ from typing import Any
 import pandas as pd
 
 from dream_keras.common.files import replacing, write_text
-from dream_keras.runs.folder import Run, RunFolder, State
+from dream_keras.runs.folder import RunFolder, State
 from dream_keras.runs.plots import learning_curve
+from dream_keras.runs.run import Run
 from dream_keras.runs.tensorboard import EventWriter
 from dream_keras.scoring.metrics import ScoreCard, score
 from dream_keras.scoring.report import markdown_table, scatter_figure

@@ -16,12 +16,12 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from dream_keras.menu.registry import BLOCKS
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dream_keras.model.network import Network
-
-SLOTS = ("first", "core", "final")
 
 
 class EventWriter:
@@ -133,4 +133,4 @@ def layer_graph(network: "Network") -> GraphDef:
 
 def _node_name(name: str) -> str:
     slot, _, rest = name.partition("_")
-    return f"{slot}/{rest}" if slot in SLOTS else name
+    return f"{slot}/{rest}" if slot in BLOCKS else name

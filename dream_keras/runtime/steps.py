@@ -4,11 +4,9 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from dream_keras.runtime.steps_base import target_kind
-
 if TYPE_CHECKING or keras.backend.backend() == "tensorflow":
     from dream_keras.runtime.steps_tensorflow import TensorFlowSteps as Steps
 else:
     from dream_keras.runtime.steps_jax import JaxSteps as Steps
 
-__all__ = ["Steps", "target_kind"]
+__all__ = ["Steps"]

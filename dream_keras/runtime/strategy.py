@@ -10,6 +10,7 @@ from typing import Any
 
 from dream_keras.common.cli import EXIT_RESUME
 from dream_keras.common.errors import UserError
+from dream_keras.common.text import reason
 from dream_keras.runtime.cluster import ALONE, Place, find_place
 from dream_keras.runtime.machine import check_tpu_packages, has_tpu
 
@@ -163,7 +164,7 @@ def _tensorflow_workers() -> Strategy:
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
         raise UserError(
             f"runtime.strategy=multiworker: worker {place.worker + 1}, "
-            f"{place.addresses[place.worker]}, cannot join the others ({_first_line(error)}). Its "
+            f"{place.addresses[place.worker]}, cannot join the others ({reason(error)}). Its "
             "address must be one of this machine with a free port, and TensorFlow not yet in use "
             "in this process."
         ) from error
@@ -187,16 +188,12 @@ def _tensorflow_tpu(address: str | None) -> Strategy:
     except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
         raise UserError(
             f"runtime.strategy=tpu: no TPU could be started at {where or 'any known address'} "
-            f"({_first_line(error)}). On a TPU VM give --tpu local, for a TPU node its name or "
+            f"({reason(error)}). On a TPU VM give --tpu local, for a TPU node its name or "
             "grpc://ADDRESS. Where TensorFlow finds no TPU, the JAX backend may: "
             "KERAS_BACKEND=jax."
         ) from error
     devices = [device.name for device in tf.config.list_logical_devices("TPU")]
     return Strategy("tpu", tuple(devices), strategy.scope)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _several(gpus: int) -> str:

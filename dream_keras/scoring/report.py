@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from dream_keras.common.text import align
 from dream_keras.scoring.formulas import FORMULAS
 from dream_keras.scoring.metrics import Interval, Intervals, ScoreCard, SubsetScore, score
 from dream_keras.scoring.suite import Suite
@@ -32,9 +33,8 @@ _GRID = 45
 def table(card: ScoreCard) -> str:
     """Return the card as aligned plain text, without a final line break."""
     rows = _rows(card, ("Pearson r", "r^2", "Spearman rho"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
-    lines.insert(1, "-" * (sum(widths) + 2 * (len(widths) - 1)))
+    lines = align(rows)
+    lines.insert(1, "-" * max(map(len, lines)))
     return "\n".join([*lines, "", *_summary(card)])
 
 
@@ -73,11 +73,6 @@ def _ends(interval: Interval) -> str:
     if math.isnan(interval.low):
         return _UNDEFINED
     return f"[{interval.low:.4f}, {interval.high:.4f}]"
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    first, *others = zip(row, widths, strict=True)
-    return [first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]
 
 
 def _summary(card: ScoreCard) -> list[str]:

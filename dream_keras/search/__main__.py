@@ -3,6 +3,7 @@
 import argparse
 
 from dream_keras.common.cli import add_plugin_argument, run
+from dream_keras.menu.registry import ORDER_SLOTS
 from dream_keras.search import search
 
 
@@ -69,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     if args.role != "worker":
         best = result.trials.nlargest(5, "score").dropna(axis="columns", how="all")
-        slots = [name for name in ("processor", "first", "core", "final") if name in best]
+        slots = [name for name in ORDER_SLOTS if name in best]
         print(best[["trial", *slots, "score"]].to_string(index=False))
         print(f"\nThe search is in {result.folder}: start with report.md, or look at it with")
         print(f"  tensorboard --logdir {result.folder / 'trials'}")

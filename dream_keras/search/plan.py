@@ -19,6 +19,7 @@ from dream_keras.config.experiment import (
     read_config,
     read_settings,
 )
+from dream_keras.config.smoke import shrink
 from dream_keras.search.read_space import read_space
 from dream_keras.search.space import Key, Space
 
@@ -123,8 +124,6 @@ class Plan:
             error.key = _place(error.key, places)
             raise
         if self.settings.smoke:
-            from dream_keras.training.session import shrink
-
             experiment = shrink(experiment)
         terms = dataclasses.asdict(self.terms)
         terms["epochs"] = int(answers.get(EPOCHS, self.terms.epochs))

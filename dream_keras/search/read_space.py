@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from dream_keras.common.errors import UserError, did_you_mean, unknown
-from dream_keras.config.experiment import Order
+from dream_keras.menu.registry import ORDER_SLOTS
 from dream_keras.search.space import (
     Between,
     Choose,
@@ -158,7 +157,7 @@ class _Reader:
         slot, entries = value["follow"], value.get("choose")
         _alone(value, ("follow", "choose"), name)
         if key[0] == "model" or slot not in self._slots:
-            slots = [f.name for f in fields(Order)]
+            slots = ", ".join(ORDER_SLOTS)
             raise UserError(f"{name}: follow names a slot of the model from outside it: {slots}")
         if isinstance(entries, list):
             places = [(*at, "choose", str(i)) for i in range(len(entries))]

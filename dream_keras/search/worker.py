@@ -17,6 +17,7 @@ import yaml
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import write_text
+from dream_keras.common.text import reason
 from dream_keras.search.chief import Answer, Outcome, Task
 from dream_keras.search.child import Child, ChildDied
 from dream_keras.search.journal import Metrics
@@ -129,14 +130,7 @@ def _quietly(repeat: Repeat, config: dict[str, Any], folder: str) -> tuple[Metri
         traceback.print_exc()
         if isinstance(error, OSError) and error.errno in _OURS:
             raise OSError(error.errno, error.strerror, error.filename) from None
-        return {}, f"{type(error).__name__}: {_gist(error)} (log.txt has more)"
-
-
-def _gist(error: Exception) -> str:
-    """Return the line of a message that says what happened; TensorFlow says where first."""
-    where = ("Graph execution error", "Detected at", "File ")
-    lines = [line.strip() for line in str(error).splitlines()]
-    return next((line for line in lines if line and not line.startswith(where)), "")[:300]
+        return {}, f"{type(error).__name__}: {reason(error)[:300]} (log.txt has more)"
 
 
 def run_repeat(config: dict[str, Any], folder: str) -> Metrics:
@@ -149,16 +143,14 @@ def run_repeat(config: dict[str, Any], folder: str) -> Metrics:
     load_backend()
     import keras
 
+    from dream_keras.config.experiment import Experiment
     from dream_keras.runs.folder import RunFolder
-    from dream_keras.training.session import train
+    from dream_keras.train import train
 
     keras.backend.clear_session()
     resume = (run / "config.yaml").exists()
-    # A run reads its settings from a file; this one is no part of the run folder, which is new.
-    file = run.with_suffix(".yaml")
-    write_text(file, yaml.safe_dump(config, sort_keys=False))
-    result = train(None if resume else file, out=run, resume=resume, progress=False)
-    file.unlink()
+    experiment = None if resume else Experiment.parse(config)
+    result = train(experiment, out=run, resume=resume, progress=False)
     # The engine's rule: the first of the best epochs, and no correlation is never better.
     best = result.history.iloc[int(result.history["val_pearson"].fillna(-2.0).argmax())]
     metrics: Metrics = {

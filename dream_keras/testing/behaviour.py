@@ -107,7 +107,7 @@ def _target(kind: str, length: int, seed: int) -> Any:
     tokens = random.integers(0, 4, (ROWS, length))
     tokens += HIDDEN * (random.random(tokens.shape) < HIDDEN_SHARE)
     labels = ops.convert_to_tensor(LABEL_MEAN + LABEL_DEVIATION * normal)
-    items = [item for item in menu.items() if item.slot == "processor"]
+    items = [item for item in menu.entries() if item.slot == "processor"]
     # Ours first: a user's may be unfinished.
     for item in sorted(items, key=lambda item: not item.module.startswith("dream_keras.")):
         known = zip(LABEL_STATISTICS, (LABEL_MEAN, LABEL_DEVIATION), strict=True)

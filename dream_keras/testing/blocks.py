@@ -8,8 +8,7 @@ import keras
 
 from dream_keras.common.errors import UserError
 from dream_keras.config.experiment import Choice
-from dream_keras.menu.registry import Slot
-from dream_keras.model.network import BLOCKS
+from dream_keras.menu.registry import BLOCKS, Slot
 from dream_keras.testing import behaviour, harness, saving, structure
 from dream_keras.testing.case import CHANNELS, PLANES, Case, order_around, shape_of
 from dream_keras.testing.harness import (

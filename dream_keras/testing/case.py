@@ -12,8 +12,8 @@ from keras import ops
 
 from dream_keras import menu
 from dream_keras.config.experiment import Choice, Order
-from dream_keras.menu.registry import Slot
-from dream_keras.model.network import BLOCKS, Network, assemble
+from dream_keras.menu.registry import BLOCKS, Slot
+from dream_keras.model.network import Network, assemble
 
 PLANES = 6
 """Input channels of a first block, as the autosome processor makes them."""
@@ -32,7 +32,7 @@ Outputs = dict[str, npt.NDArray[np.float64]]
 class Case:
     """A block, the order it is tried in, and what several checks need of it."""
 
-    item: menu.Item
+    item: menu.MenuEntry
     order: Order
     length: int
     channels: int

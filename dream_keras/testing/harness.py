@@ -1,7 +1,6 @@
 """What all checks share: problems collected and reported, and parts that are not registered yet."""
 
 import contextlib
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any, TypeVar
 
 from dream_keras import menu
 from dream_keras.common.errors import line_in
+from dream_keras.common.text import reason
 from dream_keras.menu.registry import Slot, remove
 
 Case = TypeVar("Case")
@@ -48,7 +48,7 @@ class Report:
 
 
 @contextlib.contextmanager
-def on_the_menu(slot: Slot, part: str | Callable[..., Any]) -> Iterator[menu.Item]:
+def on_the_menu(slot: Slot, part: str | Callable[..., Any]) -> Iterator[menu.MenuEntry]:
     """Give the item of that name, or of that function or class.
 
     One that is not registered is put on the menu for the length of the ``with``.
@@ -59,7 +59,7 @@ def on_the_menu(slot: Slot, part: str | Callable[..., Any]) -> Iterator[menu.Ite
     if isinstance(part, str):
         yield menu.get(slot, part)
         return
-    known = [item for item in menu.items() if item.slot == slot and item.build is part]
+    known = [item for item in menu.entries() if item.slot == slot and item.build is part]
     if known:
         yield known[0]
         return
@@ -72,7 +72,7 @@ def on_the_menu(slot: Slot, part: str | Callable[..., Any]) -> Iterator[menu.Ite
         remove(slot, name)
 
 
-def describe_part(item: menu.Item, options: Mapping[str, Any]) -> str:
+def describe_part(item: menu.MenuEntry, options: Mapping[str, Any]) -> str:
     """Return slot, name and options as messages name a part."""
     told = ", ".join(f"{name}={value!r}" for name, value in options.items())
     return f'{item.slot} "{item.name}"' + (f" ({told})" if told else "")
@@ -80,7 +80,7 @@ def describe_part(item: menu.Item, options: Mapping[str, Any]) -> str:
 
 def run_checks(
     what: str,
-    item: menu.Item,
+    item: menu.MenuEntry,
     checks: Mapping[str, Callable[[Case], Iterable[str]]],
     case: Case,
 ) -> None:
@@ -105,16 +105,14 @@ def run_checks(
         raise BlockProblems(what, problems)
 
 
-def describe_error(error: Exception, item: menu.Item) -> str:
+def describe_error(error: Exception, item: menu.MenuEntry) -> str:
     """Return an exception in one line, with the line of the part's file that it went through."""
     if isinstance(item.build, type):
         file = getattr(sys.modules.get(item.build.__module__), "__file__", None)
     else:
         file = item.build.__code__.co_filename
     line = line_in(error, file) if file else None
-    # Keras wraps what happened inside a layer into a long message and prints the core of it bold.
-    inner = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
-    message = " ".join((inner[1] if inner else str(error)).split())
+    message = reason(error)
     message = message if len(message) <= LONGEST else f"{message[:LONGEST]} ..."
     where = f" (line {line} of {file})" if line else ""
     return f"{type(error).__name__}: {message}{where}"

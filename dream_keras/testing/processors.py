@@ -31,7 +31,7 @@ LETTERS = 5
 class Case:
     """A processor and rows to try it on."""
 
-    item: menu.Item
+    item: menu.MenuEntry
     processor: Processor
 
     @cached_property
@@ -124,7 +124,7 @@ def _attributes(processor: Processor) -> Iterator[str]:
 
 def _targets(case: Case) -> Iterator[str]:
     """Yield the kinds of target, if no final block takes any."""
-    taken = {kind for item in menu.items() if item.head is not None for kind in item.head.losses}
+    taken = {kind for item in menu.entries() if item.head is not None for kind in item.head.losses}
     if not taken & set(case.processor.targets):
         yield (
             f"no final block on the menu is trained on {' or '.join(case.processor.targets)}; they "

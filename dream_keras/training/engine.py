@@ -32,6 +32,26 @@ from dream_keras.scoring.metrics import pearson, spearman
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class EngineSettings:
+    """How long a run is, and how often it is saved.
+
+    Attributes:
+        epochs: Epochs in the whole run.
+        steps_per_epoch: Steps in each.
+        steps_per_call: Steps in one call of the compiled function.
+        checkpoint_minutes: Time between two checkpoints inside an epoch.
+        progress: Whether to show a progress bar; None shows one on a terminal or in a
+            notebook.
+    """
+
+    epochs: int
+    steps_per_epoch: int
+    steps_per_call: int = 1
+    checkpoint_minutes: float = 10.0
+    progress: bool | None = None
+
+
 @dataclass
 class Engine:
     """Trains one network in one run folder.
@@ -41,23 +61,14 @@ class Engine:
         stream: The training rows.
         validation: The validation rows.
         folder: The run folder.
-        epochs: Epochs in the whole run.
-        steps_per_epoch: Steps in each.
-        steps_per_call: Steps in one call of the compiled function.
-        checkpoint_minutes: Time between two checkpoints inside an epoch.
-        progress: Whether to show a progress bar; None shows one on a terminal or in a
-            notebook.
+        settings: How long and how often.
     """
 
     steps: Steps
     stream: Stream
     validation: Rows
     folder: RunFolder
-    epochs: int
-    steps_per_epoch: int
-    steps_per_call: int = 1
-    checkpoint_minutes: float = 10.0
-    progress: bool | None = None
+    settings: EngineSettings
 
     def __post_init__(self) -> None:
         self._saved = time.monotonic()
@@ -76,25 +87,25 @@ class Engine:
         state = self._start()
         if state.history:
             self._write_history(state)
-        if state.epoch == self.epochs:
+        if state.epoch == self.settings.epochs:
             return state
-        done = state.epoch * self.steps_per_epoch + len(state.losses)
+        done = state.epoch * self.settings.steps_per_epoch + len(state.losses)
         began = time.monotonic()
         events = EventWriter(self.folder.path / "tensorboard", resumed_at=done)
         events.graph(self.steps.network)
         events.text("config", f"```yaml\n{self.folder.config.read_text()}```", done)
         rows = self.stream.batch_size
         bar = tqdm(
-            total=self.epochs * self.steps_per_epoch * rows,
+            total=self.settings.epochs * self.settings.steps_per_epoch * rows,
             initial=done * rows,
             unit="row",
             unit_scale=True,
-            disable=hide_bar(self.progress),
+            disable=hide_bar(self.settings.progress),
             smoothing=0.05,
         )
         try:
             with logging_redirect_tqdm(), bar, told_to_stop() as stop:
-                for epoch in range(state.epoch + 1, self.epochs + 1):
+                for epoch in range(state.epoch + 1, self.settings.epochs + 1):
                     self._epoch(epoch, state, events, bar, stop)
         finally:
             events.close()
@@ -136,20 +147,22 @@ class Engine:
     def _epoch(
         self, epoch: int, state: State, events: EventWriter, bar: tqdm, stop: threading.Event
     ) -> None:
-        bar.set_description(f"epoch {epoch}/{self.epochs}")
+        bar.set_description(f"epoch {epoch}/{self.settings.epochs}")
         began = time.perf_counter() - state.seconds
-        first = (epoch - 1) * self.steps_per_epoch
-        last = first + self.steps_per_epoch
+        first = (epoch - 1) * self.settings.steps_per_epoch
+        last = first + self.settings.steps_per_epoch
         losses = list(state.losses)
         rate = 0.0
-        batches = self.stream.batches(first + len(losses), self.steps_per_epoch - len(losses))
-        while call := list(islice(batches, self.steps_per_call)):
+        batches = self.stream.batches(
+            first + len(losses), self.settings.steps_per_epoch - len(losses)
+        )
+        while call := list(islice(batches, self.settings.steps_per_call)):
             call_losses, rate = self._call(call, first + len(losses), events, bar)
             losses += call_losses
-            due = time.monotonic() - self._saved >= 60 * self.checkpoint_minutes
+            due = time.monotonic() - self._saved >= 60 * self.settings.checkpoint_minutes
             leaving = any(self.steps.of_all_workers(stop.is_set()))
             # The end of an epoch writes everything in any case.
-            if len(losses) < self.steps_per_epoch and (due or leaving):
+            if len(losses) < self.settings.steps_per_epoch and (due or leaving):
                 state.losses, state.seconds = list(losses), time.perf_counter() - began
                 events.flush()
                 self._save(state)
@@ -174,7 +187,7 @@ class Engine:
         log.info(
             "epoch %d/%d: loss %.4f, validation Pearson r %.4f%s, %.0f rows/s",
             epoch,
-            self.epochs,
+            self.settings.epochs,
             row["loss"],
             row["val_pearson"],
             best,

@@ -15,7 +15,7 @@ from dream_keras.analyse.__main__ import main
 from dream_keras.analyse.tables import markdown
 from dream_keras.common.errors import UserError
 from dream_keras.data.kmers import K
-from dream_keras.runs.folder import Run
+from dream_keras.runs.run import Run
 from dream_keras.scoring.metrics import pearson
 from dream_keras.scoring.suite import load_suite
 

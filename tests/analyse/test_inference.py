@@ -10,8 +10,9 @@ from dream_keras import menu
 from dream_keras.analyse import inference
 from dream_keras.config.experiment import load_experiment
 from dream_keras.data.table import Rows, tokenize
-from dream_keras.runs.folder import Run, RunFolder
+from dream_keras.runs.folder import RunFolder
 from dream_keras.runs.prediction import predict_sequences
+from dream_keras.runs.run import Run
 from dream_keras.scoring.suite import load_suite
 from dream_keras.simulate import simulate
 

@@ -123,7 +123,7 @@ def test_unknown_config_lists_the_built_in_ones():
         load_experiment("dream_ccn")
 
 
-@pytest.mark.parametrize("item", menu.items(), ids=lambda item: f"{item.slot}-{item.name}")
+@pytest.mark.parametrize("item", menu.entries(), ids=lambda item: f"{item.slot}-{item.name}")
 def test_every_option_on_the_menu_is_typed_and_passes_through_a_config(item):
     value = {"name": item.name, **{k: v for k, v in item.options.items() if v is not None}}
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in value.items()}

@@ -13,7 +13,7 @@ from dream_keras.data import shard_writer, sharded_stream, shards
 from dream_keras.data.shard_writer import write_shards
 from dream_keras.data.sharded_stream import ShardedStream
 from dream_keras.data.shards import ShardedRows, open_shards
-from dream_keras.data.stream import TrainingStream
+from dream_keras.data.stream import StreamSettings, TrainingStream
 from dream_keras.data.table import Rows
 from dream_keras.data.tfrecord import crc32c, frame, masked_crc32c
 
@@ -208,7 +208,7 @@ def test_one_wrong_byte_anywhere_in_the_rows_is_found(tmp_path, rows, at):
     for use in (
         lambda: opened.values,
         opened.load,
-        lambda: drawn(ShardedStream(opened, 203, 0, False), 1),
+        lambda: drawn(ShardedStream(opened, StreamSettings(203, 0, False)), 1),
     ):
         with pytest.raises(UserError, match=r"rows-00001-of-00004.tfrecord: record .* is not what"):
             use()
@@ -261,7 +261,7 @@ def test_one_block_is_not_split(tmp_path):
 @pytest.mark.parametrize(("batch", "count"), [(7, 203), (64, 203), (500, 203), (5, 16), (3, 8)])
 def test_every_pass_holds_every_row_and_strand_once_and_loses_none(tmp_path, both, batch, count):
     rows = make(tmp_path / "rows", count=count, files=1)
-    stream = ShardedStream(rows, batch, 5, both)
+    stream = ShardedStream(rows, StreamSettings(batch, 5, both))
     per_pass = stream.rows_per_pass
     assert per_pass == count * (2 if both else 1)
     got = drawn(stream, 3 * per_pass // batch + 1)
@@ -274,7 +274,7 @@ def test_every_pass_holds_every_row_and_strand_once_and_loses_none(tmp_path, bot
 
 def test_a_batch_depends_on_nothing_but_seed_and_step(rows):
     def stream(seed=5):
-        return ShardedStream(rows, 13, seed, True)
+        return ShardedStream(rows, StreamSettings(13, seed, True))
 
     expected = drawn(stream(), 70)
     fresh = stream()
@@ -285,7 +285,7 @@ def test_a_batch_depends_on_nothing_but_seed_and_step(rows):
 
 
 def test_rows_leave_as_bytes_of_their_own(rows):
-    stream = ShardedStream(rows, 13, 5, True)
+    stream = ShardedStream(rows, StreamSettings(13, 5, True))
     batch = stream.batch(0)
     assert batch.tokens.dtype == batch.reverse.dtype == np.uint8
     assert batch.values.dtype == np.float32
@@ -299,7 +299,7 @@ def test_random_views_are_the_steps_and_the_hosts_own(rows):
         return random.integers(0, 256, tokens.shape, np.uint8)
 
     def seen(step, **host):
-        return ShardedStream(rows, 14, 5, True, view, **host).batch(step).tokens
+        return ShardedStream(rows, StreamSettings(14, 5, True, view, **host)).batch(step).tokens
 
     np.testing.assert_array_equal(seen(2), seen(2))
     assert (seen(2) != seen(3)).any()
@@ -312,7 +312,7 @@ def test_hosts_share_no_row_and_lose_none(rows, hosts, both):
     kept, held_out = rows.hold_out(0.1, 3)
     together = []
     for host in range(hosts):
-        stream = ShardedStream(kept, hosts, 5, both, host=host, hosts=hosts)
+        stream = ShardedStream(kept, StreamSettings(hosts, 5, both, host=host, hosts=hosts))
         mine = drawn(stream, stream.own_rows_per_pass)
         files = {int(row) // 8 % 4 for row, _ in mine}
         assert files == set(range(host, 4, hosts))  # whole shards
@@ -324,28 +324,28 @@ def test_hosts_share_no_row_and_lose_none(rows, hosts, both):
 
 def test_too_many_hosts_are_refused(rows):
     with pytest.raises(UserError, match="has 4 shards, too few for 5 hosts"):
-        ShardedStream(rows, 13, 5, True, host=0, hosts=5)
+        ShardedStream(rows, StreamSettings(13, 5, True, host=0, hosts=5))
 
 
 def test_fingerprints_tell_rows_hosts_and_kind_apart(rows):
     kept, held_out = rows.hold_out(0.1, 3)
     streams = [
-        ShardedStream(rows, 7, 0, True),
-        ShardedStream(kept, 7, 0, True),
-        ShardedStream(held_out, 7, 0, True),
-        ShardedStream(rows, 7, 0, True, host=0, hosts=2),
-        TrainingStream(rows.load(), 7, 0, True),
+        ShardedStream(rows, StreamSettings(7, 0, True)),
+        ShardedStream(kept, StreamSettings(7, 0, True)),
+        ShardedStream(held_out, StreamSettings(7, 0, True)),
+        ShardedStream(rows, StreamSettings(7, 0, True, host=0, hosts=2)),
+        TrainingStream(rows.load(), StreamSettings(7, 0, True)),
     ]
     assert len({stream.fingerprint for stream in streams}) == len(streams)
-    assert ShardedStream(rows, 9, 1, False).fingerprint == streams[0].fingerprint
-    second = ShardedStream(rows, 7, 0, True, host=1, hosts=2)
+    assert ShardedStream(rows, StreamSettings(9, 1, False)).fingerprint == streams[0].fingerprint
+    second = ShardedStream(rows, StreamSettings(7, 0, True, host=1, hosts=2))
     assert second.fingerprint == streams[3].fingerprint
 
 
 def test_up_to_one_window_a_pass_is_a_uniform_permutation(tmp_path):
     """Where row 0 comes in 1,000 passes of 32 rows: chi-squared with 31 degrees of freedom."""
     rows = make(tmp_path / "rows", count=32, files=1)
-    stream = ShardedStream(rows, 32, 1, False)
+    stream = ShardedStream(rows, StreamSettings(32, 1, False))
     orders = shards_batches(stream, 0, 1_000).values.reshape(1_000, 32)
     for row in (0, 17):
         counts = np.bincount(np.argwhere(orders == row)[:, 1], minlength=32)
@@ -354,7 +354,7 @@ def test_up_to_one_window_a_pass_is_a_uniform_permutation(tmp_path):
 
 def test_longer_passes_spread_every_row_over_the_whole_pass(tmp_path):
     rows = make(tmp_path / "rows", count=128, files=1)
-    stream = ShardedStream(rows, 128, 1, False)
+    stream = ShardedStream(rows, StreamSettings(128, 1, False))
     orders = shards_batches(stream, 0, 1_000).values.reshape(1_000, 128)
     counts = np.bincount(np.argwhere(orders == 5)[:, 1], minlength=128)
     assert ((counts - 7.8125) ** 2 / 7.8125).sum() < 182  # 127 degrees, once in 1,000
@@ -363,7 +363,7 @@ def test_longer_passes_spread_every_row_over_the_whole_pass(tmp_path):
 
 
 def test_no_more_than_two_windows_are_kept(rows):
-    stream = ShardedStream(rows, 13, 5, True)
+    stream = ShardedStream(rows, StreamSettings(13, 5, True))
     for step in range(0, 120, 3):
         stream.batch(step)
         assert len(stream._windows) <= 2
@@ -377,7 +377,7 @@ def test_a_window_ahead_is_read_by_a_thread(rows, monkeypatch):
         return read(self, block)
 
     monkeypatch.setattr(ShardedRows, "read", spy)
-    drawn(ShardedStream(rows, 13, 5, True), 5)
+    drawn(ShardedStream(rows, StreamSettings(13, 5, True)), 5)
     assert readers == {"shards_0"}
 
 

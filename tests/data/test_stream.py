@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dream_keras.data.stream import Batch, TrainingStream, hold_out
+from dream_keras.data.stream import Batch, StreamSettings, TrainingStream, hold_out
 from dream_keras.data.table import Rows
 
 
@@ -12,7 +12,7 @@ def make_rows(count):
 
 
 def stream(count=23, batch_size=7, seed=5, both_strands=True):
-    return TrainingStream(make_rows(count), batch_size, seed, both_strands)
+    return TrainingStream(make_rows(count), StreamSettings(batch_size, seed, both_strands))
 
 
 def drawn(source, steps):
@@ -41,7 +41,7 @@ def test_the_hosts_parts_together_are_the_batch_of_one_host(hosts):
         return tokens + random.integers(0, 9, tokens.shape, np.uint8)
 
     def source(**host):
-        return TrainingStream(make_rows(23), 8, 5, True, view, **host)
+        return TrainingStream(make_rows(23), StreamSettings(8, 5, True, view, **host))
 
     parts = [source(host=host, hosts=hosts) for host in range(hosts)]
     for step in range(7):
@@ -80,7 +80,7 @@ def test_random_views_are_the_steps_own_and_new_in_every_pass():
         return tokens + random.integers(0, 200, tokens.shape).astype(np.uint8)
 
     def noisy():
-        return TrainingStream(make_rows(8), 8, 5, False, view)
+        return TrainingStream(make_rows(8), StreamSettings(8, 5, False, view))
 
     first, second = (noisy().batch(step).tokens.ravel() for step in (0, 1))
     np.testing.assert_array_equal(noisy().batch(1).tokens.ravel(), second)

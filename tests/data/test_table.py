@@ -9,7 +9,14 @@ import pytest
 from dream_keras.common.errors import UserError
 from dream_keras.data import table
 from dream_keras.data.alphabet import decode
-from dream_keras.data.table import Columns, load_rows, named_columns, read_chunks, tokenize
+from dream_keras.data.table import (
+    Columns,
+    ReadSettings,
+    load_rows,
+    named_columns,
+    read_chunks,
+    tokenize,
+)
 from dream_keras.menu.autosome import AutosomeProcessor
 
 ADAPTER = "TGCATTTTTTTCACATC"
@@ -96,7 +103,7 @@ def test_bad_rows_are_named_skipped_and_counted(tmp_path, caplog, line, reason, 
     assert said in str(error.value)
     assert "--on-bad-row skip" in str(error.value)
     with caplog.at_level(logging.WARNING):
-        rows = load_rows(path, AutosomeProcessor(), on_bad_row="skip")
+        rows = load_rows(path, AutosomeProcessor(), ReadSettings(on_bad_row="skip"))
     assert len(rows) == 2
     text = line.split("\t")[0] if reason == "short" else line
     assert [(b.line, b.reason, b.text) for b in rows.skipped] == [(2, reason, text)]
@@ -160,8 +167,8 @@ def test_long_rows_fail_with_their_count_or_are_dropped_or_cropped(tmp_path):
     path = write(tmp_path, GOOD + long * 3)
     with pytest.raises(UserError, match=r"3 sequences .* 167 bp .* 168.*drop.*crop"):
         load_rows(path, AutosomeProcessor())
-    assert len(load_rows(path, AutosomeProcessor(), long_rows="drop")) == 1
-    cropped = load_rows(path, AutosomeProcessor(), long_rows="crop")
+    assert len(load_rows(path, AutosomeProcessor(), ReadSettings(long_rows="drop"))) == 1
+    cropped = load_rows(path, AutosomeProcessor(), ReadSettings(long_rows="crop"))
     assert len(cropped) == 4
     assert (cropped.tokens[1] == 0).all()
 
@@ -180,7 +187,8 @@ def test_standard_input(monkeypatch):
 
 
 def test_max_rows_stops_early(tmp_path):
-    assert len(load_rows(write(tmp_path, GOOD * 9), AutosomeProcessor(), max_rows=4)) == 4
+    path = write(tmp_path, GOOD * 9)
+    assert len(load_rows(path, AutosomeProcessor(), ReadSettings(max_rows=4))) == 4
 
 
 def test_tokenize_refuses_by_number():

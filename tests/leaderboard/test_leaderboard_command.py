@@ -121,7 +121,8 @@ def runs(simulated, tmp_path_factory):
     import keras
 
     from dream_keras.config.experiment import load_experiment
-    from dream_keras.runs.folder import Run, RunFolder
+    from dream_keras.runs.folder import RunFolder
+    from dream_keras.runs.run import Run
 
     slim = ["model.first.out_channels=8", "model.core.widths=[8]", "model.core.out_channels=8"]
     settings = {"scoring.suite": str(simulated[0])}
@@ -142,7 +143,7 @@ def test_runs_submit_and_compare(runs, desk, board, capsys):
     entry = board.submit("ours", run=runs[0], resamples=10, progress=False)
     assert entry.source == "run0"
     assert entry.config == (runs[0] / "config.yaml").read_text()
-    from dream_keras.runs.folder import load_run
+    from dream_keras.runs.run import load_run
 
     expected = load_run(runs[0]).predict_suite(desk.suite, progress=False)
     assert board.predictions(entry).tobytes() == expected.tobytes()

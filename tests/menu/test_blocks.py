@@ -24,7 +24,7 @@ TINY = {
     "final-autosome_regression": {"features": 4},
     "final-bhi": {"hidden": 4},
 }
-BLOCKS = [item for item in menu.items() if item.slot in ("first", "core", "final")]
+BLOCKS = [item for item in menu.entries() if item.slot in ("first", "core", "final")]
 every_block = pytest.mark.parametrize("item", BLOCKS, ids=lambda i: f"{i.slot}-{i.name}")
 
 # The golden files' blocks are narrower than the published ones.
@@ -129,7 +129,7 @@ def test_saved_models_load_in_a_fresh_process(tmp_path, random):
         calls.append(name)
     script = (
         "import keras, numpy as np\n"
-        "from dream_keras.model.network import expression\n"
+        "from dream_keras.model.build import expression\n"
         f"for name in {calls}:\n"
         f"    network = keras.saving.load_model(f'{tmp_path}/{{name}}.keras')\n"
         f"    planes = np.load('{tmp_path}/planes.npy')\n"

@@ -13,7 +13,7 @@ from dream_keras.menu.__main__ import main
 PLUGIN = """
 from dream_keras import menu
 
-@menu.register("core", "narrow", source="a test's own file")
+@menu.register("core", "narrow", source="a test's own file", collection="prix_fixe")
 def narrow(x, divisor: int = 3):
     if x.shape[-1] % divisor:
         raise ValueError(f"{x.shape[-1]} channels do not divide by {divisor}")
@@ -37,19 +37,19 @@ def shown(capsys, tmp_path):
 def small_place(monkeypatch):
     """Leave little on the menu, and take away afterwards what a plugin adds."""
     menu.names("core")
-    kept = {k: v for k, v in registry._items.items() if k[0] != "core" or k[1] == "autosome"}
+    kept = {k: v for k, v in registry._entries.items() if k[0] != "core" or k[1] == "autosome"}
     monkeypatch.setattr(registry, "load_all", lambda: None)
-    monkeypatch.setattr(registry, "_items", kept)
+    monkeypatch.setattr(registry, "_entries", kept)
 
 
 def test_everything_on_the_menu_is_shown(shown):
     lines, content = shown()
     assert max(map(len, lines)) <= 100
     assert [(item["slot"], item["name"]) for item in content] == [
-        (item.slot, item.name) for item in menu.items()
+        (item.slot, item.name) for item in menu.entries()
     ]
     text = " ".join(" ".join(lines).split())
-    for item in menu.items():
+    for item in menu.entries():
         assert item.source in text
         for option, default in item.options.items():
             assert re.search(rf"\b{option}: [^=]+ = {re.escape(repr(default))}", text), option

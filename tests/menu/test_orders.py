@@ -156,7 +156,7 @@ class Table(keras.layers.Layer):
 
 def test_tables_that_are_looked_up_learn_as_others_do(monkeypatch):
     """Their gradients come as slices; Keras's Adam would square each instead of their sum."""
-    monkeypatch.setattr(registry, "_items", dict(registry._items))
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
     @menu.register("core", "table", source="this test")
     def table(x, lookup: bool = True):

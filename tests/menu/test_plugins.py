@@ -55,8 +55,8 @@ def in_a_cell(x, width: int = {width}):
 @pytest.fixture(autouse=True)
 def _own_menu(monkeypatch):
     """What a test loads is gone afterwards."""
-    menu.items()
-    monkeypatch.setattr(registry, "_items", dict(registry._items))
+    menu.entries()
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     for known in ("_modules", "_texts"):
         monkeypatch.setattr(plugins, known, {})
     yield

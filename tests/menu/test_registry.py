@@ -8,7 +8,7 @@ from dream_keras.menu import registry
 @pytest.fixture
 def empty_place(monkeypatch):
     """Let a test register things that are gone afterwards."""
-    monkeypatch.setattr(registry, "_items", dict(registry._items))
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 
 def test_everything_published_is_on_the_menu():
@@ -45,7 +45,7 @@ def test_unknown_names_list_what_there_is():
         menu.get("first", "bhii")
 
 
-@pytest.mark.parametrize("item", menu.items(), ids=lambda item: f"{item.slot}-{item.name}")
+@pytest.mark.parametrize("item", menu.entries(), ids=lambda item: f"{item.slot}-{item.name}")
 def test_every_item_says_what_it_is(item):
     assert item.source
     assert item.build.__doc__

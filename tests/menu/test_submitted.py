@@ -9,7 +9,6 @@ import dream_keras
 from dream_keras import menu
 from dream_keras.menu.autosome import LowRankBilinear
 from dream_keras.menu.unlockdna import PseudoTokens
-from dream_keras.runs.folder import make_processor
 
 SUBMITTED = {
     "autosome_legnet": {"first": 11_264, "core": 1_840_412, "final": 1_170},
@@ -83,7 +82,7 @@ def full_tensor(scale, left, right, out):
 @pytest.mark.parametrize("name", SUBMITTED)
 def test_parameter_counts_are_those_of_the_submissions(name):
     order = dream_keras.load_experiment(name)
-    processor = make_processor(order)
+    processor = order.make_processor()
     length, planes, total = TOTALS[name]
     assert (processor.length, processor.planes) == (length, planes)
     network = dream_keras.build_network(name, length, planes)

@@ -28,7 +28,7 @@ PRESETS = {
 @pytest.fixture
 def empty_place(monkeypatch):
     """Let a test register things that are gone afterwards."""
-    monkeypatch.setattr(registry, "_items", dict(registry._items))
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 
 def model(*layers, shape=(20, 6)):
@@ -186,7 +186,7 @@ def test_the_published_orders():
 
 @pytest.mark.usefixtures("empty_place")
 def test_blocks_of_ones_own_add_orders():
-    @menu.register("core", "mine", source="here")
+    @menu.register("core", "mine", source="here", collection="prix_fixe")
     def mine(x, width: int = 8):
         if x.shape[-1] == 512:
             raise ValueError("too wide")

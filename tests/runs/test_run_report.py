@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from dream_keras.config.experiment import load_experiment
-from dream_keras.runs.folder import Run, RunFolder, State
+from dream_keras.runs.folder import RunFolder, State
 from dream_keras.runs.report import write_report
+from dream_keras.runs.run import Run
 from dream_keras.scoring.suite import load_suite
 from dream_keras.simulate import simulate
 

@@ -27,8 +27,8 @@ from dream_keras.testing import (
 @pytest.fixture(autouse=True)
 def _own_menu(monkeypatch):
     """What a test registers is gone afterwards."""
-    menu.items()
-    monkeypatch.setattr(registry, "_items", dict(registry._items))
+    menu.entries()
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 
 @pytest.fixture

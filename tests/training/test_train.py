@@ -17,8 +17,8 @@ import dream_keras
 from dream_keras.common.cli import EXIT_RESUME
 from dream_keras.common.errors import UserError
 from dream_keras.config.experiment import CONFIGS
+from dream_keras.config.smoke import shrink
 from dream_keras.runs.folder import RunFolder
-from dream_keras.training.session import shrink
 
 SMALL = [
     "model.first.out_channels=8",

@@ -1,0 +1,48 @@
+"""Experiments in miniature: every part of them runs, within a minute."""
+
+import dataclasses
+from typing import Any
+
+from dream_keras import menu
+from dream_keras.config.experiment import Choice, Experiment, Order
+from dream_keras.menu.registry import ORDER_SLOTS, Slot
+
+TRAINER = {"epochs": 2, "steps_per_epoch": 5, "batch_size": 16}
+ROWS = 2_000
+TEST_ROWS = 1_500
+
+
+def shrink(experiment: Experiment) -> Experiment:
+    """Return the experiment in miniature.
+
+    Sizes of blocks become at most what their menu entries say (``smoke``); training takes
+    ``TRAINER``'s steps on at most ``ROWS`` rows; of the suite only the public part is predicted
+    and scored.
+    """
+    slots = {slot: _shrunk_choice(slot, getattr(experiment.model, slot)) for slot in ORDER_SLOTS}
+    trainer = Choice(experiment.trainer.name, {**experiment.trainer.options, **TRAINER})
+    data = dataclasses.replace(
+        experiment.data, simulated_rows=ROWS, simulated_test_rows=TEST_ROWS, max_rows=ROWS
+    )
+    scoring = dataclasses.replace(experiment.scoring, part="public")
+    return dataclasses.replace(
+        experiment, model=Order(**slots), trainer=trainer, data=data, scoring=scoring
+    )
+
+
+def _shrunk_choice(slot: Slot, choice: Choice) -> Choice:
+    entry = menu.get(slot, choice.name)
+    options = {**entry.options, **choice.options}
+    small = {
+        name: _at_most(options[name], limit)
+        for name, limit in entry.smoke.items()
+        if options[name] is not None
+    }
+    return Choice(choice.name, {**choice.options, **small})
+
+
+def _at_most(value: Any, limit: Any) -> Any:
+    """Return a value no larger than its limit; of two sequences, element by element."""
+    if isinstance(limit, tuple):
+        return tuple(map(min, value, limit))
+    return min(value, limit)

@@ -1,0 +1,20 @@
+"""What training and scoring must know of a final block."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Head:
+    """Losses and score of a final block.
+
+    Attributes:
+        losses: For each target type the block can be trained on (see ``Processor``), the loss: a
+            class made from ``keras.losses.Loss`` whose ``call(target, outputs)`` returns one
+            value per row.
+        expression: Turns the block's outputs into predicted values, (batch, tasks).
+    """
+
+    losses: Mapping[str, Callable[..., Any]]
+    expression: Callable[[Any], Any]

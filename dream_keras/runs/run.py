@@ -1,0 +1,169 @@
+"""A run, opened to be used: its processor, its network and its predictions."""
+
+import logging
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from dream_keras.common.errors import UserError
+from dream_keras.common.remote import cache, local_copy
+from dream_keras.common.text import reason
+from dream_keras.config.experiment import Experiment, load_experiment
+from dream_keras.data.processor import Processor
+from dream_keras.menu.registry import NotOnMenuError
+from dream_keras.runs.folder import RunFolder, open_folder
+
+if TYPE_CHECKING:
+    from dream_keras.model.network import Network
+    from dream_keras.scoring.suite import Suite
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished, converted or still unfinished run, opened to be used.
+
+    Attributes:
+        folder: Its files.
+        experiment: What it was trained with.
+    """
+
+    folder: RunFolder
+    experiment: Experiment
+
+    @cached_property
+    def processor(self) -> Processor:
+        """Its data processor."""
+        return self.experiment.make_processor()
+
+    @cached_property
+    def network(self) -> "Network":
+        """The network, with the weights of the best epoch."""
+        weights = self.folder.best_weights
+        if not weights.exists():
+            remedy = (
+                "it is gone. last.weights.h5 holds the last epoch's: copy it there to use them"
+                if self.folder.last_weights.exists()
+                else "its training has not finished an epoch. Continue it with --resume"
+            )
+            raise UserError(f"{self.folder} has no {weights.name}: {remedy}.")
+        network = self.untrained_network()
+        try:
+            network.load_weights(weights)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{weights} cannot be read: {self._reason(error)}") from None
+        return network
+
+    def _reason(self, error: Exception) -> str:
+        """Return why weights do not load; a block that has changed since is named."""
+        layer = re.search(r"name=(first|core|final)_", str(error))
+        if layer is None:
+            return reason(error)
+        name = getattr(self.experiment.model, layer[1]).name
+        return (
+            f'{layer[1]} "{name}" has other weights than when the run was trained. Open the run '
+            "with that version of it."
+        )
+
+    def untrained_network(self) -> "Network":
+        """Build the network with fresh weights."""
+        from dream_keras.model.build import build_network
+
+        return build_network(
+            self.experiment.model,
+            self.processor.length,
+            self.processor.planes,
+            self.experiment.runtime.precision,
+        )
+
+    @property
+    def suite_folder(self) -> Path | None:
+        """The suite it is scored on, if any: its own, or that of its simulation."""
+        if self.experiment.scoring.suite:
+            return local_copy(self.experiment.scoring.suite)
+        trained_here = self.experiment.data.train is None and self.experiment.weights_from is None
+        return self.simulated_folder if trained_here else None
+
+    @cached_property
+    def simulated_folder(self) -> Path:
+        """Simulate the run's data, once; return the folder in the cache that holds them."""
+        from dream_keras.simulate import simulate
+
+        rows, test_rows = (
+            self.experiment.data.simulated_rows,
+            self.experiment.data.simulated_test_rows,
+        )
+        return simulate(cache() / f"simulated-{rows}-{test_rows}", rows, test_rows, seed=0)
+
+    def find_predictions(
+        self, suite: "Suite", part: str = "all", progress: bool | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Take the run's predictions from its folder if they are recent and enough, or predict.
+
+        Arguments, result and errors are those of ``predict_suite``.
+        """
+        path, weights = self.folder.path / "predictions.tsv", self.folder.best_weights
+        if path.exists() and weights.exists() and path.stat().st_mtime >= weights.stat().st_mtime:
+            predictions = _read_predictions(path, suite)
+            if not np.isnan(predictions[suite.rows(part)]).any():
+                log.info("taking the predictions of %s", path)
+                return predictions
+            log.info("predicting anew: %s does not hold the %s part of this suite", path, part)
+        return self.predict_suite(suite, part, progress)
+
+    def predict_suite(
+        self, suite: "Suite", part: str = "all", progress: bool | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Predict what a part of a suite needs, strands averaged.
+
+        Returns:
+            (rows,) for all rows of the suite; NaN for the private and public parts' rows where
+            only the other one needs them.
+
+        Raises:
+            UserError: If the suite has several targets, or not this part.
+        """
+        suite.check_one_target()
+        from dream_keras.runs.prediction import predict_sequences
+
+        rows = suite.rows(part)
+        predictions = np.full(len(suite.sequences), np.nan)
+        sequences = [suite.sequences[row] for row in rows]
+        predictions[rows] = predict_sequences(self.network, self.processor, sequences, progress)
+        return predictions
+
+
+def _read_predictions(path: Path, suite: "Suite") -> npt.NDArray[np.float64]:
+    """Return what a run's file says of a suite's rows, (rows,); NaN where it says nothing."""
+    try:
+        table = pd.read_csv(path, sep="\t", header=None, dtype={0: str, 1: float})
+        return table.groupby(0)[1].first().reindex(list(suite.sequences)).to_numpy(np.float64)
+    except (ValueError, KeyError):
+        return np.full(len(suite.sequences), np.nan)
+
+
+def load_run(path: str | Path | RunFolder) -> Run:
+    """Open a run folder; a path, an address, or a folder that is open already.
+
+    Raises:
+        UserError: If it is none.
+    """
+    folder = path if isinstance(path, RunFolder) else open_folder(path)
+    if not folder.config.is_file():
+        raise UserError(f"{folder} is not a run folder: it has no config.yaml")
+    try:
+        return Run(folder, load_experiment(folder.config))
+    except NotOnMenuError as error:
+        raise UserError(
+            f"{path} cannot be opened, because its {error.what} is not on the menu. The run was "
+            "trained with one that was registered in a notebook or script (or by another version "
+            "of dream_keras), not by a plugin file: register it before you open the run, or write "
+            f"its code to a file and give that with --plugin FILE. ({error})"
+        ) from None

@@ -1,0 +1,139 @@
+"""The rows of a run: read or simulated, split, checked, and streamed."""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from dream_keras.common.errors import UserError
+from dream_keras.common.remote import local_copy
+from dream_keras.data.alphabet import Tokens
+from dream_keras.data.kmers import Sequences
+from dream_keras.data.processor import Lengths, Processor
+from dream_keras.data.sharded_stream import ShardedStream
+from dream_keras.data.shards import ShardedRows, open_shards
+from dream_keras.data.similarity import hold_out_families
+from dream_keras.data.stream import Stream, StreamSettings, TrainingStream, hold_out
+from dream_keras.data.table import Rows, load_rows
+from dream_keras.runs.run import Run
+
+VALIDATION_SHARE = 0.1
+"""Share of the training rows held out when there is no validation table."""
+
+log = logging.getLogger(__name__)
+
+
+def make_stream(rows: Rows | ShardedRows, settings: StreamSettings) -> Stream:
+    """Stream rows from memory or from the disk."""
+    if isinstance(rows, ShardedRows):
+        return ShardedStream(rows, settings)
+    return TrainingStream(rows, settings)
+
+
+def load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows | ShardedRows, Rows]:
+    """Read, or simulate and read, the rows to train and to validate on.
+
+    The rows of a prepared folder to train on stay on the disk, unless only the first
+    ``data.max_rows`` are wanted.
+
+    Raises:
+        UserError: If a table cannot be used, or not be split as asked.
+    """
+    settings = run.experiment.data
+    train, validation = settings.train, settings.validation
+    if train is None:
+        folder = run.simulated_folder
+        train, validation = str(folder / "train.txt"), str(folder / "val.txt")
+    train, validation = str(local_copy(train)), validation and str(local_copy(validation))
+    prepared = Path(train).is_dir()
+    on_disk = _open_prepared(run, train) if prepared and settings.max_rows is None else None
+    if validation is not None:
+        if settings.split != "random":
+            raise UserError(
+                f"data.split={settings.split} says how rows are held out for validation, but there "
+                f"is a validation table, {validation}. Give a training table alone (--train), or "
+                "leave --split out."
+            )
+        return on_disk or _load(run, train, processor), _load(run, validation, processor)
+    if prepared and settings.split != "random":
+        raise UserError(
+            f"data.split={settings.split} needs the sequences themselves; {train} is a prepared "
+            "folder. Split the table first and give a validation table with --val, or leave "
+            "--split out."
+        )
+    if on_disk is not None:
+        of_disk, held_out = on_disk.hold_out(VALIDATION_SHARE, seed)
+        return of_disk, held_out.load()
+    return _split(run, train, processor, seed)
+
+
+def _split(run: Run, table: str, processor: Processor, seed: int) -> tuple[Rows, Rows]:
+    """Read a table and hold out a part of its rows."""
+    by_family = run.experiment.data.split == "similarity"
+    sequences: list[Sequences] = []
+
+    def visit(tokens: Tokens, lengths: Lengths) -> None:
+        if by_family:
+            sequences.append(Sequences.of(tokens, lengths))
+
+    rows = _load(run, table, processor, visit)
+    if len(rows) < 2:
+        raise UserError(f"{table}: one row cannot be split; give a validation table with --val")
+    if by_family:
+        chosen = hold_out_families(sequences, VALIDATION_SHARE, seed)
+        kept, held_out = (rows.take(np.flatnonzero(side)) for side in (~chosen, chosen))
+    else:
+        kept, held_out = hold_out(rows, VALIDATION_SHARE, seed)
+    return dataclasses.replace(kept, skipped=rows.skipped), held_out
+
+
+def _open_prepared(run: Run, folder: str) -> ShardedRows:
+    rows = open_shards(Path(folder), run.experiment.processor_settings())
+    log.info("%s: %s rows, prepared", folder, f"{len(rows):,}")
+    return rows
+
+
+def _load(
+    run: Run,
+    path: str,
+    processor: Processor,
+    visit: Callable[[Tokens, Lengths], None] = lambda tokens, lengths: None,
+) -> Rows:
+    settings = run.experiment.data
+    if Path(path).is_dir():
+        return _open_prepared(run, path).load(settings.max_rows)
+    rows = load_rows(path, processor, settings.reading(), visit)
+    log.info("%s: %s rows", path, f"{len(rows):,}")
+    return rows
+
+
+def check_labels(rows: Rows | ShardedRows, processor: Processor, kind: str) -> None:
+    """Refuse labels that the target cannot express.
+
+    Raises:
+        UserError: Names the range of the labels and the final block for other measurements.
+    """
+    lowest, highest = processor.label_ranges.get(kind, (-np.inf, np.inf))
+    smallest, largest = float(rows.values.min()), float(rows.values.max())
+    if smallest < lowest or largest > highest:
+        raise UserError(
+            f"the labels run from {smallest:g} to {largest:g}, but this order is trained on "
+            f"sorting bins {lowest:g} to {highest:g}. For other measurements choose a final block "
+            "for values: --set model.final=autosome_regression"
+        )
+
+
+def check_validation(validation: Rows) -> None:
+    """Refuse rows that no correlation can be computed on.
+
+    Raises:
+        UserError: If there are fewer than two, or their labels do not differ.
+    """
+    if len(validation) < 2 or validation.values.min() == validation.values.max():
+        raise UserError(
+            f"{len(validation)} validation rows with labels that do not differ have no "
+            "correlation, so no epoch could be called the best. Give more rows with --val or "
+            "--train."
+        )
