@@ -30,8 +30,9 @@ class Ours:
         self.steps: Any = None
         random = np.random.default_rng(0)
         self.tokens = random.integers(0, 4, (settings.batch, LENGTH)).astype(np.uint8)
-        labels = random.uniform(5, 15, settings.batch).astype(np.float32)
-        self.batch = Batch(self.tokens, np.zeros(settings.batch, np.uint8), labels)
+        labels = random.uniform(5, 15, (settings.batch, 1)).astype(np.float32)
+        none = np.zeros(settings.batch, np.uint8)
+        self.batch = Batch(self.tokens, none, none, labels)
         self.works: dict[str, Callable[[], int]] = {
             "predict": self.predict,
             "step": self.step,
@@ -102,8 +103,8 @@ class Ours:
         settings = StreamSettings(self.settings.batch, both_strands=True)
         self.stream: Stream
         if path.is_dir():
-            processor = load_experiment(self.settings.preset).processor_settings()
-            self.stream = ShardedStream(open_shards(path, processor), settings)
+            given = load_experiment(self.settings.preset).processor_settings()
+            self.stream = ShardedStream(open_shards(path, self.processor, given), settings)
         else:
             self.stream = TrainingStream(load_rows(path, self.processor), settings)
         self.stream.batch(0)
@@ -112,7 +113,7 @@ class Ours:
     def input(self) -> int:
         """Stream training batches, at most 2,000, without training."""
         steps = min(2_000, self.stream.rows_per_pass // self.settings.batch)
-        return sum(len(batch.values) for batch in self.stream.batches(0, steps))
+        return sum(len(batch.labels) for batch in self.stream.batches(0, steps))
 
     def epoch(self) -> int:
         """Train on every row once, in both strands."""

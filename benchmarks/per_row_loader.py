@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from dream_keras.data.yeast import LEFT_ADAPTER, LEFT_FLANK
 from scipy.stats import norm
-
-from dream_keras.data.vector import LEFT_ADAPTER, LEFT_FLANK
 
 Floats = npt.NDArray[np.float32]
 
@@ -34,7 +33,7 @@ def cut(sequence: str) -> str:
     return (LEFT_FLANK + LEFT_ADAPTER + sequence[len(LEFT_ADAPTER) :])[-LENGTH:]
 
 
-def planes(sequence: str, is_reverse: bool, is_singleton: bool) -> Floats:
+def channels(sequence: str, is_reverse: bool, is_singleton: bool) -> Floats:
     """Encode one strand, shape (6, 150): A, G, C, T, is_reverse, is_singleton."""
     one_hot = np.array([ONE_HOT[letter] for letter in sequence], np.float32)
     flags = np.full((len(sequence), 2), [is_reverse, is_singleton], np.float32)
@@ -51,7 +50,7 @@ def rows(path: Path) -> Iterator[tuple[Floats, Floats]]:
     """Read a training file and yield each row's two strands, forward first.
 
     Yields:
-        Planes, shape (6, 150), and the probabilities of the bins, shape (18,).
+        Channels, shape (6, 150), and the probabilities of the bins, shape (18,).
     """
     with path.open() as file:
         for line in file:
@@ -60,14 +59,14 @@ def rows(path: Path) -> Iterator[tuple[Floats, Floats]]:
             forward = cut(sequence)
             reverse = "".join(COMPLEMENT[letter] for letter in reversed(forward))
             for strand, is_reverse in ((forward, False), (reverse, True)):
-                yield planes(strand, is_reverse, label.is_integer()), soft_bins(label)
+                yield channels(strand, is_reverse, label.is_integer()), soft_bins(label)
 
 
 def batches(path: Path, batch_size: int) -> Iterator[tuple[Floats, Floats]]:
     """Stack the strands of a training file; the last batch may be smaller.
 
     Yields:
-        Planes, shape (batch, 6, 150), and probabilities, shape (batch, 18).
+        Channels, shape (batch, 6, 150), and probabilities, shape (batch, 18).
     """
     stream = rows(path)
     while batch := list(itertools.islice(stream, batch_size)):

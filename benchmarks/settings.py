@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dream_keras.data.vector import LEFT_ADAPTER, RIGHT_ADAPTER
+from dream_keras.data.yeast import LEFT_ADAPTER, RIGHT_ADAPTER
 
 LENGTH = 150
 """Input length of the DREAM networks, bp."""

@@ -46,11 +46,11 @@ def conv_bn_silu(inputs: int, outputs: int, kernel: int, groups: int = 1) -> lis
 
 
 class AutosomeFirst(nn.Module):
-    """Team autosome's first layers: ``(batch, planes, length) -> (batch, outputs, length)``."""
+    """Team autosome's first layers: ``(batch, channels, length) -> (batch, outputs, length)``."""
 
-    def __init__(self, planes: int, outputs: int) -> None:
+    def __init__(self, channels: int, outputs: int) -> None:
         super().__init__()
-        self.block = nn.Sequential(*conv_bn_silu(planes, outputs, 7))
+        self.block = nn.Sequential(*conv_bn_silu(channels, outputs, 7))
         initialise_autosome(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -237,46 +237,51 @@ class Twin(nn.Module):
         self.final = final
 
     def log_probabilities(self, x: torch.Tensor) -> torch.Tensor:
-        """``(batch, planes, length) -> (batch, 18)``, log of the bins' probabilities."""
+        """``(batch, channels, length) -> (batch, 18)``, log of the bins' probabilities."""
         return self.final.log_probabilities(self.core(self.first(x)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(batch, planes, length) -> (batch,)``, the expected bin."""
+        """``(batch, channels, length) -> (batch,)``, the expected bin."""
         return self.final(self.core(self.first(x)))
 
 
 def dream_cnn(
-    planes: int, first: int = 320, sizes: Sequence[int] = (128, 128, 64, 64, 64), outputs: int = 64
+    channels: int,
+    first: int = 320,
+    sizes: Sequence[int] = (128, 128, 64, 64, 64),
+    outputs: int = 64,
 ) -> Twin:
     """DREAM-CNN: BHI first, autosome core, autosome final."""
     return Twin(
-        BhiFirst(planes, first), AutosomeCore(first, sizes, outputs), AutosomeFinal(outputs)
+        BhiFirst(channels, first), AutosomeCore(first, sizes, outputs), AutosomeFinal(outputs)
     )
 
 
-def dream_rnn(planes: int, first: int = 320, hidden: int = 320, outputs: int = 320) -> Twin:
+def dream_rnn(channels: int, first: int = 320, hidden: int = 320, outputs: int = 320) -> Twin:
     """DREAM-RNN: BHI first, BHI core, autosome final."""
-    return Twin(BhiFirst(planes, first), BhiCore(first, hidden, outputs), AutosomeFinal(outputs))
+    return Twin(BhiFirst(channels, first), BhiCore(first, hidden, outputs), AutosomeFinal(outputs))
 
 
-def dream_attn(planes: int, length: int, first: int = 256, layers: int = 4, heads: int = 4) -> Twin:
+def dream_attn(
+    channels: int, length: int, first: int = 256, layers: int = 4, heads: int = 4
+) -> Twin:
     """DREAM-Attn: autosome first, UnlockDNA core, autosome final."""
     return Twin(
-        AutosomeFirst(planes, first),
+        AutosomeFirst(channels, first),
         UnlockDnaCore(first, length, layers, heads),
         AutosomeFinal(first),
     )
 
 
 def build_twin(
-    preset: str, length: int = 150, planes: int = 6, *, dropout: bool = True, **widths: Any
+    preset: str, length: int = 150, channels: int = 6, *, dropout: bool = True, **widths: Any
 ) -> Twin:
     """Build the twin of a preset.
 
     Args:
         preset: ``dream_cnn``, ``dream_rnn`` or ``dream_attn``.
         length: Input length in bp; only ``dream_attn`` depends on it.
-        planes: Input planes.
+        channels: Input channels.
         dropout: False sets every dropout rate to 0, for step-by-step comparisons.
         **widths: Sizes other than the paper's; see the function named like the preset.
     """
@@ -285,7 +290,7 @@ def build_twin(
         "dream_rnn": dream_rnn,
         "dream_attn": functools.partial(dream_attn, length=length),
     }
-    twin = builders[preset](planes, **widths)
+    twin = builders[preset](channels, **widths)
     if not dropout:
         for part in twin.modules():
             if isinstance(part, nn.Dropout):
@@ -328,7 +333,7 @@ def train_step(
 ) -> torch.Tensor:
     """Do one training step and return its loss, a scalar: KL divergence, mean over the batch.
 
-    ``x`` is ``(batch, planes, length)``, ``probabilities`` the soft bins, ``(batch, 18)``.
+    ``x`` is ``(batch, channels, length)``, ``probabilities`` the soft bins, ``(batch, 18)``.
     """
     optimizer.zero_grad()
     loss = F.kl_div(model.log_probabilities(x), probabilities, reduction="batchmean")

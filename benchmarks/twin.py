@@ -1,4 +1,4 @@
-"""The PyTorch twin's side of the benchmark. Keras computes its planes, on PyTorch."""
+"""The PyTorch twin's side of the benchmark. Keras computes its channels, on PyTorch."""
 
 import contextlib
 import tempfile
@@ -30,8 +30,8 @@ class Twin:
         self.network: Any = None
         random = torch.Generator().manual_seed(0)
         bases = torch.randint(0, 4, (settings.batch, LENGTH), generator=random)
-        planes = torch.zeros(settings.batch, 6, LENGTH).scatter_(1, bases[:, None], 1.0)
-        self.planes = planes.to(self.device)
+        channels = torch.zeros(settings.batch, 6, LENGTH).scatter_(1, bases[:, None], 1.0)
+        self.channels = channels.to(self.device)
         self.target = torch_twin.soft_bins(
             5 + 10 * torch.rand(settings.batch, generator=random)
         ).to(self.device)
@@ -74,10 +74,10 @@ class Twin:
 
     def _steps(self, rows: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> int:
         network, done = self._build().train(), 0
-        for planes, target in rows:
+        for channels, target in rows:
             with self._autocast():
-                torch_twin.train_step(network, self.optimizer, self.schedule, planes, target)
-            done += len(planes)
+                torch_twin.train_step(network, self.optimizer, self.schedule, channels, target)
+            done += len(channels)
         self._wait()
         return done
 
@@ -102,27 +102,27 @@ class Twin:
 
     def predict(self) -> int:
         """Predict both strands of a batch."""
-        return self._predict(self.planes, 2 * self.settings.calls)
+        return self._predict(self.channels, 2 * self.settings.calls)
 
     def predict_one(self) -> int:
         """Predict 8 rows one by one, as the published predictor does."""
-        return self._predict(self.planes[:1], 8)
+        return self._predict(self.channels[:1], 8)
 
     def step(self) -> int:
         """Train on a batch."""
-        return self._steps([(self.planes, self.target)] * self.settings.calls)
+        return self._steps([(self.channels, self.target)] * self.settings.calls)
 
     def input(self) -> int:
         """Encode training batches row by row."""
         loaded = batches(Path(self.settings.table), self.settings.batch)
-        return sum(len(planes) for planes, _ in islice(loaded, PER_ROW_BATCHES))
+        return sum(len(channels) for channels, _ in islice(loaded, PER_ROW_BATCHES))
 
     def train_per_row(self) -> int:
         """Go from the table to trained weights on the disk, with the per-row loader."""
         loaded = (
-            (torch.from_numpy(planes).to(self.device), torch.from_numpy(target).to(self.device))
-            for planes, target in batches(Path(self.settings.table), self.settings.batch)
-            if len(planes) == self.settings.batch
+            (torch.from_numpy(channels).to(self.device), torch.from_numpy(target).to(self.device))
+            for channels, target in batches(Path(self.settings.table), self.settings.batch)
+            if len(channels) == self.settings.batch
         )
         with Path(self.settings.table).open() as file:
             rows = sum(1 for _ in file)
@@ -140,10 +140,10 @@ class Twin:
         count = stream.rows_per_pass // self.settings.batch
 
         def loaded() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-            for tokens, reverse, values in stream.batches(0, count):
-                planes = processor.make_planes(tokens, reverse, values == np.round(values))
-                target = torch_twin.soft_bins(torch.from_numpy(values).to(self.device))
-                yield planes.to(self.device).transpose(1, 2).contiguous(), target
+            for tokens, strand, flags, labels in stream.batches(0, count):
+                channels = processor.make_channels(tokens, strand, flags)
+                target = torch_twin.soft_bins(torch.from_numpy(labels[:, 0]).to(self.device))
+                yield channels.to(self.device).transpose(1, 2).contiguous(), target
 
         return self._train(count, loaded())
 

@@ -50,7 +50,7 @@ def convert(checkpoint: str | Path, preset: str | Path, out: str | Path) -> Path
     experiment = load_experiment(preset)
     state_dict = read_checkpoint(Path(checkpoint))
     processor = experiment.make_processor()
-    network = build_network(experiment.model, processor.length, processor.planes)
+    network = build_network(experiment.model, processor.length, processor.channels)
     load_torch_weights(network, state_dict)
     folder = RunFolder(Path(out))
     source = str(Path(checkpoint).resolve())

@@ -71,13 +71,15 @@ def predict(
     from dream_keras.menu.plugins import load_plugins
     from dream_keras.runs.prediction import predict_file
     from dream_keras.runs.run import load_run
+    from dream_keras.runtime.steps import Steps
 
     load_plugins(plugins)
     opened = load_run(run)
+    steps = Steps(opened.network, opened.processor)
     if out is None:
-        return predict_file(opened, source, sys.stdout, sequence_column, progress)
+        return predict_file(steps, source, sys.stdout, sequence_column, progress)
     with replacing(Path(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
-        return predict_file(opened, source, file, sequence_column, progress)
+        return predict_file(steps, source, file, sequence_column, progress)
 
 
 make_callable(__name__, predict)

@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
         args.shards,
         args.config,
         sequence_column=args.sequence_column,
-        target_column=args.target_column,
+        target_columns=args.target_column,
         on_bad_row=args.on_bad_row,
         overrides=args.set,
         plugins=args.plugin,
@@ -65,7 +65,7 @@ def prepare(
     config: str | Path | None = None,
     *,
     sequence_column: str | None = None,
-    target_column: str | None = None,
+    target_columns: str | Sequence[str] | None = None,
     on_bad_row: str | None = None,
     overrides: Iterable[str] = (),
     plugins: Collection[str | Path] = (),
@@ -80,7 +80,7 @@ def prepare(
         config: A YAML file or the name of a built-in config; its processor encodes the rows, and
             its ``data`` section says how the table is read.
         sequence_column: Header name of the sequences, for tables with a header.
-        target_column: Header name of the measured values, likewise.
+        target_columns: Header name of the measured values, or a list of names, likewise.
         on_bad_row: ``"fail"`` or ``"skip"``.
         overrides: Settings as ``"section.key=value"``.
         plugins: Files that put something on the menu.
@@ -103,7 +103,7 @@ def prepare(
 
     given = {
         "data.sequence_column": sequence_column,
-        "data.target_column": target_column,
+        "data.target_columns": target_columns,
         "data.on_bad_row": on_bad_row,
     }
     settings = {key: value for key, value in given.items() if value is not None}

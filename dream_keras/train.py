@@ -1,7 +1,7 @@
 """Train a model, score it on the gold-standard suite and keep everything in a run folder."""
 
 import argparse
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
         overrides=args.set,
         plugins=args.plugin,
         sequence_column=args.sequence_column,
-        target_column=args.target_column,
+        target_columns=args.target_column,
         seed=args.seed,
         smoke=args.smoke,
         resume=args.resume,
@@ -95,7 +95,7 @@ def train(
     suite: str | Path | None = None,
     out: str | Path | None = None,
     sequence_column: str | None = None,
-    target_column: str | None = None,
+    target_columns: str | Sequence[str] | None = None,
     overrides: Iterable[str] = (),
     plugins: Collection[str | Path] = (),
     seed: int | None = None,
@@ -120,7 +120,8 @@ def train(
         suite: Folder of the gold-standard suite to score on.
         out: Run folder; ``runs/<config>-<time>`` by default.
         sequence_column: Header name of the sequences, for tables with a header.
-        target_column: Header name of the measured values, likewise.
+        target_columns: Header name of the measured values, or a list of names, one for each task,
+            likewise.
         overrides: Settings as ``"section.key=value"``, applied to the config in order.
         plugins: Files that put something on the menu; the run folder keeps copies of them.
         seed: Seed of everything random.
@@ -144,7 +145,7 @@ def train(
         "data.validation": validation and absolute(validation),
         "data.split": split,
         "data.sequence_column": sequence_column,
-        "data.target_column": target_column,
+        "data.target_columns": target_columns,
         "data.on_bad_row": on_bad_row,
         "trainer.seed": seed,
         "runtime.deterministic": deterministic or None,

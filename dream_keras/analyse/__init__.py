@@ -28,11 +28,11 @@ def analyse(
         progress: Whether to show progress bars; None shows them on a terminal.
 
     Returns:
-        The page that was written, ``analysis/analysis.md`` in the run folder.
+        The page that was written, ``analysis/analysis.md`` in the run folder. For a suite with
+        several targets there is a page for each, ``analysis/TARGET/analysis.md``; the first.
 
     Raises:
-        UserError: If run, suite or training table cannot be used, or the suite has several
-            targets.
+        UserError: If run, suite or training table cannot be used.
     """
     load_backend()
     from dream_keras.analyse.analysis import Analysis
@@ -47,12 +47,14 @@ def analyse(
     if suite is None:
         raise UserError(f"no suite to look at: {run} records none. Name one with --suite PATH.")
     loaded = load_suite(suite)
-    loaded.check_one_target()
     part = loaded.choose_part(part)
     predictions = opened.find_predictions(loaded, part, progress)
-    page = write_analysis(Analysis(opened, loaded, part, predictions, train, progress))
+    pages = [
+        write_analysis(Analysis(opened, loaded, part, predictions, target, train, progress))
+        for target in range(len(loaded.targets))
+    ]
     opened.folder.publish()
-    return page
+    return pages[0]
 
 
 make_callable(__name__, analyse)

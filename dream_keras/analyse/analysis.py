@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dream_keras.analyse import residuals
 from dream_keras.common.files import replacing
 from dream_keras.data.kmers import Sequences, inserts_of
-from dream_keras.data.parse import LONGEST_SEQUENCE
+from dream_keras.data.parse import MAX_SEQUENCE_LENGTH
 from dream_keras.data.table import tokenize
 from dream_keras.runs.run import Run
 from dream_keras.scoring.suite import Suite
@@ -32,9 +32,10 @@ class Analysis:
 
     Attributes:
         run: The run.
-        suite: The suite, with one target.
+        suite: The suite.
         part: The part of it that is looked at.
-        predictions: Of all rows of the suite, (rows,); NaN where the part needs none.
+        suite_predictions: Of all rows of the suite, (rows, targets); NaN where the part needs none.
+        target: Number of the target that is looked at, from 0.
         training: The training table; None takes the run's own.
         progress: Whether to show progress bars; None shows them on a terminal.
     """
@@ -42,14 +43,26 @@ class Analysis:
     run: Run
     suite: Suite
     part: str
-    predictions: Floats
+    suite_predictions: Floats
+    target: int = 0
     training: str | Path | None = None
     progress: bool | None = None
 
     @property
     def folder(self) -> Path:
         """Where everything is written."""
-        return self.run.folder.path / "analysis"
+        folder = self.run.folder.path / "analysis"
+        return folder / self.suite.targets[self.target] if len(self.suite.targets) > 1 else folder
+
+    @property
+    def task(self) -> int:
+        """Number of the run's task that predicts the target."""
+        return self.suite.columns_of(self.run.task_names)[self.target]
+
+    @cached_property
+    def predictions(self) -> Floats:
+        """Predictions of all rows of the suite, (rows,); NaN where the part needs none."""
+        return self.suite_predictions[:, self.target]
 
     @cached_property
     def rows(self) -> npt.NDArray[np.int64]:
@@ -59,7 +72,7 @@ class Analysis:
     @cached_property
     def measured(self) -> Floats:
         """Measured values of these rows, (n,)."""
-        return self.suite.measured[self.rows]
+        return self.suite.measured[self.rows, self.target]
 
     @cached_property
     def calibration(self) -> residuals.Calibration:
@@ -79,7 +92,7 @@ class Analysis:
     @cached_property
     def sequences(self) -> Sequences:
         """All sequences of the suite."""
-        return Sequences.of(*tokenize(self.suite.sequences, LONGEST_SEQUENCE))
+        return Sequences.of(*tokenize(self.suite.sequences, MAX_SEQUENCE_LENGTH))
 
     @cached_property
     def inserts(self) -> Sequences:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dream_keras.data.table import Rows, tokenize
-from dream_keras.model.targets import target_kind
+from dream_keras.model.targets import choose_target_type
 from dream_keras.runs.prediction import BATCH, predict_views, progress_bar
 from dream_keras.runs.run import Run
 from dream_keras.runtime.steps import Steps
@@ -39,27 +39,27 @@ def predict_strands(run: Run, sequences: Sequence[str], progress: bool | None = 
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
-        Expression in label units, (rows, 2): forward, reverse complement.
+        Values in label units, (rows, 2, tasks): forward, reverse complement.
     """
     processor = run.processor
     steps = Steps(run.network, processor)
-    encoded = processor.encode(*tokenize(sequences, processor.longest))
+    encoded = processor.encode(*tokenize(sequences, processor.max_length))
     with progress_bar(progress, len(sequences)) as bar:
         views = predict_views(steps, encoded, done=bar.update)
     # Columns alternate: each view as it is, and its reverse complement.
-    strands = [processor.to_expression(views[:, strand::2], steps.kind) for strand in (0, 1)]
+    strands = [processor.to_expression(views[:, strand::2], steps.target_type) for strand in (0, 1)]
     return np.stack(strands, axis=1)
 
 
 def has_bins(run: Run) -> bool:
     """Whether the run's network was trained to predict probabilities of the sorting bins."""
-    return target_kind(run.network, run.processor) == "bins"
+    return choose_target_type(run.network, run.processor) == "bins"
 
 
 def predict_bins(run: Run, rows: Rows, progress: bool | None = None) -> tuple[Floats, Floats]:
     """Predict the sorting bins of rows with known labels, strands and other views averaged.
 
-    is_singleton is read off the label, as in training.
+    The flags are those of training.
 
     Args:
         run: A run with ``has_bins``.
@@ -73,18 +73,17 @@ def predict_bins(run: Run, rows: Rows, progress: bool | None = None) -> tuple[Fl
 
     processor, parts = run.processor, []
     strands = (0, 1) if has_strands(run) else (0,)
-    singleton = (rows.values == np.round(rows.values)).astype(np.uint8)
     with progress_bar(progress, len(rows)) as bar:
         for start in range(0, len(rows), BATCH):
             part = slice(start, start + BATCH)
             views = []
             for tokens in processor.prediction_views(rows.tokens[part]):
                 for reverse in strands:
-                    planes = processor.make_planes(
-                        tokens, np.full(len(tokens), reverse), singleton[part], prediction=True
+                    channels = processor.make_channels(
+                        tokens, np.full(len(tokens), reverse), rows.flags[part]
                     )
-                    views.append(run.network.predict(planes, batch_size=BATCH, verbose=0))
+                    views.append(run.network.predict(channels, batch_size=BATCH, verbose=0))
             parts.append(np.mean(views, axis=0, dtype=np.float64))
             bar.update(len(views[0]))
-    targets = ops.convert_to_numpy(processor.make_target(rows.values, rows.tokens, "bins"))
+    targets = ops.convert_to_numpy(processor.make_target(rows.labels, rows.tokens, "bins"))
     return np.concatenate(parts), targets.astype(np.float64)

@@ -29,7 +29,7 @@ def write_analysis(analysis: Analysis) -> Path:
             asked for cannot be read.
     """
     analysis.calibration  # noqa: B018  # refuses constant predictions before anything is written
-    analysis.folder.mkdir(exist_ok=True)
+    analysis.folder.mkdir(parents=True, exist_ok=True)
     similarity, similarity_lines = sections.similarity_section(analysis)
     lines = [
         f"# Analysis of {analysis.run.folder.path.name}",
@@ -71,7 +71,8 @@ def _worst(analysis: Analysis, similarity: Similarity | None) -> list[str]:
     tokens, lengths = analysis.inserts
     columns["insert"] = [alphabet.decode(tokens[row, : lengths[row]]) for row in rows]
     table = pd.DataFrame(columns)
-    analysis.run.folder.write_table("analysis/worst.tsv", table, sep="\t", float_format="%.6g")
+    worst = analysis.folder.relative_to(analysis.run.folder.path) / "worst.tsv"
+    analysis.run.folder.write_table(str(worst), table, sep="\t", float_format="%.6g")
     return [
         f"## The {len(rows)} largest residuals",
         "",
@@ -87,6 +88,7 @@ def _memberships(analysis: Analysis, rows: npt.NDArray[np.int64]) -> list[str]:
     inside = {
         name: np.isin(rows, subset.positions[analysis.part].ravel())
         for name, subset in analysis.suite.subsets.items()
+        if subset.target == analysis.target
     }
     return [
         " ".join(name for name, held in inside.items() if held[number])

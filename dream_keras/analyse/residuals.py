@@ -109,20 +109,24 @@ def by_quantity(quantity: Floats, residuals: Floats, groups: int = GROUPS) -> pd
     )
 
 
-def by_subset(suite: Suite, part: str, calibrated: Floats) -> pd.DataFrame:
+def by_subset(suite: Suite, part: str, calibrated: Floats, target: int = 0) -> pd.DataFrame:
     """Summarise the residuals of each subset; those of pairs are residuals of the differences.
 
     Args:
         suite: The suite.
         part: The part of it.
         calibrated: Calibrated predictions of all rows of the suite, (rows,).
+        target: Number of the target that they are of.
 
     Returns:
         Columns subset, pairs (whether it holds pairs), pearson, spearman, n, bias, spread and rms.
     """
     rows = []
     for name, subset in suite.subsets.items():
-        predicted, measured = (subset.pick(v, part) for v in (calibrated, suite.measured))
+        if subset.target != target:
+            continue
+        values = (calibrated, suite.measured[:, target])
+        predicted, measured = (subset.pick(v, part) for v in values)
         score = score_subset(predicted, measured)
         rows.append(
             {

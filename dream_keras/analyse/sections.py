@@ -36,7 +36,9 @@ def residual_section(analysis: Analysis) -> Lines:
         name: (values, residuals.by_quantity(values, analysis.residuals))
         for name, values in quantities.items()
     }
-    subsets = residuals.by_subset(analysis.suite, analysis.part, analysis.calibrated)
+    subsets = residuals.by_subset(
+        analysis.suite, analysis.part, analysis.calibrated, analysis.target
+    )
     shown = subsets.assign(
         subset=[_subset_name(*row) for row in subsets[["subset", "pairs"]].values]
     )
@@ -99,7 +101,7 @@ def bin_section(analysis: Analysis) -> Lines:
     total = len(rows)
     rows = rows.take(inference.sample(total))
     probabilities, targets = inference.predict_bins(run, rows, analysis.progress)
-    single = rows.values == np.round(rows.values)
+    single = rows.labels[:, 0] == np.round(rows.labels[:, 0])
     groups = {"integer labels": single, "other labels": ~single}
     histograms = {
         f"{name} ({np.count_nonzero(chosen):,})": calibration.pit_histogram(
@@ -119,8 +121,8 @@ def bin_section(analysis: Analysis) -> Lines:
     )
     return [
         *title,
-        f"{len(rows):,} of {total:,} validation rows; is_singleton is 1 for integer labels, as in "
-        "training. What is predicted is compared with the training targets: labels spread over "
+        f"{len(rows):,} of {total:,} validation rows, with the flags that they would be trained "
+        "with. What is predicted is compared with the training targets: labels spread over "
         "the bins.",
         "",
         analysis.picture("calibration", plots.calibration_figure(histograms, reliability, spread)),
@@ -152,7 +154,7 @@ def strand_section(analysis: Analysis) -> Lines:
     rows = analysis.rows[inference.sample(len(analysis.rows))]
     sequences = [analysis.suite.sequences[row] for row in rows]
     strands = inference.predict_strands(analysis.run, sequences, analysis.progress)
-    measured = analysis.suite.measured[rows]
+    strands, measured = strands[:, :, analysis.task], analysis.suite.measured[rows, analysis.target]
     r = pearson(*strands.T)
     forward, reverse, mean = (
         pearson(values, measured) for values in (*strands.T, strands.mean(axis=1))
@@ -181,8 +183,8 @@ def similarity_section(analysis: Analysis) -> tuple[Similarity | None, Lines]:
     """
     title = ["## Similarity to the training rows", ""]
     settings = analysis.run.experiment.data
-    path = analysis.training or settings.train or analysis.run.simulated_folder / "train.txt"
     try:
+        path = analysis.training or analysis.run.tables()[0]
         similarity = similarity_to_training(
             analysis.sequences,
             path,

@@ -32,6 +32,14 @@ PRESETS = ("dream_cnn", "dream_rnn", "dream_attn")
 """The three DREAM models; each has a config of the same name, which holds its order."""
 DEFAULT_CONFIG = "quickstart"
 
+RENAMED = {
+    "start": "init",
+    "label_deviation": "label_std",
+    "longest": "max_length",
+    "target_column": "target_columns",
+}
+"""Options and settings by their names in version 0.1.0, under which run folders hold them."""
+
 Settings = TypeVar("Settings")
 
 
@@ -56,6 +64,7 @@ class Choice:
             raise UserError(f"{slot}: expected a name or a mapping with a name, got {value!r}")
         item = menu.get(slot, given["name"])
         options = {key: option for key, option in given.items() if key != "name"}
+        options = _renamed(options, item.options)
         _only(options, item.options, f"option of {slot} {item.name}")
         expected = typing.get_type_hints(item.build_function)
         values = {key: checked(option, expected[key], key) for key, option in options.items()}
@@ -113,10 +122,10 @@ class DataSettings:
         train: Training table; None simulates one.
         validation: Validation table; None holds out a tenth of the training rows.
         sequence_column: Header name of the sequences; None for the official two-column format.
-        target_column: Header name of the measured values, likewise.
+        target_columns: Header names of the measured values, one for each task, likewise.
         on_bad_row: Whether a bad row stops the run or is skipped and written down.
         long_rows: What to do with sequences that are too long for the processor.
-        longest: Longest sequence in bp, if less than the processor takes: what different
+        max_length: Longest sequence in bp, if less than the processor takes: what different
             processors are compared on must be the same rows.
         simulated_rows: Training rows of the simulation, when there is no training table.
         simulated_test_rows: Rows of its test table.
@@ -127,33 +136,35 @@ class DataSettings:
     train: str | None = None
     validation: str | None = None
     sequence_column: str | None = None
-    target_column: str | None = None
+    target_columns: tuple[str, ...] | None = None
     on_bad_row: Literal["fail", "skip"] = "fail"
     long_rows: Literal["fail", "drop", "crop"] = "fail"
-    longest: int | None = None
+    max_length: int | None = None
     simulated_rows: int = 100_000
     simulated_test_rows: int = 8_000
     max_rows: int | None = None
     split: Literal["random", "similarity"] = "random"
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no table can have."""
+        """Refuse numbers that no table can have; take one target column for a list of one."""
+        if isinstance(self.target_columns, str):
+            object.__setattr__(self, "target_columns", (self.target_columns,))
         at_least(
             1,
             simulated_rows=self.simulated_rows,
             simulated_test_rows=self.simulated_test_rows,
             max_rows=self.max_rows,
-            longest=self.longest,
+            max_length=self.max_length,
         )
 
     def reading(self) -> ReadSettings:
         """Return how its tables are read."""
         return ReadSettings(
-            named_columns(self.sequence_column, self.target_column),
+            named_columns(self.sequence_column, self.target_columns),
             self.on_bad_row,
             self.long_rows,
             self.max_rows,
-            self.longest,
+            self.max_length,
         )
 
 
@@ -416,6 +427,19 @@ def _only(given: Mapping[str, Any], allowed: Collection[str], kind: str) -> None
                 raise unknown(kind, str(name), allowed)
 
 
+def _renamed(given: Mapping[str, Any], allowed: Collection[str]) -> dict[str, Any]:
+    """Return options or settings under their present names."""
+    renamed = {}
+    for name, value in given.items():
+        new = RENAMED.get(name, name)
+        if name in allowed or new not in allowed:
+            new = name
+        elif name == "target_column":
+            value = None if value is None else [value]
+        renamed[new] = value
+    return renamed
+
+
 def read_settings(kind: type[Settings], value: Any, section: str) -> Settings:
     """Build one section's dataclass from a mapping, every name and type checked.
 
@@ -427,6 +451,7 @@ def read_settings(kind: type[Settings], value: Any, section: str) -> Settings:
     if not isinstance(value, Mapping):
         raise UserError(f"{section}: expected a mapping, got {value!r}")
     types_of = typing.get_type_hints(kind)
+    value = _renamed(value, types_of)
     _only(value, types_of, f"setting of {section}")
     return kind(**{name: checked(given, types_of[name], name) for name, given in value.items()})
 

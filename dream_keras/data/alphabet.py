@@ -1,7 +1,7 @@
 """DNA as uint8 tokens: A 0, C 1, G 2, T 3, N 4.
 
 This is the one place that knows letters. Everything behind the readers works on tokens; what a
-model's input planes are called and how they are ordered is the processor's business.
+model's input channels are called and how they are ordered is the processor's business.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ MASK = 5
 """Token of a hidden base (masked-nucleotide training); never found in files."""
 END = 6
 """Fills a row behind the end of its sequence, for processors that look at where it ends."""
-HIDDEN = 8
+MASKED = 8
 """Added to a token whose base is hidden from the network in training, and asked for."""
 INVALID = 255
 """What a byte that is no letter of the alphabet is translated to."""

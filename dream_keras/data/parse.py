@@ -10,9 +10,11 @@ from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import Lengths
 
 TAB, NEWLINE, RETURN, ZERO = 9, 10, 13, 0
-LONGEST_SEQUENCE = 4_096
+MAX_SEQUENCE_LENGTH = 4_096
 """Longest sequence that is read, in bp; the longest models of the field take 2,114."""
 LONGEST_NUMBER = 64
+MISSING = (b"", b"na", b"nan", b"n/a", b"null")
+"""What stands for a missing value in a table with several targets, in any case."""
 
 Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
@@ -42,7 +44,7 @@ class Chunk:
     Attributes:
         tokens: (rows, width); what stands behind a row's length is undefined.
         lengths: (rows,), in bp.
-        values: (rows, targets), float64.
+        values: (rows, targets), float64; NaN where one of several is missing.
         lines: (rows,), the line of each row, counted from 1.
         bad: Rows that were left out, in order.
     """
@@ -95,13 +97,13 @@ def parse_block(text: bytes, first_line: int, layout: Layout) -> Chunk:
         return begin, end
 
     begin, end = field_of(layout.sequence)
-    for row in np.flatnonzero(end - begin > LONGEST_SEQUENCE).tolist():
+    for row in np.flatnonzero(end - begin > MAX_SEQUENCE_LENGTH).tolist():
         reasons[int(good[row])] = (
             "length",
-            f"the sequence has {end[row] - begin[row]} letters; at most {LONGEST_SEQUENCE} "
+            f"the sequence has {end[row] - begin[row]} letters; at most {MAX_SEQUENCE_LENGTH} "
             "are read",
         )
-    letters, lengths = _gather(data, begin, np.minimum(end, begin + LONGEST_SEQUENCE))
+    letters, lengths = _gather(data, begin, np.minimum(end, begin + MAX_SEQUENCE_LENGTH))
     tokens = alphabet.TOKEN_OF_BYTE[letters]
     inside = np.arange(tokens.shape[1]) < lengths[:, None]
     strange = (tokens == alphabet.INVALID) & inside
@@ -115,18 +117,24 @@ def parse_block(text: bytes, first_line: int, layout: Layout) -> Chunk:
             f"letter {letter!r} at position {at + 1} of the sequence is not A, C, G, T or N",
         )
     values = np.empty((len(good), len(layout.targets)))
+    several = len(layout.targets) > 1
     for number, column in enumerate(layout.targets):
         begin, end = field_of(column)
         texts, widths = _gather(data, begin, np.minimum(end, begin + LONGEST_NUMBER))
         values[:, number] = np.where(end - begin > LONGEST_NUMBER, np.nan, _numbers(texts, widths))
         # Also refuses what is too large for the float32 that networks are trained in.
         unusable = ~(np.abs(values[:, number]) <= np.finfo(np.float32).max)
+        if several:
+            unusable &= ~_is_missing(texts, widths)
         for row in np.flatnonzero(unusable).tolist():
             given = bytes(texts[row, : widths[row]]).decode("utf-8", "replace")
             hint = _header_hint(given, first_line + int(good[row]))
             reasons.setdefault(
                 int(good[row]), ("number", f"{given!r} is not a finite number{hint}")
             )
+    if several:
+        for row in np.flatnonzero(np.isnan(values).all(axis=1)).tolist():
+            reasons.setdefault(int(good[row]), ("number", "all of its values are missing"))
     kept = np.array([row not in reasons for row in good.tolist()], bool) if reasons else slice(None)
     bad = []
     for number, (reason, detail) in sorted(reasons.items()):
@@ -163,6 +171,12 @@ def _numbers(texts: Bytes, widths: Positions) -> npt.NDArray[np.float64]:
         return fields.astype(np.float64)
     except ValueError:
         return np.array([_number(text) for text in fields])
+
+
+def _is_missing(texts: Bytes, widths: Positions) -> npt.NDArray[np.bool_]:
+    """Return which fields stand for a value that was not measured, (fields,)."""
+    fields = [bytes(text[:width]) for text, width in zip(texts, widths, strict=True)]
+    return np.array([field.strip().lower() in MISSING for field in fields], bool)
 
 
 def _number(text: bytes) -> float:

@@ -13,48 +13,48 @@ from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
 
 Lengths = npt.NDArray[np.int32]
+Labels = npt.NDArray[np.float32]
+"""Measured values, (rows, tasks); NaN where one is missing."""
+Flags = npt.NDArray[np.uint8]
+"""What a network is told of each row beside its sequence, (rows,), as its processor defines it."""
 Values = npt.NDArray[np.float64]
 
-BINS = 18
-"""Fluorescence bins of the sorting experiment; labels are mean bins, 0 to 17."""
-ON_BINS = (0.0, BINS - 1.0)
-"""Labels that the sorting bins can express."""
-
-LABEL_STATISTICS = ("label_mean", "label_deviation")
+LABEL_STATISTICS = ("label_mean", "label_std")
 """Options of processors that are taken from the training labels where they are not set."""
 
 
 class Processor(ABC):
     """Turns rows of a table into what a network is trained on.
 
-    A kind of target is one of ``"bins"`` (probabilities of the sorting bins), ``"label"`` (the
-    label in its own units), ``"value"`` (the label as the processor scales it) and ``"masked"``
-    (the value, and the bases that were hidden from the network).
+    A target type is one of ``"bins"`` (probabilities of sorting bins), ``"label"`` (the labels in
+    their own units), ``"value"`` (the labels as the processor scales them) and ``"masked"`` (the
+    values, and the bases that were masked).
 
     Attributes:
         length: Positions of the input in bp.
-        planes: Channels of the input.
-        longest: The longest sequence it takes in bp.
+        channels: Channels of the input.
+        max_length: The longest sequence it takes in bp.
         left_adapter: What every sequence is expected to start with.
-        targets: Kinds of target it can make, the preferred one first; see ``menu.Head``.
-        label_ranges: For kinds of target that allow only some labels, the lowest and highest.
+        targets: Target types that it can make, the preferred one first; see ``menu.Head``.
+        label_ranges: For target types that allow only some labels, the lowest and highest.
         strands: How both strands are trained on: as ``"rows"`` of their own, both in each
             ``"step"`` with the mean of their losses, or both in one ``"input"``.
-        singleton_in_validation: Whether validation rows keep is_singleton as their label says.
         average_validation_strands: Whether a validation row's score is the mean of its strands.
     """
 
     length: int
-    planes: int
-    longest: int
+    channels: int
+    max_length: int
     left_adapter: Tokens
     targets: tuple[str, ...]
-    label_ranges: ClassVar[Mapping[str, tuple[float, float]]] = MappingProxyType(
-        {"bins": ON_BINS, "label": ON_BINS}
-    )
+    label_ranges: ClassVar[Mapping[str, tuple[float, float]]] = MappingProxyType({})
     strands: Literal["rows", "step", "input"]
-    singleton_in_validation: bool = False
     average_validation_strands: bool = True
+
+    @property
+    def min_length(self) -> int:
+        """The shortest sequence it takes in bp: something must be left without the adapter."""
+        return len(self.left_adapter) + 1
 
     @abstractmethod
     def encode(self, tokens: Tokens, lengths: Lengths) -> Tokens:
@@ -67,6 +67,18 @@ class Processor(ABC):
         Returns:
             Tokens, (rows, length).
         """
+
+    def row_flags(self, labels: Values) -> Flags:
+        """Return what the network is told of each training row beside its sequence, (rows,).
+
+        Args:
+            labels: (rows, tasks), float64, as parsed from the table.
+        """
+        return np.zeros(len(labels), np.uint8)
+
+    def validation_flags(self, flags: Flags) -> Flags:
+        """Return the flags with which validation rows are predicted; 0, as at test, by default."""
+        return np.zeros_like(flags)
 
     def training_view(self, tokens: Tokens, random: np.random.Generator) -> Tokens:
         """Return encoded rows as one step trains on them; host side, drawn anew for each step.
@@ -92,37 +104,48 @@ class Processor(ABC):
         return (tokens,)
 
     @abstractmethod
-    def make_planes(
-        self, tokens: Any, reverse: Any, singleton: Any, prediction: bool = False
-    ) -> Any:
-        """Make input planes from tokens; inside the compiled step.
+    def make_channels(self, tokens: Any, strand: Any, flags: Any) -> Any:
+        """Make the network's input from tokens; inside the compiled step.
 
         Args:
             tokens: (batch, length), any integer type.
-            reverse: (batch,), 1 where the reverse complement is wanted.
-            singleton: (batch,), 1 where the label comes from a single read or cell.
-            prediction: Whether the planes are for prediction rather than training.
+            strand: (batch,), 1 where the reverse complement is wanted.
+            flags: (batch,), as ``row_flags`` made them; 0 at prediction.
 
         Returns:
-            Planes, (batch, length, planes), float32.
+            Channels, (batch, length, channels), float32.
         """
 
     @abstractmethod
-    def make_target(self, values: Any, tokens: Any, kind: str) -> Any:
-        """Make the training target from measured values; inside the compiled step.
+    def make_target(self, labels: Any, tokens: Any, target_type: str) -> Any:
+        """Make the training target from labels; inside the compiled step.
 
         Args:
-            values: (batch,), float32.
+            labels: (batch, tasks), float32; NaN where one is missing.
             tokens: (batch, length), as ``training_view`` made them.
-            kind: One of ``targets``.
+            target_type: One of ``targets``.
         """
 
-    def label_statistics(self, labels: npt.NDArray[np.float32]) -> dict[str, float]:
-        """Return the options that come from the training labels, (rows,), and are not set."""
+    def check_outputs(self, outputs: Any, target_type: str) -> None:  # noqa: B027
+        """Refuse a final block whose outputs do not fit the target.
+
+        Args:
+            outputs: The network's symbolic outputs.
+            target_type: One of ``targets``.
+
+        Raises:
+            UserError: If they do not; says which option to set.
+        """
+
+    def label_statistics(self, labels: Labels) -> dict[str, tuple[float, ...]]:
+        """Return the options that come from the training labels, (rows, tasks), and are not set."""
         return {}
 
-    def to_expression(self, outputs: Values, kind: str) -> Values:
-        """Turn the network's outputs, (rows, views), into expression, (rows,), in label units."""
+    def to_expression(self, outputs: Values, target_type: str) -> Values:
+        """Turn the network's outputs, (rows, views, tasks), into values, (rows, tasks).
+
+        The values are in the units of the labels.
+        """
         return outputs.mean(axis=1)
 
 
@@ -130,53 +153,64 @@ class ScalingProcessor(Processor):
     """A processor that trains on labels brought to a common scale.
 
     Attributes:
-        label_mean: Mean of the training labels.
-        label_deviation: Their standard deviation (over n).
+        label_mean: Mean of the training labels of each task.
+        label_std: Their standard deviations (over n).
     """
 
-    label_mean: float | None
-    label_deviation: float | None
+    label_mean: tuple[float, ...] | None
+    label_std: tuple[float, ...] | None
 
     @property
     @abstractmethod
-    def label_center(self) -> float:
-        """What is subtracted from a label before it is divided by the standard deviation."""
+    def label_center(self) -> tuple[float, ...]:
+        """What is subtracted from a label before it is divided by the standard deviation.
 
-    def make_target(self, values: Any, tokens: Any, kind: str) -> Any:
-        """Return scaled labels, (batch,), for ``"value"`` and labels as they are for others."""
-        if kind != "value":
-            return values
-        return (values - self.label_center) / (self.label_deviation or 1.0)
+        One value for each task, or one for all.
+        """
 
-    def label_statistics(self, labels: npt.NDArray[np.float32]) -> dict[str, float]:
-        """Return mean and standard deviation of the training labels, unless they are set.
+    def make_target(self, labels: Any, tokens: Any, target_type: str) -> Any:
+        """Return scaled labels, (batch, tasks), for ``"value"``; labels as they are for others."""
+        if target_type != "value":
+            return labels
+        center, std = (
+            np.array(numbers, np.float32) for numbers in (self.label_center, self.label_std or (1,))
+        )
+        return (labels - center) / std
+
+    def label_statistics(self, labels: Labels) -> dict[str, tuple[float, ...]]:
+        """Return means and standard deviations of the training labels, unless they are set.
 
         Raises:
-            UserError: If the labels do not differ.
+            UserError: If the labels of a task do not differ.
         """
-        mean, deviation = (float(f(labels, dtype=np.float64)) for f in (np.mean, np.std))
-        if deviation == 0:
-            raise UserError(f"all training labels are {mean:g}: there is nothing to learn")
-        found = zip(LABEL_STATISTICS, (mean, deviation), strict=True)
-        return {name: value for name, value in found if getattr(self, name) is None}
+        means, stds = [], []
+        for column in labels.T:
+            known = column[np.isfinite(column)]
+            mean, std = (float(f(known, dtype=np.float64)) for f in (np.mean, np.std))
+            if std == 0:
+                raise UserError(f"all training labels are {mean:g}: there is nothing to learn")
+            means.append(mean)
+            stds.append(std)
+        found = zip(LABEL_STATISTICS, (tuple(means), tuple(stds)), strict=True)
+        return {name: values for name, values in found if getattr(self, name) is None}
 
-    def to_expression(self, outputs: Values, kind: str) -> Values:
+    def to_expression(self, outputs: Values, target_type: str) -> Values:
         """Average the views and undo the scaling of a network that was trained on values.
 
         Imported weights come without their labels' statistics: theirs stays on their own scale.
         """
         mean = outputs.mean(axis=1)
-        if kind not in ("value", "masked") or self.label_deviation is None:
+        if target_type not in ("value", "masked") or self.label_std is None:
             return mean
-        return mean * self.label_deviation + self.label_center
+        return mean * np.array(self.label_std) + np.array(self.label_center)
 
 
-def strand(tokens: Any, reverse: Any) -> Any:
+def strand_of(tokens: Any, strand: Any) -> Any:
     """Return rows, or their reverse complements; inside the compiled step.
 
     Args:
         tokens: (batch, length), any integer type.
-        reverse: (batch,), 1 where the reverse complement is wanted.
+        strand: (batch,), 1 where the reverse complement is wanted.
 
     Returns:
         Tokens, (batch, length), int32.
@@ -186,15 +220,15 @@ def strand(tokens: Any, reverse: Any) -> Any:
     tokens = ops.cast(tokens, "int32")
     complement = ops.convert_to_tensor(alphabet.COMPLEMENT.astype("int32"))
     other = ops.take(complement, ops.flip(tokens, axis=1))
-    return ops.where(ops.expand_dims(ops.cast(reverse, "int32"), -1) == 1, other, tokens)
+    return ops.where(ops.expand_dims(ops.cast(strand, "int32"), -1) == 1, other, tokens)
 
 
 def one_hot(tokens: Any, channels: Sequence[int]) -> Any:
-    """Return one plane per token in ``channels``; inside the compiled step.
+    """Return one channel per token in ``channels``; inside the compiled step.
 
     Args:
         tokens: (batch, length), int32.
-        channels: Tokens in the order of their planes; others are zeros in all of them.
+        channels: Tokens in the order of their channels; others are zeros in all of them.
 
     Returns:
         (batch, length, channels), float32.

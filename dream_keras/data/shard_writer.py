@@ -8,6 +8,7 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,20 +82,16 @@ class _Writer(ExitStack):
         self.skipped: list[BadRow] = []
         self.rest: Rows | None = None
         self.rows = self.written = 0
-        self.mean = self.squares = 0.0
-        self.least, self.greatest = np.inf, -np.inf
+        self.statistics: list[_Statistics] = []
 
     def add(self, part: Rows) -> None:
         """Take some rows and write the blocks they fill."""
         self.skipped += part.skipped
         if not len(part):
             return
-        self._count(part.values.astype(np.float64))
+        self._count(part.labels.astype(np.float64))
         if self.rest is not None:
-            part = Rows(
-                np.concatenate([self.rest.tokens, part.tokens]),
-                np.concatenate([self.rest.values, part.values]),
-            )
+            part = Rows.joined([self.rest, part])
         full = len(part) - len(part) % BLOCK_ROWS
         for start in range(0, full, BLOCK_ROWS):
             self._write(part.take(np.arange(start, start + BLOCK_ROWS)))
@@ -114,29 +111,30 @@ class _Writer(ExitStack):
 
     def manifest(self, source: str, processor: Mapping[str, Any]) -> Manifest:
         """Return the manifest of what was written."""
-        labels = {
-            "mean": self.mean,
-            "deviation": float(np.sqrt(self.squares / self.rows)),
-            "least": float(self.least),
-            "greatest": float(self.greatest),
-        }
         assert self.rest is not None
         return Manifest(
-            FORMAT,
-            __version__,
-            source,
-            dict(processor),
-            self.rest.tokens.shape[1],
-            BLOCK_ROWS,
-            self.rows,
-            len(self.skipped),
-            labels,
-            self.shards,
+            format=FORMAT,
+            dream_keras=__version__,
+            source=source,
+            processor=dict(processor),
+            length=self.rest.tokens.shape[1],
+            tasks=self.rest.labels.shape[1],
+            block_rows=BLOCK_ROWS,
+            rows=self.rows,
+            skipped=len(self.skipped),
+            labels={
+                "mean": [task.mean for task in self.statistics],
+                "std": [float(np.sqrt(task.squares / task.count)) for task in self.statistics],
+                "least": [task.least for task in self.statistics],
+                "greatest": [task.greatest for task in self.statistics],
+            },
+            shards=self.shards,
         )
 
     def _write(self, rows: Rows) -> None:
         number = self.written % len(self.shards)
-        payload = rows.tokens.tobytes() + rows.values.astype(LABEL).tobytes()
+        labels = rows.labels.astype(LABEL).tobytes()
+        payload = rows.tokens.tobytes() + labels + rows.flags.tobytes()
         record = frame(payload)
         self.files[number].write(record)
         self.hashes[number].update(record)
@@ -145,12 +143,32 @@ class _Writer(ExitStack):
         self.written += 1
 
     def _count(self, labels: npt.NDArray[np.float64]) -> None:
-        """Merge labels into the running mean and sum of squares (Chan et al. 1979)."""
-        rows = self.rows + len(labels)
+        """Take labels, (rows, tasks), into the statistics of their tasks."""
+        self.statistics = self.statistics or [_Statistics() for _ in range(labels.shape[1])]
+        for task, column in zip(self.statistics, labels.T, strict=True):
+            task.add(column[np.isfinite(column)])
+        self.rows += len(labels)
+
+
+@dataclass
+class _Statistics:
+    """Count, mean, sum of squared differences from it, and range of the labels of a task."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    least: float = np.inf
+    greatest: float = -np.inf
+
+    def add(self, labels: npt.NDArray[np.float64]) -> None:
+        """Merge more labels into the running mean and sum of squares (Chan et al. 1979)."""
+        if not len(labels):
+            return
+        count = self.count + len(labels)
         step = float(labels.mean()) - self.mean
         self.squares += float(np.sum((labels - labels.mean()) ** 2))
-        self.squares += step**2 * self.rows * len(labels) / rows
-        self.mean += step * len(labels) / rows
-        self.least = min(self.least, labels.min())
-        self.greatest = max(self.greatest, labels.max())
-        self.rows = rows
+        self.squares += step**2 * self.count * len(labels) / count
+        self.mean += step * len(labels) / count
+        self.least = min(self.least, float(labels.min()))
+        self.greatest = max(self.greatest, float(labels.max()))
+        self.count = count

@@ -5,7 +5,8 @@ block of 1,024 rows (the very last one may have fewer), so that framing costs no
 block stands where arithmetic says::
 
     tokens   rows * length bytes, uint8, row by row, as the processor encodes them
-    labels   rows * 4 bytes, float32, little-endian
+    labels   rows * tasks * 4 bytes, float32, little-endian, row by row
+    flags    rows bytes, uint8, as the processor defines them
 
 Block ``b`` of the table is record ``b // shards`` of shard ``b % shards``: in this order the rows
 are those of the table. The manifest has the counts, the processor with all its settings, the
@@ -16,7 +17,7 @@ whenever a block is read.
 import dataclasses
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,12 +28,15 @@ import numpy.typing as npt
 
 from dream_keras.common.errors import UserError
 from dream_keras.data.parse import BadRow
+from dream_keras.data.processor import Labels, Processor
 from dream_keras.data.table import Rows
 from dream_keras.data.tfrecord import FOOTER, HEADER
 
 VALIDATION_BLOCKS = 512
 """Most blocks that are held out: they are kept in memory and predicted after each epoch."""
-FORMAT = "dream_keras rows 1"
+FORMAT = "dream_keras rows 2"
+FIRST_FORMAT = "dream_keras rows 1"
+"""One task and no flags; still read, the flags made of the labels."""
 MANIFEST = "manifest.json"
 LABEL = np.dtype("<f4")
 
@@ -49,10 +53,11 @@ class Manifest:
         source: Name of the table.
         processor: Name of the processor and all its options.
         length: Tokens in a row.
+        tasks: Labels of a row.
         block_rows: Rows in a block.
         rows: Rows in all.
         skipped: Bad rows that were left out.
-        labels: Mean, deviation (over n), least and greatest label.
+        labels: Mean, standard deviation (over n), least and greatest label of each task.
         shards: For each shard its file, size in bytes, SHA-256 and the CRC-32 of its blocks.
     """
 
@@ -61,16 +66,23 @@ class Manifest:
     source: str
     processor: Mapping[str, Any]
     length: int
+    tasks: int
     block_rows: int
     rows: int
     skipped: int
-    labels: Mapping[str, float]
+    labels: Mapping[str, Sequence[float]]
     shards: list[dict[str, Any]]
 
     @property
     def blocks(self) -> int:
         """Blocks in all."""
         return -(-self.rows // self.block_rows)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        has_flags = self.format != FIRST_FORMAT
+        return self.length + self.tasks * LABEL.itemsize + has_flags
 
     def rows_in(self, block: int) -> int:
         """Return the rows of a block."""
@@ -79,7 +91,7 @@ class Manifest:
     def place(self, block: int) -> tuple[int, int, int]:
         """Return a block's shard, its record there, and the byte where its payload begins."""
         record, shard = divmod(block, len(self.shards))
-        full = HEADER + self.block_rows * (self.length + LABEL.itemsize) + FOOTER
+        full = HEADER + self.block_rows * self.row_bytes + FOOTER
         return shard, record, record * full + HEADER
 
 
@@ -90,11 +102,13 @@ class ShardedRows:
     Attributes:
         folder: The folder.
         manifest: Its manifest.
+        processor: The processor that encoded them.
         blocks: Numbers of the blocks, ascending.
     """
 
     folder: Path
     manifest: Manifest = field(repr=False)
+    processor: Processor = field(repr=False)
     blocks: Blocks = field(repr=False)
     skipped: ClassVar[tuple[BadRow, ...]] = ()
     """None: they were written down when the folder was prepared."""
@@ -111,9 +125,9 @@ class ShardedRows:
         return f"{len(self)}-{zlib.crc32(checksums.tobytes()):08x}"
 
     @cached_property
-    def values(self) -> npt.NDArray[np.float32]:
-        """All labels, (rows,). The first use reads every block, and so checks every one."""
-        return np.concatenate([self.read(block).values for block in self.blocks.tolist()])
+    def labels(self) -> Labels:
+        """All labels, (rows, tasks). The first use reads every block, and so checks every one."""
+        return np.concatenate([self.read(block).labels for block in self.blocks.tolist()])
 
     def read(self, block: int) -> Rows:
         """Read one block.
@@ -124,11 +138,10 @@ class ShardedRows:
         shard, record, start = self.manifest.place(block)
         entry = self.manifest.shards[shard]
         path, rows = self.folder / entry["file"], self.manifest.rows_in(block)
-        cut = rows * self.manifest.length
         try:
             with path.open("rb") as file:
                 file.seek(start)
-                payload = file.read(cut + rows * LABEL.itemsize)
+                payload = file.read(rows * self.manifest.row_bytes)
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from None
         if zlib.crc32(payload) != entry["blocks"][record]:
@@ -137,17 +150,19 @@ class ShardedRows:
                 "the shard is damaged, or belongs to another folder. Copy it again, or prepare the "
                 "table again."
             )
-        tokens = np.frombuffer(payload, np.uint8, cut).reshape(rows, self.manifest.length)
-        return Rows(tokens, np.frombuffer(payload, LABEL, offset=cut).astype(np.float32))
+        length, tasks = self.manifest.length, self.manifest.tasks
+        tokens = np.frombuffer(payload, np.uint8, rows * length).reshape(rows, length)
+        labels = np.frombuffer(payload, LABEL, rows * tasks, rows * length).astype(np.float32)
+        labels = labels.reshape(rows, tasks)
+        if self.manifest.format == FIRST_FORMAT:
+            return Rows(tokens, labels, self.processor.row_flags(labels.astype(np.float64)))
+        return Rows(tokens, labels, np.frombuffer(payload, np.uint8)[-rows:])
 
     def load(self, max_rows: int | None = None) -> Rows:
         """Read all rows, or the first of them, into memory, in the order of the table."""
         enough = None if max_rows is None else -(-max_rows // self.manifest.block_rows)
-        parts = [self.read(block) for block in self.blocks[:enough].tolist()]
-        return Rows(
-            np.concatenate([part.tokens for part in parts])[:max_rows],
-            np.concatenate([part.values for part in parts])[:max_rows],
-        )
+        rows = Rows.joined([self.read(block) for block in self.blocks[:enough].tolist()])
+        return rows if max_rows is None else rows.take(np.arange(min(max_rows, len(rows))))
 
     def hold_out(self, share: float, seed: int) -> tuple["ShardedRows", "ShardedRows"]:
         """Split blocks at random into those to train on and those to validate on.
@@ -186,15 +201,16 @@ class ShardedRows:
         return mine
 
     def _only(self, chosen: npt.NDArray[np.bool_]) -> "ShardedRows":
-        return ShardedRows(self.folder, self.manifest, self.blocks[chosen])
+        return dataclasses.replace(self, blocks=self.blocks[chosen])
 
 
-def open_shards(folder: Path, processor: Mapping[str, Any]) -> ShardedRows:
+def open_shards(folder: Path, processor: Processor, settings: Mapping[str, Any]) -> ShardedRows:
     """Open a prepared folder for a processor.
 
     Args:
         folder: The folder.
-        processor: Name and options of the processor, as for ``write_shards``.
+        processor: The processor.
+        settings: Its name and options, as for ``write_shards``.
 
     Raises:
         UserError: If it is none, a shard is missing, foreign or of another size (all are named),
@@ -202,11 +218,11 @@ def open_shards(folder: Path, processor: Mapping[str, Any]) -> ShardedRows:
     """
     manifest = _read_manifest(folder)
     theirs = manifest.processor
-    differ = [key for key in {**theirs, **processor} if theirs.get(key) != processor.get(key)]
+    differ = [key for key in {**theirs, **settings} if theirs.get(key) != settings.get(key)]
     if differ:
         had, has = (
             ", ".join(f"{k}={options[k]}" if k in options else f"no {k}" for k in differ)
-            for options in (theirs, processor)
+            for options in (theirs, settings)
         )
         raise UserError(
             f"{folder} was prepared for a processor with {had}, but this one has {has}. Prepare "
@@ -226,7 +242,7 @@ def open_shards(folder: Path, processor: Mapping[str, Any]) -> ShardedRows:
             f"{folder} is not as {MANIFEST} says: {'; '.join(wrong)}. Copy the folder again, or "
             "prepare the table again."
         )
-    return ShardedRows(folder, manifest, np.arange(manifest.blocks))
+    return ShardedRows(folder, manifest, processor, np.arange(manifest.blocks))
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -240,9 +256,11 @@ def _read_manifest(folder: Path) -> Manifest:
         ) from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} is damaged ({error}): prepare the table again") from None
+    found = content.get("format") if isinstance(content, dict) else None
+    if found == FIRST_FORMAT:
+        content = {**content, "tasks": 1}
     fields = {f.name for f in dataclasses.fields(Manifest)}
-    if not isinstance(content, dict) or content.get("format") != FORMAT or set(content) != fields:
-        found = content.get("format") if isinstance(content, dict) else None
+    if found not in (FORMAT, FIRST_FORMAT) or set(content) != fields:
         raise UserError(
             f"{path}: expected the format {FORMAT!r}, found {found!r}: prepare the table again"
         )

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dream_keras.data.alphabet import Tokens
+from dream_keras.data.processor import Flags, Labels
 from dream_keras.data.table import Rows
 
 
@@ -19,13 +20,15 @@ class Batch(NamedTuple):
 
     Attributes:
         tokens: (batch, length), uint8.
-        reverse: (batch,), uint8: 1 where the reverse complement is to be trained on.
-        values: (batch,) float32, or (batch, targets).
+        strand: (batch,), uint8: 1 where the reverse complement is to be trained on.
+        flags: (batch,), uint8, as the processor defines them.
+        labels: (batch, tasks), float32; NaN where one is missing.
     """
 
     tokens: Tokens
-    reverse: npt.NDArray[np.uint8]
-    values: npt.NDArray[np.float32]
+    strand: npt.NDArray[np.uint8]
+    flags: Flags
+    labels: Labels
 
     @classmethod
     def joined(cls, parts: "Sequence[Batch]") -> "Batch":
@@ -34,7 +37,7 @@ class Batch(NamedTuple):
 
     def take(self, rows: slice | npt.NDArray[np.int64]) -> "Batch":
         """Return some of the rows."""
-        return Batch(self.tokens[rows], self.reverse[rows], self.values[rows])
+        return Batch(self.tokens[rows], self.strand[rows], self.flags[rows], self.labels[rows])
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,9 @@ class Stream(ABC):
             stop = min(start + end - at, per_pass)
             parts.append(self._part(number, start, stop))
             at += stop - start
-        tokens, strand, values = Batch.joined(parts)
+        batch = Batch.joined(parts)
         random = np.random.default_rng([self.settings.seed, step, 1, *own])
-        return Batch(self.settings.view(tokens, random), strand, values)
+        return batch._replace(tokens=self.settings.view(batch.tokens, random))
 
     def batches(self, first_step: int, steps: int, ahead: int = 4) -> Iterator[Batch]:
         """Yield the batches of ``steps`` steps from ``first_step`` on.
@@ -171,7 +174,8 @@ class TrainingStream(Stream):
         if self.settings.both_strands:
             picked, odd = np.divmod(picked, 2)
             strand = odd.astype(np.uint8)
-        return Batch(self.rows.tokens[picked], strand, self.rows.values[picked])
+        rows = self.rows.take(picked)
+        return Batch(rows.tokens, strand, rows.flags, rows.labels)
 
     def _permutation(self, number: int) -> npt.NDArray[np.uint32]:
         if number not in self._order:
@@ -184,7 +188,7 @@ class TrainingStream(Stream):
 def fingerprint(rows: Rows) -> str:
     """Return the number of rows and a checksum of their content."""
     checksum = 0
-    for content in (rows.tokens, rows.values):
+    for content in (rows.tokens, rows.labels):
         checksum = zlib.crc32(np.ascontiguousarray(content).data, checksum)
     return f"{len(rows)}-{checksum:08x}"
 

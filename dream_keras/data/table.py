@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from dream_keras.common.errors import UserError, unknown
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.parse import BadRow, Chunk, Layout, Positions, parse_block
-from dream_keras.data.processor import Lengths, Processor
+from dream_keras.data.processor import Flags, Labels, Lengths, Processor
 
 BLOCK = 8 << 20
 """Bytes of text handled at a time: enough to be fast, small beside the rows themselves."""
@@ -52,21 +51,20 @@ class Columns:
 OFFICIAL = Columns()
 
 
-def named_columns(sequence: str | None, *targets: str | None) -> Columns:
+def named_columns(sequence: str | None, targets: Sequence[str] | None) -> Columns:
     """Return the columns for header names, or the official format when none is given.
 
     Raises:
-        UserError: If only some of the names are given.
+        UserError: If only one of them is given.
     """
-    given = [target for target in targets if target is not None]
-    if sequence is None and not given:
+    if sequence is None and not targets:
         return OFFICIAL
-    if sequence is None or len(given) != len(targets):
+    if sequence is None or not targets:
         raise UserError(
             "a table with a header needs both --sequence-column and --target-column; "
             "a table without one needs neither"
         )
-    return Columns(sequence, tuple(given), None)
+    return Columns(sequence, tuple(targets), None)
 
 
 @dataclass(frozen=True)
@@ -78,14 +76,14 @@ class ReadSettings:
         on_bad_row: ``"fail"`` stops at the first bad row, ``"skip"`` leaves bad rows out.
         long_rows: ``"fail"``, ``"drop"`` or ``"crop"`` sequences too long for the processor.
         max_rows: Stop after this many good rows.
-        longest: Longest sequence in bp, if that is less than what the processor takes.
+        max_length: Longest sequence in bp, if that is less than what the processor takes.
     """
 
     columns: Columns = OFFICIAL
     on_bad_row: Literal["fail", "skip"] = "fail"
     long_rows: Literal["fail", "drop", "crop"] = "fail"
     max_rows: int | None = None
-    longest: int | None = None
+    max_length: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,12 +92,14 @@ class Rows:
 
     Attributes:
         tokens: (rows, length), as the processor encodes them.
-        values: (rows,) float32, or (rows, targets).
+        labels: (rows, tasks); NaN where one is missing.
+        flags: (rows,), as the processor defines them.
         skipped: Rows that were left out.
     """
 
     tokens: Tokens
-    values: npt.NDArray[np.float32]
+    labels: Labels
+    flags: Flags
     skipped: tuple[BadRow, ...] = ()
 
     def __len__(self) -> int:
@@ -107,7 +107,17 @@ class Rows:
 
     def take(self, rows: Positions) -> "Rows":
         """Return some of the rows."""
-        return Rows(self.tokens[rows], self.values[rows])
+        return Rows(self.tokens[rows], self.labels[rows], self.flags[rows])
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Rows]") -> "Rows":
+        """Return some rows one after the other."""
+        return cls(
+            np.concatenate([part.tokens for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.flags for part in parts]),
+            tuple(row for part in parts for row in part.skipped),
+        )
 
 
 def read_chunks(
@@ -174,7 +184,7 @@ def read_rows(
     reasons: Counter[str] = Counter()
     rows = too_long = longest_row = 0
     max_rows, long_rows = settings.max_rows, settings.long_rows
-    takes = min(processor.longest, settings.longest or processor.longest)
+    takes = min(processor.max_length, settings.max_length or processor.max_length)
     for number, chunk in enumerate(read_chunks(path, settings.columns)):
         short = too_short(chunk, processor)
         chunk.bad = sorted([*chunk.bad, *short], key=lambda row: row.line)
@@ -195,8 +205,9 @@ def read_rows(
             warn_of_missing_adapter(path, chunk.tokens, processor)
         visit(chunk.tokens[kept], chunk.lengths[kept])
         encoded = processor.encode(chunk.tokens[kept], chunk.lengths[kept])
-        values = chunk.values[kept].astype(np.float32)
-        yield Rows(encoded, values[:, 0] if values.shape[1] == 1 else values, tuple(chunk.bad))
+        values = chunk.values[kept]
+        flags = processor.row_flags(values)
+        yield Rows(encoded, values.astype(np.float32), flags, tuple(chunk.bad))
         rows += len(encoded)
         if max_rows is not None and rows >= max_rows:
             break
@@ -222,42 +233,37 @@ def load_rows(
     visit: Callable[[Tokens, Lengths], None] = lambda tokens, lengths: None,
 ) -> Rows:
     """Read a table as ``read_rows`` does, with its arguments and errors, into memory."""
-    parts = list(read_rows(path, processor, settings, visit))
-    return Rows(
-        np.concatenate([part.tokens for part in parts]),
-        np.concatenate([part.values for part in parts]),
-        tuple(row for part in parts for row in part.skipped),
-    )
+    return Rows.joined(list(read_rows(path, processor, settings, visit)))
 
 
 def too_short(chunk: Chunk, processor: Processor) -> list[BadRow]:
-    """List the rows of which nothing is left once the processor cuts the adapter off."""
-    adapter = len(processor.left_adapter)
+    """List the rows that are too short for a processor."""
+    shortest = processor.min_length
     return [
         BadRow(
             int(chunk.lines[row]),
             "short",
-            f"the sequence has {chunk.lengths[row]} bp, no more than the adapter of {adapter} bp "
-            "that is cut off",
+            f"the sequence has {chunk.lengths[row]} bp; the processor takes {shortest} or more, "
+            "adapters included",
             alphabet.decode(chunk.tokens[row, : chunk.lengths[row]]),
         )
-        for row in np.flatnonzero(chunk.lengths <= adapter).tolist()
+        for row in np.flatnonzero(chunk.lengths < shortest).tolist()
     ]
 
 
-def tokenize(sequences: Sequence[str], longest: int) -> tuple[Tokens, Lengths]:
+def tokenize(sequences: Sequence[str], max_length: int) -> tuple[Tokens, Lengths]:
     """Turn sequences into tokens, (rows, width), and their lengths in bp, (rows,).
 
     Raises:
-        UserError: If one is empty, holds another letter or is longer than ``longest``.
+        UserError: If one is empty, holds another letter or is longer than ``max_length``.
     """
     chunk = parse_lines(("\n".join(sequences) + "\n").encode("utf-8"))
     if chunk.bad:
         raise UserError(f"sequence {chunk.bad[0].line}: {chunk.bad[0].detail}")
-    if (chunk.lengths > longest).any():
+    if (chunk.lengths > max_length).any():
         row = int(chunk.lengths.argmax())
         raise UserError(
-            f"sequence {row + 1} has {chunk.lengths[row]} bp; the processor takes {longest}"
+            f"sequence {row + 1} has {chunk.lengths[row]} bp; the processor takes {max_length}"
         )
     return chunk.tokens, chunk.lengths
 

@@ -89,14 +89,15 @@ def step() -> dict[str, Any]:
     experiment = shrink(load_experiment(DEFAULT_CONFIG))
     processor, trainer = experiment.make_processor(), experiment.make_trainer()
     with make_strategy("auto").scope():
-        network = build_network(experiment.model, processor.length, processor.planes)
+        network = build_network(experiment.model, processor.length, processor.channels)
         steps = Steps(network, processor, trainer.optimizer(2))
     rows = trainer.batch_size * steps.replicas
     random = np.random.default_rng(0)
     batch = Batch(
         random.integers(0, N, (rows, processor.length), np.uint8),
         random.integers(0, 2, rows, np.uint8),
-        random.uniform(0, 17, rows).astype(np.float32),
+        np.zeros(rows, np.uint8),
+        random.uniform(0, 17, (rows, 1)).astype(np.float32),
     )
     losses, seconds = [], []
     for _ in range(2):

@@ -108,7 +108,7 @@ def _describe(item: menu.MenuEntry, survey: "Survey") -> dict[str, Any]:
     said = {"slot": item.slot, "name": item.name, "source": item.source, "options": options}
     if item.slot == "processor":
         processor = item.build()
-        return {**said, "length": processor.length, "planes": processor.planes}
+        return {**said, "length": processor.length, "channels": processor.channels}
     if item.slot == "trainer":
         return said
     found = survey.order(own_order(item))
@@ -119,7 +119,7 @@ def _describe(item: menu.MenuEntry, survey: "Survey") -> dict[str, Any]:
 
 def _size_in_words(item: dict[str, Any]) -> str:
     if "length" in item:
-        return f"{item['length']} positions, {item['planes']} planes"
+        return f"{item['length']} positions, {item['channels']} channels"
     if item.get("parameters") is not None:
         return f"{item['parameters']:,} parameters"
     return item.get("reason", "")
@@ -167,7 +167,7 @@ def _table(found: Sequence["Found"]) -> str:
             if each.reason is None
             else ("", "", "cannot be built")
         )
-        rows.append((*_names(each), f"{each.length} x {each.planes}", *numbers))
+        rows.append((*_names(each), f"{each.length} x {each.channels}", *numbers))
     return "\n".join(align(rows, left=(0, 1, 2, 3, 4, 7)))
 
 

@@ -6,16 +6,17 @@ Source: Prix Fixe, autosome.org blocks; Penzar et al., LegNet (Bioinformatics 39
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from dream_keras.common.errors import at_least
-from dream_keras.data import alphabet, vector
+from dream_keras.common.errors import UserError, at_least
+from dream_keras.data import alphabet, yeast
 from dream_keras.data.alphabet import Tokens
-from dream_keras.data.processor import BINS, Lengths, Processor, one_hot, strand
+from dream_keras.data.processor import Flags, Lengths, Processor, Values, one_hot, strand_of
 from dream_keras.menu.registry import PRIX_FIXE, Head, register
 from dream_keras.menu.trainer import Trainer
 from dream_keras.nn.initializers import AutosomeInitializer, Normal, Uniform
@@ -25,15 +26,15 @@ from dream_keras.nn.losses import (
     ExpectedBinError,
     TaskError,
     expected_bin,
-    single_task,
+    task_values,
 )
 from dream_keras.nn.optimizers import AdamW
 from dream_keras.nn.schedules import OneCycle
 
-LABEL_DEVIATION = 0.5
+LABEL_STD = 0.5
 """Standard deviation of the normal distribution that a label is spread over the bins with."""
 CHANNELS = (alphabet.A, alphabet.G, alphabet.C, alphabet.T)
-"""Order of the one-hot planes, which matters when published weights are imported."""
+"""Order of the one-hot channels, which matters when published weights are imported."""
 
 
 @register(
@@ -45,7 +46,7 @@ CHANNELS = (alphabet.A, alphabet.G, alphabet.C, alphabet.T)
 class AutosomeProcessor(Processor):
     """150 bp that end where the read ends, filled up on the left with the plasmid's own bases.
 
-    Planes: one-hot A, G, C, T (N is all zeros), is_reverse, is_singleton. Every row is trained on
+    Channels: one-hot A, G, C, T (N is all zeros), is_reverse, is_singleton. Every row is trained on
     as both strands. At test is_singleton is 0 and the two strands' scores are averaged.
 
     Args:
@@ -54,28 +55,25 @@ class AutosomeProcessor(Processor):
             reference does; the default leaves it 0 there, as at test.
         average_validation_strands: Average the two strands' scores of a validation row, as at
             test; the reference scores each strand as a row of its own.
-        n_value_at_prediction: What an N puts into each one-hot plane at prediction. The reference
-            puts 0.25 there, although it trains with 0.
     """
 
-    planes = 6
+    channels = 6
     targets = ("bins", "value")
     strands = "rows"
+    label_ranges = MappingProxyType({"bins": yeast.BIN_RANGE})
 
     def __init__(
         self,
         length: int = 150,
         singleton_in_validation: bool = False,
         average_validation_strands: bool = True,
-        n_value_at_prediction: float = 0.0,
     ):
         self.length = length
         self.singleton_in_validation = singleton_in_validation
         self.average_validation_strands = average_validation_strands
-        self.n_value_at_prediction = n_value_at_prediction
-        self.left_adapter = alphabet.encode(vector.LEFT_ADAPTER)
-        self.longest = length + len(self.left_adapter)
-        self._upstream = alphabet.encode(vector.LEFT_FLANK + vector.LEFT_ADAPTER)
+        self.left_adapter = alphabet.encode(yeast.LEFT_ADAPTER)
+        self.max_length = length + len(self.left_adapter)
+        self._upstream = alphabet.encode(yeast.LEFT_FLANK + yeast.LEFT_ADAPTER)
 
     def encode(self, tokens: Tokens, lengths: Lengths) -> Tokens:
         """Take the last ``length`` of plasmid + sequence without its left adapter.
@@ -91,25 +89,34 @@ class AutosomeProcessor(Processor):
             encoded[rows, :upstream] = self._upstream[len(self._upstream) - upstream :]
         return encoded
 
-    def make_planes(
-        self, tokens: Any, reverse: Any, singleton: Any, prediction: bool = False
-    ) -> Any:
-        """Make the six planes; shapes as in ``Processor.make_planes``."""
-        tokens = strand(tokens, reverse)
-        bases = one_hot(tokens, CHANNELS)
-        if prediction and self.n_value_at_prediction:
-            unknown = ops.cast(ops.expand_dims(tokens == alphabet.N, -1), "float32")
-            bases = bases + self.n_value_at_prediction * unknown
+    def make_channels(self, tokens: Any, strand: Any, flags: Any) -> Any:
+        """Make the six channels; shapes as in ``Processor.make_channels``."""
+        bases = one_hot(strand_of(tokens, strand), CHANNELS)
         ones = ops.ones_like(bases[..., :1])
-        flags = [
-            ones * ops.reshape(ops.cast(flag, "float32"), (-1, 1, 1))
-            for flag in (reverse, singleton)
+        constant = [
+            ones * ops.reshape(ops.cast(flag, "float32"), (-1, 1, 1)) for flag in (strand, flags)
         ]
-        return ops.concatenate([bases, *flags], axis=-1)
+        return ops.concatenate([bases, *constant], axis=-1)
 
-    def make_target(self, values: Any, tokens: Any, kind: str) -> Any:
-        """Return soft bins, (batch, 18), for ``"bins"`` and the values for ``"value"``."""
-        return soft_bins(values) if kind == "bins" else values
+    def make_target(self, labels: Any, tokens: Any, target_type: str) -> Any:
+        """Return soft bins, (batch, 18), for ``"bins"`` and the labels for ``"value"``."""
+        return soft_bins(labels[:, 0]) if target_type == "bins" else labels
+
+    def row_flags(self, labels: Values) -> Flags:
+        """Return is_singleton: an integer label comes from a single read or cell."""
+        return (labels[:, 0] == np.round(labels[:, 0])).astype(np.uint8)
+
+    def validation_flags(self, flags: Flags) -> Flags:
+        """Return is_singleton with ``singleton_in_validation``, and 0, as at test, without."""
+        return flags if self.singleton_in_validation else np.zeros_like(flags)
+
+    def check_outputs(self, outputs: Any, target_type: str) -> None:
+        """Refuse another number of bins."""
+        if target_type == "bins" and outputs.shape[-1] != yeast.BINS:
+            raise UserError(
+                f"the final block has {outputs.shape[-1]} bins, the processor's target "
+                f"{yeast.BINS}: set model.final.bins to {yeast.BINS}"
+            )
 
 
 def soft_bins(values: Any) -> Any:
@@ -123,8 +130,8 @@ def soft_bins(values: Any) -> Any:
         (-inf, 1], (1, 2], ..., (17, inf).
     """
     values = ops.expand_dims(ops.cast(values, "float32"), -1)
-    edges = ops.arange(1, BINS, dtype="float32")
-    z = (edges - (values + 0.5)) / (LABEL_DEVIATION * math.sqrt(2))
+    edges = ops.arange(1, yeast.BINS, dtype="float32")
+    z = (edges - (values + 0.5)) / (LABEL_STD * math.sqrt(2))
     below = 0.5 * (1 + ops.erf(z))
     below = ops.concatenate([ops.zeros_like(values), below, ops.ones_like(values)], axis=-1)
     return below[:, 1:] - below[:, :-1]
@@ -144,7 +151,7 @@ def autosome_first(
     """Convolution without bias, batch normalisation, SiLU.
 
     Args:
-        x: Planes, (batch, length, planes).
+        x: (batch, length, channels).
         out_channels: Filters; 256 as published.
         kernel_size: Width of the convolution; 7 as published.
 
@@ -317,7 +324,7 @@ def autosome_final(x: keras.KerasTensor, bins: int = 18, silu: bool = False) -> 
     "final",
     "autosome_regression",
     source="Prix Fixe, autosome.org final layers for human and fly data",
-    head=Head(losses={"value": TaskError}, expression=single_task),
+    head=Head(losses={"value": TaskError}, expression=task_values),
     torch_names={r"features(\d*)": r"mapper\1", r"value(\d*)": r"linear\1.0"},
     smoke={"features": 16},
 )

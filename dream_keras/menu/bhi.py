@@ -5,6 +5,7 @@ Source: Prix Fixe, BHI blocks; the team's submission for the options.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -13,18 +14,18 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from dream_keras.common.errors import at_least
-from dream_keras.data import alphabet, vector
+from dream_keras.data import alphabet, yeast
 from dream_keras.data.alphabet import Tokens
-from dream_keras.data.processor import Lengths, ScalingProcessor, Values, one_hot, strand
+from dream_keras.data.processor import Lengths, ScalingProcessor, Values, one_hot, strand_of
 from dream_keras.menu.registry import PRIX_FIXE, Head, register
 from dream_keras.menu.trainer import Trainer
-from dream_keras.nn.initializers import torch_start
+from dream_keras.nn.initializers import torch_init
 from dream_keras.nn.layers import TorchLSTM
-from dream_keras.nn.losses import HuberError, single_task
+from dream_keras.nn.losses import HuberError, task_values
 from dream_keras.nn.optimizers import AdamW
 
 CHANNELS = (alphabet.A, alphabet.G, alphabet.C, alphabet.T)
-"""Order of the one-hot planes, which matters when published weights are imported."""
+"""Order of the one-hot channels, which matters when published weights are imported."""
 LABEL_CENTER = 11.0
 """Subtracted from every label; the team's own number, about the mean of the challenge's labels."""
 RIGHT_ONLY, LEFT_ONLY = 0.333, 0.667 * 0.334
@@ -45,7 +46,7 @@ PUBLISHED_MEAN = 0.0620103851
 class BHIProcessor(ScalingProcessor):
     """110 bp: longer rows are cut on the right, shorter ones filled up with the vector's bases.
 
-    Planes: one-hot A, G, C, T (N is all zeros). The side on which a short row is filled up is
+    Channels: one-hot A, G, C, T (N is all zeros). The side on which a short row is filled up is
     drawn anew whenever it is trained on; at prediction it is filled up on both. Every step trains
     on both strands of its rows. The target is (label - 11) / sd of the training labels.
 
@@ -55,22 +56,23 @@ class BHIProcessor(ScalingProcessor):
             0 in Prix Fixe, 2 in the team's own DeepGXP.
         normal_cdf: Pass the prediction through the normal distribution function, around the mean
             scaled training label, as DeepGXP does; it then lies between 0 and 1.
-        label_mean: Mean of the training labels; None takes it from them.
-        label_deviation: Their standard deviation; None takes it from them.
+        label_mean: Mean of the training labels of each task; None takes it from them.
+        label_std: Their standard deviations; None takes them from the labels.
     """
 
-    planes = 4
+    channels = 4
     targets = ("value", "label")
     strands = "step"
-    label_center = LABEL_CENTER
+    label_ranges = MappingProxyType({"label": yeast.BIN_RANGE})
+    label_center = (LABEL_CENTER,)
 
     def __init__(
         self,
         length: int = 110,
         shifts: int = 0,
         normal_cdf: bool = False,
-        label_mean: float | None = None,
-        label_deviation: float | None = None,
+        label_mean: tuple[float, ...] | None = None,
+        label_std: tuple[float, ...] | None = None,
     ):
         at_least(1, length=length)
         at_least(0, shifts=shifts)
@@ -78,13 +80,13 @@ class BHIProcessor(ScalingProcessor):
         self.shifts = shifts
         self.normal_cdf = normal_cdf
         self.label_mean = label_mean
-        self.label_deviation = label_deviation
-        self.longest = length + LONGER
-        self.left_adapter = alphabet.encode(vector.LEFT_ADAPTER)
+        self.label_std = label_std
+        self.max_length = length + LONGER
+        self.left_adapter = alphabet.encode(yeast.LEFT_ADAPTER)
         # Behind the known vector there is nothing: unknown bases on both ends.
         unknown = np.full(length + shifts, alphabet.N, np.uint8)
-        self._left = np.concatenate([unknown, alphabet.encode(vector.LEFT_FLANK)])
-        self._right = np.concatenate([alphabet.encode(vector.RIGHT_FLANK), unknown])
+        self._left = np.concatenate([unknown, alphabet.encode(yeast.LEFT_FLANK)])
+        self._right = np.concatenate([alphabet.encode(yeast.RIGHT_FLANK), unknown])
 
     def encode(self, tokens: Tokens, lengths: Lengths) -> Tokens:
         """Take the first ``length`` bases; shorter rows are marked behind their end."""
@@ -121,19 +123,17 @@ class BHIProcessor(ScalingProcessor):
         behind = self._right[np.maximum(past, 0)]
         return np.where(at < 0, before, np.where(past < 0, inner, behind))
 
-    def make_planes(
-        self, tokens: Any, reverse: Any, singleton: Any, prediction: bool = False
-    ) -> Any:
-        """Make the four planes; shapes as in ``Processor.make_planes``."""
-        return one_hot(strand(tokens, reverse), CHANNELS)
+    def make_channels(self, tokens: Any, strand: Any, flags: Any) -> Any:
+        """Make the four channels; shapes as in ``Processor.make_channels``."""
+        return one_hot(strand_of(tokens, strand), CHANNELS)
 
-    def to_expression(self, outputs: Values, kind: str) -> Values:
+    def to_expression(self, outputs: Values, target_type: str) -> Values:
         """Average the views; undo the scaling, or take the normal distribution function."""
-        if not self.normal_cdf or kind != "value":
-            return super().to_expression(outputs, kind)
-        mean = PUBLISHED_MEAN
-        if self.label_mean is not None and self.label_deviation is not None:
-            mean = (self.label_mean - LABEL_CENTER) / self.label_deviation
+        if not self.normal_cdf or target_type != "value":
+            return super().to_expression(outputs, target_type)
+        mean = np.array(PUBLISHED_MEAN)
+        if self.label_mean is not None and self.label_std is not None:
+            mean = (np.array(self.label_mean) - LABEL_CENTER) / np.array(self.label_std)
         return ndtr(outputs.mean(axis=1) - mean)
 
 
@@ -154,7 +154,7 @@ def bhi_first(
     """Convolutions side by side, each with ReLU and dropout, concatenated.
 
     Args:
-        x: Planes, (batch, length, planes).
+        x: (batch, length, channels).
         out_channels: Filters in all; 320 in the DREAM models, 512 in the team's own.
         kernel_sizes: One branch each; 9 and 15 as published.
         dropout: Share of values dropped in training; 0.2 as published.
@@ -204,7 +204,7 @@ def bhi_core(
     "final",
     "bhi",
     source="Prix Fixe, BHI final layers",
-    head=Head(losses={"value": HuberError}, expression=single_task),
+    head=Head(losses={"value": HuberError}, expression=task_values),
     torch_names={"hidden0": "main.0", "hidden1": "main.2", "value": "main.4"},
     collection=PRIX_FIXE,
     smoke={"hidden": 8},
@@ -223,9 +223,9 @@ def bhi_final(x: keras.KerasTensor, hidden: int = 64) -> keras.KerasTensor:
     x = keras.layers.Flatten(name="final_flatten")(x)
     for index in range(2):
         x = keras.layers.Dense(
-            hidden, "relu", **torch_start(x.shape[-1]), name=f"final_hidden{index}"
+            hidden, "relu", **torch_init(x.shape[-1]), name=f"final_hidden{index}"
         )(x)
-    return keras.layers.Dense(1, **torch_start(x.shape[-1]), name="final_value", dtype="float32")(x)
+    return keras.layers.Dense(1, **torch_init(x.shape[-1]), name="final_value", dtype="float32")(x)
 
 
 @register("trainer", "bhi", source="Prix Fixe, BHI trainer; DeepGXP", collection=PRIX_FIXE)
@@ -271,7 +271,7 @@ def parallel_convs(
             size,
             padding="same",
             activation="relu",
-            **torch_start(size * x.shape[-1]),
+            **torch_init(size * x.shape[-1]),
             name=f"{prefix}_branch{index}_conv",
         )(x)
         branches.append(keras.layers.Dropout(dropout, name=f"{prefix}_branch{index}_dropout")(y))

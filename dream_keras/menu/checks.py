@@ -64,26 +64,26 @@ def check_head(name: str, head: Head | None) -> None:
     what = f'final block "{name}"'
     if head is None:
         raise UserError(
-            f"{what} needs head=menu.Head(losses=..., expression=...): its loss for each kind of "
-            "target, and how its outputs become one expression value per row"
+            f"{what} needs head=menu.Head(losses=..., expression=...): its loss for each target "
+            "type, and how its outputs become values, (batch, tasks)"
         )
     if not isinstance(head.losses, Mapping) or not head.losses:
         raise UserError(
-            f'{what}: head.losses must map kinds of target ("bins", "label", "value", "masked") '
+            f'{what}: head.losses must map target types ("bins", "label", "value", "masked") '
             f"to losses, got {head.losses!r}"
         )
-    for kind, loss in head.losses.items():
+    for target_type, loss in head.losses.items():
         if not isinstance(loss, type) or not issubclass(loss, keras.losses.Loss):
             raise UserError(
-                f'{what}: head.losses["{kind}"] must be a class made from keras.losses.Loss, '
-                f"such as keras.losses.Huber (the class itself, without brackets), got {loss!r}"
+                f'{what}: head.losses["{target_type}"] must be a class made from '
+                f"keras.losses.Loss, such as keras.losses.Huber (the class itself, without brackets), got {loss!r}"
             )
         try:
             loss(reduction="none")
         except TypeError as error:
             raise UserError(
-                f'{what}: {loss.__name__}, its loss for "{kind}", must take the keyword reduction '
-                f"and hand it on to keras.losses.Loss: {error}"
+                f'{what}: {loss.__name__}, its loss for "{target_type}", must take the keyword '
+                f"reduction and hand it on to keras.losses.Loss: {error}"
             ) from None
     if not callable(head.expression):
         raise UserError(

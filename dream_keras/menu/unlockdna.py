@@ -6,6 +6,7 @@ Source: Prix Fixe, Unlock_DNA blocks; Kwak et al., Proformer (BMC Bioinformatics
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -13,15 +14,15 @@ import numpy as np
 from keras import ops
 
 from dream_keras.common.errors import UserError, at_least
-from dream_keras.data import alphabet, vector
+from dream_keras.data import alphabet, yeast
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import Lengths, ScalingProcessor, one_hot
 from dream_keras.menu.registry import PRIX_FIXE, Head, register
 from dream_keras.menu.trainer import Trainer
 from dream_keras.nn.initializers import (
     GlorotUniform,
-    Start,
-    dense_start,
+    Init,
+    dense_init,
     glorot,
     torch_uniform,
 )
@@ -37,7 +38,7 @@ from dream_keras.nn.optimizers import ClippedAdam
 from dream_keras.nn.schedules import WarmUp
 
 CHANNELS = (alphabet.A, alphabet.C, alphabet.G, alphabet.T, alphabet.N, alphabet.MASK)
-"""The team's tokens 0 to 5 are planes 0 to 5."""
+"""The team's tokens 0 to 5 are channels 0 to 5."""
 
 
 @register(
@@ -49,8 +50,8 @@ CHANNELS = (alphabet.A, alphabet.C, alphabet.G, alphabet.T, alphabet.N, alphabet
 class UnlockDNAProcessor(ScalingProcessor):
     """200 tokens: the insert in the middle of 100, then the reverse complement of these 100.
 
-    Planes: one-hot A, C, G, T, N, M. The adapters are cut off and the insert is padded with N on
-    both sides, an odd N on the right. In training some bases are hidden (M), on each strand for
+    Channels: one-hot A, C, G, T, N, M. The adapters are cut off and the insert is padded with N on
+    both sides, an odd N on the right. In training some bases are masked (M), on each strand for
     itself, for a final block that is asked for them. The target is the label minus the mean of
     the training labels, divided by their standard deviation. Longer inserts do not fit: the team
     left such rows out (``data.long_rows=drop``).
@@ -61,15 +62,16 @@ class UnlockDNAProcessor(ScalingProcessor):
             implementation's default is 20.
         tail: bp cut off behind; 13, the right adapter, in the team's own code. The reference
             implementation's default is 20.
-        mask_rate: Share of the bases hidden in training; 0.05 in the team's own code, 0.2 in the
+        mask_rate: Share of the bases masked in training; 0.05 in the team's own code, 0.2 in the
             reference implementation.
-        label_mean: Mean of the training labels; None takes it from them.
-        label_deviation: Their standard deviation; None takes it from them.
+        label_mean: Mean of the training labels of each task; None takes it from them.
+        label_std: Their standard deviations; None takes them from the labels.
     """
 
-    planes = 6
+    channels = 6
     targets = ("masked", "value", "label")
     strands = "input"
+    label_ranges = MappingProxyType({"label": yeast.BIN_RANGE})
 
     def __init__(
         self,
@@ -77,8 +79,8 @@ class UnlockDNAProcessor(ScalingProcessor):
         head: int = 17,
         tail: int = 13,
         mask_rate: float = 0.05,
-        label_mean: float | None = None,
-        label_deviation: float | None = None,
+        label_mean: tuple[float, ...] | None = None,
+        label_std: tuple[float, ...] | None = None,
     ):
         at_least(1, insert_length=insert_length)
         at_least(0, head=head, tail=tail)
@@ -89,15 +91,15 @@ class UnlockDNAProcessor(ScalingProcessor):
         self.tail = tail
         self.mask_rate = mask_rate
         self.label_mean = label_mean
-        self.label_deviation = label_deviation
+        self.label_std = label_std
         self.length = 2 * insert_length
-        self.longest = head + insert_length + tail
-        self.left_adapter = alphabet.encode(vector.LEFT_ADAPTER)
+        self.max_length = head + insert_length + tail
+        self.left_adapter = alphabet.encode(yeast.LEFT_ADAPTER)
 
     @property
-    def label_center(self) -> float:
+    def label_center(self) -> tuple[float, ...]:
         """The mean of the training labels."""
-        return self.label_mean or 0.0
+        return self.label_mean or (0.0,)
 
     def encode(self, tokens: Tokens, lengths: Lengths) -> Tokens:
         """Cut the adapters off, pad with N, append the reverse complement.
@@ -113,29 +115,37 @@ class UnlockDNAProcessor(ScalingProcessor):
         return np.concatenate([first, alphabet.reverse_complement(first)], axis=1)
 
     def training_view(self, tokens: Tokens, random: np.random.Generator) -> Tokens:
-        """Mark the bases to be hidden; an N never is one."""
-        hidden = random.random(tokens.shape, np.float32) < self.mask_rate
-        return tokens + np.where(hidden & (tokens != alphabet.N), np.uint8(alphabet.HIDDEN), 0)
+        """Mark the bases to be masked; an N never is one."""
+        masked = random.random(tokens.shape, np.float32) < self.mask_rate
+        return np.where(masked & (tokens != alphabet.N), tokens + alphabet.MASKED, tokens)
 
-    def make_planes(
-        self, tokens: Any, reverse: Any, singleton: Any, prediction: bool = False
-    ) -> Any:
-        """Make the six planes; shapes as in ``Processor.make_planes``."""
+    def make_channels(self, tokens: Any, strand: Any, flags: Any) -> Any:
+        """Make the six channels; shapes as in ``Processor.make_channels``."""
         tokens = ops.cast(tokens, "int32")
-        return one_hot(ops.where(tokens >= alphabet.HIDDEN, alphabet.MASK, tokens), CHANNELS)
+        return one_hot(ops.where(tokens >= alphabet.MASKED, alphabet.MASK, tokens), CHANNELS)
 
-    def make_target(self, values: Any, tokens: Any, kind: str) -> Any:
-        """Return scaled labels; for ``"masked"`` also which base stands where and was hidden.
+    def check_outputs(self, outputs: Any, target_type: str) -> None:
+        """Refuse logits for more positions than the input has."""
+        if target_type == "masked" and outputs["nucleotides"].shape[1] > self.length:
+            raise UserError(
+                f"the final block predicts the bases of {outputs['nucleotides'].shape[1]} "
+                f"positions, the input has {self.length}: set model.final.sequence_length to "
+                f"{self.length}"
+            )
 
-        For ``"masked"``: ``"value"``, (batch,), ``"bases"`` and ``"hidden"``, (batch, length).
+    def make_target(self, labels: Any, tokens: Any, target_type: str) -> Any:
+        """Return scaled labels; for ``"masked"`` also which base stands where and was masked.
+
+        For ``"masked"``: ``"value"``, (batch, tasks), ``"bases"`` and ``"masked"``, (batch,
+        length).
         """
-        if kind != "masked":
-            return super().make_target(values, tokens, kind)
+        if target_type != "masked":
+            return super().make_target(labels, tokens, target_type)
         tokens = ops.cast(tokens, "int32")
         return {
-            "value": super().make_target(values, tokens, "value"),
-            "bases": tokens % alphabet.HIDDEN,
-            "hidden": ops.cast(tokens >= alphabet.HIDDEN, "float32"),
+            "value": super().make_target(labels, tokens, "value"),
+            "bases": tokens % alphabet.MASKED,
+            "masked": ops.cast(tokens >= alphabet.MASKED, "float32"),
         }
 
 
@@ -153,37 +163,37 @@ def unlockdna_first(
     kmer: int = 10,
     pseudo_tokens: int = 0,
     position: bool = False,
-    start: Start = "torch",
+    init: Init = "torch",
 ) -> keras.KerasTensor:
     """One dense layer on every window of ``kmer`` positions, plus a learned strand vector.
 
     The windows, flattened position by position, through one dense layer are a convolution: kernel
-    (kmer, planes, out). Padding is (kmer - 1) // 2 zeros on the left and kmer // 2 on the right.
+    (kmer, channels, out). Padding is (kmer - 1) // 2 zeros on the left and kmer // 2 on the right.
 
     Args:
-        x: Planes, (batch, length, planes).
+        x: (batch, length, channels).
         out_channels: Width of the embedding; 512 as published.
         kmer: Positions in a window; 10 as published.
         pseudo_tokens: Positions put in front, which carry no base and from which the team's final
             block reads the expression; 32 in the team's own Proformer, 0 in Prix Fixe.
         position: Add a learned vector per base as well, as Proformer does; Prix Fixe adds it in
             the core block.
-        start: Whose initial weights: PyTorch's as in Prix Fixe, or Keras's as in Proformer.
+        init: Whose initial weights: PyTorch's as in Prix Fixe, or Keras's as in Proformer.
 
     Returns:
         (batch, pseudo_tokens + length, out_channels).
     """
     fan_in = kmer * x.shape[-1]
-    weights = dense_start(start, fan_in)
-    if start == "keras":
+    weights = dense_init(init, fan_in)
+    if init == "keras":
         # A dense layer on the windows; the fans of a convolution would count kmer twice.
         weights["kernel_initializer"] = glorot(fan_in, out_channels)
     x = keras.layers.Conv1D(out_channels, kmer, padding="same", **weights, name="first_kmer")(x)
     if position:
-        x = AddPositionEmbedding(start, name="first_position")(x)
-    x = AddStrandEmbedding(start, name="first_strand")(x)
+        x = AddPositionEmbedding(init, name="first_position")(x)
+    x = AddStrandEmbedding(init, name="first_strand")(x)
     if pseudo_tokens:
-        x = PseudoTokens(pseudo_tokens, start, name="first_tokens")(x)
+        x = PseudoTokens(pseudo_tokens, init, name="first_tokens")(x)
     return x
 
 
@@ -216,18 +226,18 @@ class PseudoTokens(keras.layers.Layer):
 
     Args:
         count: Copies.
-        start: PyTorch's initial weights, U(-1, 1) for a dense layer on one value, or Keras's,
+        init: PyTorch's initial weights, U(-1, 1) for a dense layer on one value, or Keras's,
             with the bias at 0.
     """
 
-    def __init__(self, count: int, start: Start = "torch", **kwargs: Any):
+    def __init__(self, count: int, init: Init = "torch", **kwargs: Any):
         super().__init__(**kwargs)
         self.count = count
-        self.start = start
+        self.init = init
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights for (batch, length, channels)."""
-        width, weights = input_shape[-1], dense_start(self.start, 1)
+        width, weights = input_shape[-1], dense_init(self.init, 1)
         self.kernel = self.add_weight(
             name="kernel",
             shape=(1, width),
@@ -249,7 +259,7 @@ class PseudoTokens(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return super().get_config() | {"count": self.count, "start": self.start}
+        return super().get_config() | {"count": self.count, "init": self.init}
 
 
 _LAYER = r"layer(\d+)_"
@@ -284,7 +294,7 @@ def unlockdna_core(
     head_width: int | None = None,
     position: bool = True,
     plain_residual: bool = False,
-    start: Start = "torch",
+    init: Init = "torch",
 ) -> keras.KerasTensor:
     """Learned position embedding, then conformer layers; the width stays as it comes in.
 
@@ -302,25 +312,25 @@ def unlockdna_core(
         position: Add the position embedding; Proformer does so in its first block.
         plain_residual: Add only the convolution's result to the stream, as Proformer does; Prix
             Fixe adds the convolution's normalised input once more.
-        start: Whose initial weights: PyTorch's as in Prix Fixe, or Keras's as in Proformer.
+        init: Whose initial weights: PyTorch's as in Prix Fixe, or Keras's as in Proformer.
 
     Returns:
         (batch, length, channels).
     """
     if position:
-        x = AddPositionEmbedding(start, name="core_position")(x)
+        x = AddPositionEmbedding(init, name="core_position")(x)
     for layer in range(layers):
         name = named(f"core_layer{layer}")
-        x = _half_feed_forward(x, expansion, dropout, start, name, "ff1")
+        x = _half_feed_forward(x, expansion, dropout, init, name, "ff1")
         h = keras.layers.LayerNormalization(epsilon=1e-6, name=name("conv_norm"))(x)
-        convolved = _convolution(h, kernel_size, dropout, start, name)
+        convolved = _convolution(h, kernel_size, dropout, init, name)
         terms = [x, convolved] if plain_residual else [x, h, convolved]
         x = keras.layers.Add(name=name("conv_add"))(terms)
         # The published block normalises the stream itself here, not only a branch of it.
         x = keras.layers.LayerNormalization(epsilon=1e-6, name=name("attention_norm"))(x)
-        attended = SelfAttention(num_heads, head_width, start, name=name("attention"))(x)
+        attended = SelfAttention(num_heads, head_width, init, name=name("attention"))(x)
         x = keras.layers.Add(name=name("attention_add"))([x, attended])
-        x = _half_feed_forward(x, expansion, dropout, start, name, "ff2")
+        x = _half_feed_forward(x, expansion, dropout, init, name, "ff2")
     return x
 
 
@@ -328,7 +338,7 @@ def _convolution(
     x: keras.KerasTensor,
     kernel_size: int,
     dropout: float,
-    start: Start,
+    init: Init,
     name: Callable[[str], str],
 ) -> keras.KerasTensor:
     width = x.shape[-1]
@@ -336,11 +346,11 @@ def _convolution(
         kernel_size,
         padding="same",
         use_bias=False,
-        depthwise_initializer=torch_uniform(kernel_size) if start == "torch" else GlorotUniform(),
+        depthwise_initializer=torch_uniform(kernel_size) if init == "torch" else GlorotUniform(),
         name=name("depthwise"),
     )(x)
     x = keras.layers.Conv1D(
-        width, 1, activation="relu", **dense_start(start, width), name=name("pointwise")
+        width, 1, activation="relu", **dense_init(init, width), name=name("pointwise")
     )(x)
     return keras.layers.Dropout(dropout, name=name("conv_dropout"))(x)
 
@@ -349,7 +359,7 @@ def _half_feed_forward(
     x: keras.KerasTensor,
     expansion: int,
     dropout: float,
-    start: Start,
+    init: Init,
     name: Callable[[str], str],
     part: str,
 ) -> keras.KerasTensor:
@@ -358,12 +368,12 @@ def _half_feed_forward(
     inner = expansion * width // 2
     y = keras.layers.LayerNormalization(epsilon=1e-6, name=name(f"{part}_norm"))(x)
     y = keras.layers.Dense(
-        2 * inner, **dense_start(start, width, bias=False), name=name(f"{part}_expand")
+        2 * inner, **dense_init(init, width, bias=False), name=name(f"{part}_expand")
     )(y)
     y = SwiGLU(name=name(f"{part}_gate"))(y)
     y = keras.layers.Dropout(dropout, name=name(f"{part}_inner_dropout"))(y)
     y = keras.layers.Dense(
-        width, **dense_start(start, inner, bias=False), name=name(f"{part}_contract")
+        width, **dense_init(init, inner, bias=False), name=name(f"{part}_contract")
     )(y)
     y = keras.layers.Dropout(dropout, name=name(f"{part}_dropout"))(y)
     y = keras.layers.Rescaling(0.5, name=name(f"{part}_half"))(y)
@@ -387,7 +397,7 @@ def unlockdna_final(
     nucleotides: int = 5,
     sequence_length: int | None = None,
     dropout: float = 0.2,
-    start: Start = "torch",
+    init: Init = "torch",
 ) -> dict[str, keras.KerasTensor]:
     """Expression from the first positions, nucleotide logits for the last ones.
 
@@ -398,7 +408,7 @@ def unlockdna_final(
         sequence_length: Trailing positions that get logits; all positions when None.
         dropout: Before the expression's dense layer; 0.2 as published, 0.1 in the team's own
             Proformer.
-        start: Whose initial weights: PyTorch's as in Prix Fixe, or Keras's as in Proformer.
+        init: Whose initial weights: PyTorch's as in Prix Fixe, or Keras's as in Proformer.
 
     Returns:
         ``"expression"``, (batch, 1), and ``"nucleotides"``, (batch, sequence_length,
@@ -408,13 +418,13 @@ def unlockdna_final(
     averaged, kept = min(num_projectors, length), sequence_length or length
     y = keras.layers.Cropping1D((0, length - averaged), name="final_projectors")(x)
     y = keras.layers.Dropout(dropout, name="final_dropout")(y)
-    y = keras.layers.Dense(
-        1, **dense_start(start, width), name="final_expression", dtype="float32"
-    )(y)
+    y = keras.layers.Dense(1, **dense_init(init, width), name="final_expression", dtype="float32")(
+        y
+    )
     y = keras.layers.GlobalAveragePooling1D(name="final_mean", dtype="float32")(y)
     z = keras.layers.Cropping1D((length - kept, 0), name="final_sequence")(x)
     z = keras.layers.Dense(
-        nucleotides, **dense_start(start, width), name="final_nucleotides", dtype="float32"
+        nucleotides, **dense_init(init, width), name="final_nucleotides", dtype="float32"
     )(z)
     return {"expression": y, "nucleotides": z}
 

@@ -12,7 +12,7 @@ from dream_keras.menu.registry import BLOCKS, Slot
 from dream_keras.model.summary import Survey
 
 
-def advice(order: Order, length: int, planes: int, slot: Slot) -> str:
+def advice(order: Order, length: int, channels: int, slot: Slot) -> str:
     """Return a sentence that names the nearest order that can be built, or nothing.
 
     Nearest is the one with the fewest changes, changes of ``slot`` first: one option back at its
@@ -21,12 +21,12 @@ def advice(order: Order, length: int, planes: int, slot: Slot) -> str:
     Args:
         order: The order that cannot be built.
         length: Positions of its input.
-        planes: Channels of its input.
+        channels: Channels of its input.
         slot: The slot of the block that failed.
     """
     survey = Survey()
     for changed in _neighbours(order, slot):
-        if survey.order(changed, length, planes).reason is None:
+        if survey.order(changed, length, channels).reason is None:
             settings = [_setting(s, getattr(order, s), getattr(changed, s)) for s in BLOCKS]
             return f". Nearest order that can: {' '.join(filter(None, settings))}"
     return ""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dream_keras.common.errors import UserError
 from dream_keras.config.experiment import Order, preset
 from dream_keras.model.advice import advice
-from dream_keras.model.network import LENGTH, PLANES, CannotBuildError, Network, assemble
+from dream_keras.model.network import CHANNELS, LENGTH, CannotBuildError, Network, assemble
 
 PREDICTION_BATCH = 512
 """Rows that ``expression`` computes at a time."""
@@ -19,7 +19,7 @@ PREDICTION_BATCH = 512
 def build_network(
     order: Order | Mapping[str, Any] | str,
     length: int = LENGTH,
-    planes: int = PLANES,
+    channels: int = CHANNELS,
     precision: str | None = None,
 ) -> Network:
     """Build the network of an order, of a preset or of a config.
@@ -28,11 +28,11 @@ def build_network(
         order: An ``Order``, a mapping that spells one out, or the name of a preset
             (``"dream_cnn"``, ``"dream_rnn"``, ``"dream_attn"``) or config file.
         length: Positions of the input in bp.
-        planes: Channels of the input: A, G, C, T, is_reverse, is_singleton for yeast.
+        channels: Channels of the input: A, G, C, T, is_reverse, is_singleton for yeast.
         precision: Keras dtype policy of its layers; the global one by default.
 
     Returns:
-        A ``keras.Model`` from planes, (batch, length, planes), to the final block's outputs.
+        A ``keras.Model`` from channels, (batch, length, channels), to the final block's outputs.
 
     Raises:
         UserError: If the order names something that is not on the menu, or cannot be built; the
@@ -43,26 +43,27 @@ def build_network(
     elif not isinstance(order, Order):
         order = Order.parse(order)
     try:
-        return assemble(order, length, planes, precision)
+        return assemble(order, length, channels, precision)
     except CannotBuildError as error:
-        raise UserError(f"{error}{advice(order, length, planes, error.slot)}") from error
+        raise UserError(f"{error}{advice(order, length, channels, error.slot)}") from error
 
 
 def expression(
-    network: Network, planes: npt.ArrayLike, batch_size: int = PREDICTION_BATCH
+    network: Network, inputs: npt.ArrayLike, batch_size: int = PREDICTION_BATCH
 ) -> npt.NDArray[np.float64]:
     """Predict the expression of encoded sequences, in batches.
 
     Args:
         network: What ``build_network`` returned.
-        planes: (rows, length, planes).
+        inputs: (rows, length, channels).
         batch_size: Rows computed at a time.
 
     Returns:
-        Expression, (rows,), or (rows, tasks) for a final block with several tasks.
+        Expression, (rows,), or (rows, tasks) for a network with several tasks.
     """
-    values = np.asarray(planes, np.float32)
-    if not len(values):
-        return np.empty(0)
-    outputs = network.predict(values, batch_size=batch_size, verbose=0)
-    return np.asarray(keras.ops.convert_to_numpy(network.head.expression(outputs)), np.float64)
+    rows = np.asarray(inputs, np.float32)
+    values = np.empty((0, network.tasks))
+    if len(rows):
+        outputs = network.predict(rows, batch_size=batch_size, verbose=0)
+        values = keras.ops.convert_to_numpy(network.values(outputs)).astype(np.float64)
+    return values[:, 0] if network.tasks == 1 else values

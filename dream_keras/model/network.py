@@ -13,7 +13,7 @@ from dream_keras.menu.registry import BLOCKS, Slot
 
 LENGTH = 150
 """Input length in bp of the autosome processor, which the DREAM presets use."""
-PLANES = 6
+CHANNELS = 6
 """A, C, G, T channels (order A, G, C, T), is_reverse, is_singleton."""
 
 
@@ -38,17 +38,17 @@ class Network(keras.Model):
 
     Attributes:
         order: The order it was built from.
-        length: Positions of the input planes.
-        planes: Channels of the input planes.
+        length: Positions of the input channels.
+        channels: Channels of the input channels.
     """
 
     def __init__(
-        self, inputs: Any, outputs: Any, order: Order, length: int, planes: int, **kwargs: Any
+        self, inputs: Any, outputs: Any, order: Order, length: int, channels: int, **kwargs: Any
     ):
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         self.order = order
         self.length = length
-        self.planes = planes
+        self.channels = channels
 
     @property
     def head(self) -> menu.Head:
@@ -57,33 +57,45 @@ class Network(keras.Model):
         assert head is not None  # the registry takes no final block without one
         return head
 
-    def expression(self, planes: Any, training: bool = False) -> Any:
-        """Return the predicted expression, (batch,) or (batch, tasks), as a backend tensor."""
-        return self.head.expression(self(planes, training=training))
+    def values(self, outputs: Any) -> Any:
+        """Return what outputs say of the tasks, (batch, tasks)."""
+        values = self.head.expression(outputs)
+        return values if len(values.shape) == 2 else keras.ops.expand_dims(values, -1)
+
+    @property
+    def tasks(self) -> int:
+        """Number of tasks."""
+        return self.values(self.output).shape[-1]
+
+    def expression(self, inputs: Any, training: bool = False) -> Any:
+        """Return the predicted values of the tasks, (batch, tasks), as a backend tensor."""
+        return self.values(self(inputs, training=training))
 
     def get_config(self) -> dict[str, Any]:
         """Return the order and the input's size."""
-        return {"order": self.order.plain(), "length": self.length, "planes": self.planes}
+        return {"order": self.order.plain(), "length": self.length, "channels": self.channels}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> "Network":
         """Build the network again from ``get_config``."""
-        return assemble(Order.parse(config["order"]), config["length"], config["planes"])
+        # Version 0.1.0 called them planes.
+        channels = config["channels"] if "channels" in config else config["planes"]
+        return assemble(Order.parse(config["order"]), config["length"], channels)
 
 
 def assemble(
-    order: Order, length: int = LENGTH, planes: int = PLANES, precision: str | None = None
+    order: Order, length: int = LENGTH, channels: int = CHANNELS, precision: str | None = None
 ) -> Network:
     """Put the blocks of an order together.
 
     Args:
         order: What to put together; its processor plays no part here.
         length: Positions of the input.
-        planes: Channels of the input.
+        channels: Channels of the input.
         precision: Keras dtype policy of its layers; the global one by default.
 
     Returns:
-        A network from (batch, length, planes), float32, to the final block's outputs.
+        A network from (batch, length, channels), float32, to the final block's outputs.
 
     Raises:
         CannotBuildError: If a block cannot take what the one before it gives.
@@ -91,11 +103,11 @@ def assemble(
     global_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision or global_policy)
     try:
-        inputs = keras.Input((length, planes), name="planes")
+        inputs = keras.Input((length, channels), name="channels")
         x: Any = inputs
         for slot in BLOCKS:
             x = build_block(slot, getattr(order, slot), x)
-        return Network(inputs, x, order, length, planes, name="dream_keras")
+        return Network(inputs, x, order, length, channels, name="dream_keras")
     finally:
         keras.config.set_dtype_policy(global_policy)
 

@@ -18,7 +18,7 @@ from dream_keras.config.experiment import Choice, Order
 from dream_keras.data.processor import Processor
 from dream_keras.menu.registry import BLOCKS, ORDER_SLOTS, PRIX_FIXE, Slot
 from dream_keras.model.network import Network, build_block
-from dream_keras.model.targets import target_kind
+from dream_keras.model.targets import choose_target_type
 
 STAND_IN = "autosome"
 """The team whose blocks stand in for what another lacks."""
@@ -50,14 +50,14 @@ class Found:
     Attributes:
         order: The order.
         length: Positions of its input.
-        planes: Channels of its input.
+        channels: Channels of its input.
         parts: Its first, core and final block; empty if it cannot be built or trained.
         reason: Why it cannot; None if it can.
     """
 
     order: Order
     length: int
-    planes: int
+    channels: int
     parts: tuple[Part, ...]
     reason: str | None = None
 
@@ -76,7 +76,7 @@ class Found:
         return {
             **self.order.plain(),
             "length": self.length,
-            "planes": self.planes,
+            "channels": self.channels,
             "builds": self.reason is None,
             "reason": self.reason,
             "parameters": self.parameters or None,
@@ -92,19 +92,19 @@ class Survey:
     def __init__(self) -> None:
         self._parts: dict[str, Part | UserError] = {}
 
-    def order(self, order: Order, length: int | None = None, planes: int | None = None) -> Found:
+    def order(self, order: Order, length: int | None = None, channels: int | None = None) -> Found:
         """Try an order on an input of this size, by default the one its processor makes."""
         processor = _processor(order)
-        length, planes = length or processor.length, planes or processor.planes
+        length, channels = length or processor.length, channels or processor.channels
         parts: list[Part] = []
-        shape: Shape = (length, planes)
+        shape: Shape = (length, channels)
         try:
             for slot in BLOCKS:
                 parts.append(self._part(slot, order, shape, processor))
                 shape = parts[-1].output
         except UserError as error:
-            return Found(order, length, planes, (), str(error))
-        return Found(order, length, planes, tuple(parts))
+            return Found(order, length, channels, (), str(error))
+        return Found(order, length, channels, tuple(parts))
 
     def _part(self, slot: Slot, order: Order, shape: Shape, processor: Processor) -> Part:
         # Only a final block has to do with the processor: it must fit the processor's target.
@@ -192,5 +192,5 @@ def _build(slot: Slot, order: Order, shape: Shape, processor: Processor) -> Part
         keras.tree.map_structure(lambda tensor: tuple(tensor.shape[1:]), outputs),
         sum(math.prod(w.shape) for w in network.trainable_weights),
         multiply_adds(network),
-        target_kind(network, processor) if slot == "final" else None,
+        choose_target_type(network, processor) if slot == "final" else None,
     )

@@ -150,7 +150,7 @@ def load_torch_weights(network: Network, state_dict: Mapping[str, Any]) -> None:
         more = f"\n  and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise UserError(
             f"these weights do not fit this network ({len(problems)} entries):\n  {shown}{more}\n"
-            "Check that preset, length and planes are those the weights were trained with."
+            "Check that preset, length and channels are those the weights were trained with."
         )
     for variable, value in values:
         variable.assign(value)

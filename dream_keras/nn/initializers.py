@@ -13,7 +13,7 @@ from keras import ops
 
 register = keras.saving.register_keras_serializable(package="dream_keras")
 
-Start = Literal["torch", "keras"]
+Init = Literal["torch", "keras"]
 """Whose default initial weights a block has: Prix Fixe's are PyTorch's, Unlock_DNA's own model was
 written in Keras."""
 
@@ -60,7 +60,7 @@ class Normal(keras.initializers.Initializer):
 
 @register
 class AutosomeInitializer(keras.initializers.Initializer):
-    """The autosome team's start: conv ~ N(0, sqrt(2 / (k * out))), dense ~ N(0, 0.001).
+    """The autosome team's initial weights: conv ~ N(0, sqrt(2 / (k * out))), dense ~ N(0, 0.001).
 
     ``out`` is the number of filters, not divided by the number of groups. Biases start at 0,
     which is the layers' own default. Source: Prix Fixe, autosome.org blocks.
@@ -97,16 +97,16 @@ def torch_uniform(fan_in: int) -> Uniform:
     return Uniform(1 / math.sqrt(fan_in))
 
 
-def torch_start(fan_in: int, *, bias: bool = True) -> dict[str, Any]:
+def torch_init(fan_in: int, *, bias: bool = True) -> dict[str, Any]:
     """Return the keyword arguments that give a dense or conv layer PyTorch's initial weights."""
-    start: dict[str, Any] = {"kernel_initializer": torch_uniform(fan_in)}
-    return start | ({"bias_initializer": torch_uniform(fan_in)} if bias else {"use_bias": False})
+    weights: dict[str, Any] = {"kernel_initializer": torch_uniform(fan_in)}
+    return weights | ({"bias_initializer": torch_uniform(fan_in)} if bias else {"use_bias": False})
 
 
-def dense_start(start: Start, fan_in: int, *, bias: bool = True) -> dict[str, Any]:
+def dense_init(init: Init, fan_in: int, *, bias: bool = True) -> dict[str, Any]:
     """Return a dense or conv layer's keyword arguments for PyTorch's or Keras's own start."""
-    if start == "torch":
-        return torch_start(fan_in, bias=bias)
+    if init == "torch":
+        return torch_init(fan_in, bias=bias)
     return {"kernel_initializer": GlorotUniform(), "use_bias": bias}
 
 

@@ -14,8 +14,8 @@ from keras import ops
 
 from dream_keras.nn.initializers import (
     GlorotUniform,
+    Init,
     Normal,
-    Start,
     Uniform,
     glorot,
     torch_uniform,
@@ -127,16 +127,16 @@ class AddEmbedding(keras.layers.Layer):
     """Base of the layers that add a learned table.
 
     Args:
-        start: PyTorch's initial weights, N(0, 1), or Keras's, U(-0.05, 0.05).
+        init: PyTorch's initial weights, N(0, 1), or Keras's, U(-0.05, 0.05).
     """
 
-    def __init__(self, start: Start = "torch", **kwargs: Any):
+    def __init__(self, init: Init = "torch", **kwargs: Any):
         super().__init__(**kwargs)
-        self.start = start
+        self.init = init
 
     def _add_table(self, *shape: int | None) -> None:
-        start = Normal(1) if self.start == "torch" else Uniform(0.05)
-        self.embedding = self.add_weight(name="embedding", shape=shape, initializer=start)
+        weights = Normal(1) if self.init == "torch" else Uniform(0.05)
+        self.embedding = self.add_weight(name="embedding", shape=shape, initializer=weights)
 
     def multiply_adds(self, input_shape: tuple[int | None, ...]) -> int:
         """Return the multiply-adds per row: none, a table is only added."""
@@ -144,7 +144,7 @@ class AddEmbedding(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return super().get_config() | {"start": self.start}
+        return super().get_config() | {"init": self.init}
 
 
 @register
@@ -193,12 +193,12 @@ class TorchLSTM(keras.layers.LSTM):
         go_backwards: bool = False,
         **kwargs: Any,
     ):
-        start = torch_uniform(units)
+        weights = torch_uniform(units)
         cell = _TwoBiasCell(
             units,
-            kernel_initializer=start,
-            recurrent_initializer=start,
-            bias_initializer=start,
+            kernel_initializer=weights,
+            recurrent_initializer=weights,
+            bias_initializer=weights,
             unit_forget_bias=False,
             dtype=kwargs.get("dtype"),
             name="lstm_cell",
@@ -238,7 +238,7 @@ class SelfAttention(keras.layers.Layer):
         num_heads: Heads.
         head_width: Channels of each head. None lets the heads share the input's channels, whose
             number must then divide by ``num_heads``.
-        start: PyTorch's initial weights: the input projection Xavier-uniform over its whole
+        init: PyTorch's initial weights: the input projection Xavier-uniform over its whole
             matrix, the output projection U(+-1/sqrt(its inputs)). Or those of Keras's
             ``MultiHeadAttention`` in 2022. Biases start at 0 in both.
     """
@@ -247,13 +247,13 @@ class SelfAttention(keras.layers.Layer):
         self,
         num_heads: int,
         head_width: int | None = None,
-        start: Start = "torch",
+        init: Init = "torch",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.head_width = head_width
-        self.start = start
+        self.init = init
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights for (batch, length, channels)."""
@@ -262,7 +262,7 @@ class SelfAttention(keras.layers.Layer):
             raise ValueError(f"{width} channels do not divide by num_heads={heads}")
         size = width // heads if self.head_width is None else self.head_width
         inner = heads * size
-        if self.start == "torch":
+        if self.init == "torch":
             into, out = glorot(width, 3 * inner), torch_uniform(inner)
         else:
             # Keras took its kernels (width, heads, size) and (heads, size, width) for those of
@@ -312,7 +312,7 @@ class SelfAttention(keras.layers.Layer):
         return super().get_config() | {
             "num_heads": self.num_heads,
             "head_width": self.head_width,
-            "start": self.start,
+            "init": self.init,
         }
 
 

@@ -1,7 +1,8 @@
-"""Losses, one value per row, and how a final block's outputs become one expression value.
+"""Losses, one value per row, and how a final block's outputs become values of its tasks.
 
 All are computed in float32 whatever the precision policy. They return one value per row (not a
-batch mean), so the gradient does not depend on the number of replicas.
+batch mean), so the gradient does not depend on the number of replicas. Labels are (batch, tasks);
+a label that is NaN is missing and adds nothing to loss and gradient.
 """
 
 from typing import Any
@@ -16,24 +17,26 @@ SMALLEST_PROBABILITY = 1e-37
 
 
 def expected_bin(probabilities: Any) -> Any:
-    """Return the mean bin, sum over i of i * p_i: (batch, bins) to (batch,)."""
+    """Return the mean bin, sum over i of i * p_i: (batch, bins) to (batch, 1)."""
     bins = ops.arange(probabilities.shape[-1], dtype=probabilities.dtype)
-    return ops.sum(probabilities * bins, axis=-1)
+    return ops.sum(probabilities * bins, axis=-1, keepdims=True)
 
 
-def single_task(values: Any) -> Any:
-    """Return (batch, tasks) as it is, or (batch,) for one task."""
-    return ops.squeeze(values, axis=-1) if values.shape[-1] == 1 else values
+def task_values(values: Any) -> Any:
+    """Return the values of the tasks, (batch, tasks), of a block whose outputs they are."""
+    return values
 
 
 def expression_output(outputs: dict[str, Any]) -> Any:
-    """Return the expression, (batch,), of a block that also predicts nucleotides."""
-    return ops.squeeze(outputs["expression"], axis=-1)
+    """Return the expression, (batch, 1), of a block that also predicts nucleotides."""
+    return outputs["expression"]
 
 
-def _per_row(values: Any) -> Any:
-    """Give a target of shape (batch,) or (batch, tasks) the second shape."""
-    return values if len(values.shape) == 2 else ops.expand_dims(values, -1)
+def error_of(labels: Any, values: Any) -> Any:
+    """Return label minus value, (batch, tasks), and 0 where the label is missing."""
+    # Not the difference alone is replaced: a NaN in it would reach the gradient.
+    known = ops.isfinite(labels)
+    return ops.where(known, ops.where(known, labels, 0.0) - values, 0.0)
 
 
 class RowLoss(keras.losses.Loss):
@@ -59,8 +62,8 @@ class ExpectedBinError(RowLoss):
     """Squared error of the mean bin, for data that give a value and no probabilities."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Compare values (batch,) or (batch, 1) with probabilities (batch, bins)."""
-        return ops.square(_per_row(y_true)[:, 0] - expected_bin(y_pred))
+        """Compare labels (batch, 1) with probabilities (batch, bins)."""
+        return ops.sum(ops.square(error_of(y_true, expected_bin(y_pred))), axis=-1)
 
 
 @register
@@ -68,8 +71,8 @@ class TaskError(RowLoss):
     """Squared error, summed over tasks."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Compare two (batch, tasks) arrays."""
-        return ops.sum(ops.square(_per_row(y_true) - y_pred), axis=-1)
+        """Compare labels and values, both (batch, tasks)."""
+        return ops.sum(ops.square(error_of(y_true, y_pred)), axis=-1)
 
 
 @register
@@ -77,8 +80,8 @@ class HuberError(RowLoss):
     """Huber loss with delta 1, as the BHI team trains."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Compare two (batch, tasks) arrays."""
-        error = ops.abs(_per_row(y_true) - y_pred)
+        """Compare labels and values, both (batch, tasks)."""
+        error = ops.abs(error_of(y_true, y_pred))
         return ops.sum(ops.where(error < 1, 0.5 * ops.square(error), error - 0.5), axis=-1)
 
 
@@ -87,15 +90,15 @@ class ExpressionError(RowLoss):
     """Squared error of the expression of a block that also predicts nucleotides."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Compare values (batch,) or (batch, 1) with the outputs' ``"expression"``."""
-        return ops.square(_per_row(y_true)[:, 0] - expression_output(y_pred))
+        """Compare labels (batch, 1) with the outputs' ``"expression"``."""
+        return ops.sum(ops.square(error_of(y_true, expression_output(y_pred))), axis=-1)
 
 
 @register
 class MaskedError(RowLoss):
-    """Squared error of the expression, plus cross-entropy of the bases that were hidden.
+    """Squared error of the expression, plus cross-entropy of the bases that were masked.
 
-    The cross-entropy is summed over the hidden bases of the batch and divided by their number
+    The cross-entropy is summed over the masked bases of the batch and divided by their number
     plus 1 (Unlock_DNA's training notebook); each row's entry holds its share, so that the mean
     over the batch is that. With several replicas each counts its own rows.
     """
@@ -104,16 +107,16 @@ class MaskedError(RowLoss):
         """Compare a ``"masked"`` target with the outputs.
 
         Args:
-            y_true: ``"value"``, (batch,); ``"bases"`` and ``"hidden"``, (batch, length).
+            y_true: ``"value"``, (batch, 1); ``"bases"`` and ``"masked"``, (batch, length).
             y_pred: ``"expression"``, (batch, 1), and the last positions' ``"nucleotides"``,
                 (batch, positions, classes).
         """
         logits = y_pred["nucleotides"]
         positions = logits.shape[1]
         bases = ops.cast(y_true["bases"][:, -positions:], "int32")
-        hidden = y_true["hidden"][:, -positions:]
+        masked = y_true["masked"][:, -positions:]
         entropies = ops.sparse_categorical_crossentropy(bases, logits, from_logits=True)
-        per_row = ops.sum(hidden * entropies, axis=-1)
-        rows = ops.cast(ops.shape(hidden)[0], per_row.dtype)
-        error = ops.square(y_true["value"] - expression_output(y_pred))
-        return error + per_row * (rows / (ops.sum(hidden) + 1))
+        per_row = ops.sum(masked * entropies, axis=-1)
+        rows = ops.cast(ops.shape(masked)[0], per_row.dtype)
+        error = error_of(y_true["value"], expression_output(y_pred))
+        return ops.sum(ops.square(error), axis=-1) + per_row * (rows / (ops.sum(masked) + 1))

@@ -119,7 +119,8 @@ def _compile_jax(steps: Any, devices: list[Any], batch: int) -> Any:
         for shape, dtype in (
             ((batch, steps.processor.length), np.uint8),
             ((batch,), np.uint8),
-            ((batch,), np.float32),
+            ((batch,), np.uint8),
+            ((batch, steps.network.tasks), np.float32),
         )
     )
     step = jax.jit(steps.train_step, donate_argnums=0)

@@ -30,7 +30,8 @@ def compile_replica(steps: TensorFlowSteps, device: Any, rows: int) -> Any:
     batch = (
         tf.zeros((rows, length), tf.uint8),
         tf.zeros((rows,), tf.uint8),
-        tf.zeros((rows,), tf.float32),
+        tf.zeros((rows,), tf.uint8),
+        tf.zeros((rows, steps.network.tasks), tf.float32),
     )
     function = tf.function(steps._train_replica, jit_compile=True)
     try:

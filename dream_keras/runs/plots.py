@@ -1,5 +1,6 @@
 """Pictures of a training run. Figures stand alone (no pyplot): save them with ``savefig``."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,17 +15,27 @@ BLUE, ORANGE, GREY = "#2a6fb0", "#d9772b", "#8a8a8a"
 
 
 def prediction_figure(
-    predicted: npt.NDArray[np.float64], measured: npt.NDArray[np.float64]
+    predicted: npt.NDArray[np.float64], measured: npt.NDArray[np.float64], tasks: Sequence[str]
 ) -> "Figure":
-    """Draw predicted against measured values, (rows,) each, as a density."""
+    """Draw predicted against measured values as densities, one panel for each task.
+
+    Args:
+        predicted: (rows, tasks).
+        measured: (rows, tasks); NaN where a label is missing.
+        tasks: Their names.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.6, 4), dpi=100, layout="constrained")
-    axes = figure.subplots()
-    drawn = axes.hexbin(predicted, measured, gridsize=45, mincnt=1, cmap="viridis", bins="log")
-    figure.colorbar(drawn, ax=axes, label="rows", shrink=0.8)
-    axes.set(xlabel="predicted", ylabel="measured", title=f"{len(measured):,} validation rows")
-    plain(axes)
+    figure = Figure(figsize=(4.6 * len(tasks), 4), dpi=100, layout="constrained")
+    panels = figure.subplots(1, len(tasks), squeeze=False)[0]
+    for task, axes in enumerate(panels):
+        known = np.isfinite(measured[:, task])
+        x, y = predicted[known, task], measured[known, task]
+        drawn = axes.hexbin(x, y, gridsize=45, mincnt=1, cmap="viridis", bins="log")
+        figure.colorbar(drawn, ax=axes, label="rows", shrink=0.8)
+        name = f"{tasks[task]}: " if len(tasks) > 1 else ""
+        axes.set(xlabel="predicted", ylabel="measured", title=f"{name}{len(y):,} validation rows")
+        plain(axes)
     return figure
 
 

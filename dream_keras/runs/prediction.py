@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +11,11 @@ from tqdm import tqdm
 from dream_keras.common.errors import UserError
 from dream_keras.common.progress import hide_bar
 from dream_keras.data.alphabet import Tokens
-from dream_keras.data.processor import Processor
+from dream_keras.data.processor import Flags, Processor
 from dream_keras.data.sequences import read_sequences
 from dream_keras.data.table import tokenize, warn_of_missing_adapter
 from dream_keras.model.network import Network
 from dream_keras.runtime.steps import Steps
-
-if TYPE_CHECKING:
-    from dream_keras.runs.run import Run
 
 BATCH = 256
 """Rows predicted at a time (all strands of each); every batch is filled up to this size."""
@@ -28,7 +25,7 @@ WRITTEN_AT_A_TIME = 16 * BATCH
 def predict_views(
     steps: Steps,
     tokens: Tokens,
-    values: npt.NDArray[np.float32] | None = None,
+    flags: Flags | None = None,
     done: Callable[[int], Any] = lambda rows: None,
 ) -> npt.NDArray[np.float64]:
     """Predict encoded rows in every way that the processor looks at them.
@@ -36,12 +33,12 @@ def predict_views(
     Args:
         steps: The compiled functions.
         tokens: (rows, length).
-        values: Measured values, when is_singleton is to be read off them.
+        flags: (rows,), as the processor defines them; 0 by default.
         done: Called with the number of rows after each batch.
 
     Returns:
-        What the network says, (rows, views): for each of the processor's views the sequence as it
-        is, and its reverse complement unless both are one input.
+        What the network says, (rows, views, tasks): for each of the processor's views the sequence
+        as it is, and its reverse complement unless both are one input.
     """
     rows = len(tokens)
     batch = min(BATCH, max(rows, 1))
@@ -50,24 +47,25 @@ def predict_views(
     for start in range(0, rows, batch):
         part = tokens[start : start + batch]
         filled = np.resize(part, (batch, *part.shape[1:]))
-        known = None if values is None else np.resize(values[start : start + batch], batch)
+        known = None if flags is None else np.resize(flags[start : start + batch], batch)
         views = [steps.predict(v, known) for v in steps.processor.prediction_views(filled)]
         parts.append(np.concatenate(views, axis=1)[: len(part)])
         done(len(part))
-    return np.concatenate(parts) if parts else np.empty((0, steps.strands))
+    return np.concatenate(parts) if parts else np.empty((0, steps.strands, steps.network.tasks))
 
 
 def predict_rows(
     steps: Steps, tokens: Tokens, done: Callable[[int], Any] = lambda rows: None
 ) -> npt.NDArray[np.float64]:
-    """Predict the expression of encoded rows, (rows,), the mean over all views of each.
+    """Predict encoded rows, (rows, tasks), the mean over all views of each.
 
     Args:
         steps: The compiled functions.
         tokens: (rows, length).
         done: Called with the number of rows after each batch.
     """
-    return steps.processor.to_expression(predict_views(steps, tokens, done=done), steps.kind)
+    views = predict_views(steps, tokens, done=done)
+    return steps.processor.to_expression(views, steps.target_type)
 
 
 def predict_sequences(
@@ -76,7 +74,7 @@ def predict_sequences(
     sequences: Sequence[str],
     progress: bool | None = False,
 ) -> npt.NDArray[np.float64]:
-    """Predict the expression of sequences, (rows,), strands and other views averaged.
+    """Predict sequences, (rows, tasks), strands and other views averaged.
 
     Args:
         network: The network.
@@ -87,13 +85,13 @@ def predict_sequences(
     Raises:
         UserError: If a sequence is too long for the processor or holds another letter.
     """
-    encoded = processor.encode(*tokenize(sequences, processor.longest))
+    encoded = processor.encode(*tokenize(sequences, processor.max_length))
     with progress_bar(progress, len(sequences)) as bar:
         return predict_rows(Steps(network, processor), encoded, bar.update)
 
 
 def predict_file(
-    run: "Run",
+    steps: Steps,
     source: str | Path,
     target: IO[str],
     column: str | None,
@@ -101,10 +99,10 @@ def predict_file(
 ) -> int:
     """Predict the sequences of a file and write ``name<TAB>prediction`` lines, order kept.
 
-    Memory does not grow with the file.
+    There is one column of predictions for each task. Memory does not grow with the file.
 
     Args:
-        run: What to predict with.
+        steps: The compiled functions to predict with.
         source: FASTA, text or table; ``-`` reads standard input.
         target: Where to write.
         column: Header name of the sequences in a table with a header.
@@ -116,17 +114,17 @@ def predict_file(
     Raises:
         UserError: If a line is no sequence, or too long for the processor.
     """
-    steps, processor = Steps(run.network, run.processor), run.processor
+    processor = steps.processor
     rows = 0
     with progress_bar(progress) as bar:
         for block in read_sequences(source, column):
-            shortest = len(processor.left_adapter) + 1
-            unfit = (block.lengths > processor.longest) | (block.lengths < shortest)
+            shortest, longest = processor.min_length, processor.max_length
+            unfit = (block.lengths > longest) | (block.lengths < shortest)
             if unfit.any():
                 row = int(unfit.argmax())
                 raise UserError(
                     f"{source}: sequence {rows + row + 1} has {block.lengths[row]} bp; the "
-                    f"processor takes {shortest} to {processor.longest}, adapters included."
+                    f"processor takes {shortest} to {longest}, adapters included."
                 )
             if not rows:
                 warn_of_missing_adapter(source, block.tokens, processor)
@@ -134,8 +132,8 @@ def predict_file(
             for start in range(0, len(encoded), WRITTEN_AT_A_TIME):
                 part = slice(start, start + WRITTEN_AT_A_TIME)
                 values = predict_rows(steps, encoded[part], bar.update)
-                pairs = zip(block.names[part], values, strict=True)
-                target.writelines(f"{name}\t{value:.6f}\n" for name, value in pairs)
+                for name, row in zip(block.names[part], values, strict=True):
+                    target.write("\t".join([name, *(f"{value:.6f}" for value in row)]) + "\n")
             rows += len(encoded)
     return rows
 

@@ -50,10 +50,11 @@ def write_report(
         # The private score needs nearly every row, so all are predicted: a whole submission.
         predictions = run.predict_suite(suite, "public" if part == "public" else "all", progress)
         card = score(suite, predictions, part)
-        columns = {"sequence": suite.sequences, "prediction": predictions}
+        table = pd.DataFrame(predictions)
+        table.insert(0, "sequence", suite.sequences)
         folder.write_table(
             "predictions.tsv",
-            pd.DataFrame(columns).dropna(),
+            table.dropna(),
             sep="\t",
             header=False,
             float_format="%.6f",

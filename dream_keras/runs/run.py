@@ -72,6 +72,18 @@ class Run:
             "with that version of it."
         )
 
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The names of its tasks: those of the table's columns, or "expression" for the only one.
+
+        Imported weights of several tasks come without names; these are numbered.
+        """
+        named = self.experiment.data.target_columns
+        if named is not None:
+            return named
+        tasks = self.network.tasks if self.experiment.weights_from else 1
+        return ("expression",) if tasks == 1 else tuple(f"task{n + 1}" for n in range(tasks))
+
     def untrained_network(self) -> "Network":
         """Build the network with fresh weights."""
         from dream_keras.model.build import build_network
@@ -79,7 +91,7 @@ class Run:
         return build_network(
             self.experiment.model,
             self.processor.length,
-            self.processor.planes,
+            self.processor.channels,
             self.experiment.runtime.precision,
         )
 
@@ -88,8 +100,28 @@ class Run:
         """The suite it is scored on, if any: its own, or that of its simulation."""
         if self.experiment.scoring.suite:
             return local_copy(self.experiment.scoring.suite)
-        trained_here = self.experiment.data.train is None and self.experiment.weights_from is None
-        return self.simulated_folder if trained_here else None
+        return self.simulated_folder if self.is_simulated else None
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether it is trained on simulated rows."""
+        return self.experiment.data.train is None and self.experiment.weights_from is None
+
+    def tables(self) -> tuple[str, str | None]:
+        """Return its training and validation table; both are simulated where it names none.
+
+        Raises:
+            UserError: If its weights were imported, so that nobody knows the table.
+        """
+        data = self.experiment.data
+        if data.train is not None:
+            return data.train, data.validation
+        if not self.is_simulated:
+            raise UserError(
+                f"the rows that {self.experiment.weights_from} was trained on are not known"
+            )
+        folder = self.simulated_folder
+        return str(folder / "train.txt"), str(folder / "val.txt")
 
     @cached_property
     def simulated_folder(self) -> Path:
@@ -124,29 +156,31 @@ class Run:
         """Predict what a part of a suite needs, strands averaged.
 
         Returns:
-            (rows,) for all rows of the suite; NaN for the private and public parts' rows where
-            only the other one needs them.
+            (rows, targets) for all rows of the suite; NaN for the private and public parts' rows
+            where only the other one needs them.
 
         Raises:
-            UserError: If the suite has several targets, or not this part.
+            UserError: If the suite has other targets than the run has tasks, or not this part.
         """
-        suite.check_one_target()
         from dream_keras.runs.prediction import predict_sequences
 
+        columns = suite.columns_of(self.task_names)
         rows = suite.rows(part)
-        predictions = np.full(len(suite.sequences), np.nan)
+        predictions = np.full(suite.measured.shape, np.nan)
         sequences = [suite.sequences[row] for row in rows]
-        predictions[rows] = predict_sequences(self.network, self.processor, sequences, progress)
+        values = predict_sequences(self.network, self.processor, sequences, progress)
+        predictions[rows] = values[:, columns]
         return predictions
 
 
 def _read_predictions(path: Path, suite: "Suite") -> npt.NDArray[np.float64]:
-    """Return what a run's file says of a suite's rows, (rows,); NaN where it says nothing."""
+    """Return what a run's file says of a suite's rows, (rows, targets); NaN where nothing."""
     try:
-        table = pd.read_csv(path, sep="\t", header=None, dtype={0: str, 1: float})
-        return table.groupby(0)[1].first().reindex(list(suite.sequences)).to_numpy(np.float64)
+        table = pd.read_csv(path, sep="\t", header=None, dtype={0: str}).groupby(0).first()
+        values = table.reindex(list(suite.sequences)).to_numpy(np.float64)
+        return values.reshape(suite.measured.shape)
     except (ValueError, KeyError):
-        return np.full(len(suite.sequences), np.nan)
+        return np.full(suite.measured.shape, np.nan)
 
 
 def load_run(path: str | Path | RunFolder) -> Run:

@@ -1,4 +1,4 @@
-"""What training and prediction compute, whatever the backend: planes, targets, kinds of target."""
+"""What training and prediction compute, whatever the backend."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -8,10 +8,10 @@ import numpy.typing as npt
 from keras import ops
 
 from dream_keras.data.alphabet import Tokens
-from dream_keras.data.processor import Processor
+from dream_keras.data.processor import Flags, Processor
 from dream_keras.data.stream import Batch
 from dream_keras.model.network import Network
-from dream_keras.model.targets import target_kind
+from dream_keras.model.targets import choose_target_type
 
 
 class StepsBase(ABC):
@@ -23,7 +23,7 @@ class StepsBase(ABC):
 
     Args:
         network: The network.
-        processor: Makes planes and targets from tokens and values, inside the compiled call.
+        processor: Makes channels and targets from tokens and labels, inside the compiled call.
         optimizer: Built on the network's weights here; None for prediction only.
 
     Raises:
@@ -35,8 +35,8 @@ class StepsBase(ABC):
         self.network = network
         self.processor = processor
         self.optimizer = optimizer
-        self.kind = target_kind(network, processor)
-        self.loss = network.head.losses[self.kind](reduction="none")
+        self.target_type = choose_target_type(network, processor)
+        self.loss = network.head.losses[self.target_type](reduction="none")
         if optimizer is not None:
             optimizer.build(network.trainable_variables)
 
@@ -58,40 +58,47 @@ class StepsBase(ABC):
     def train(self, batches: list[Batch]) -> npt.NDArray[np.float64]:
         """Train one step on each batch; return each step's loss and learning rate, (steps, 2)."""
 
-    def predict(
-        self, tokens: Tokens, values: npt.NDArray[np.float32] | None = None
-    ) -> npt.NDArray[np.float64]:
+    def predict(self, tokens: Tokens, flags: Flags | None = None) -> npt.NDArray[np.float64]:
         """Predict the strands of encoded rows.
 
         Args:
             tokens: (rows, length); the rows must divide by the replicas.
-            values: Measured values, (rows,): when given, is_singleton is read off them.
+            flags: (rows,), as the processor defines them; 0 by default.
 
         Returns:
-            What the network says, (rows, strands): the sequence as it is, and its reverse
+            What the network says, (rows, strands, tasks): the sequence as it is, and its reverse
             complement unless that is part of the input already.
         """
-        singleton = np.zeros(len(tokens)) if values is None else values == np.round(values)
-        return self._predict_rows(tokens, singleton.astype(np.uint8)).astype(np.float64)
+        flags = np.zeros(len(tokens), np.uint8) if flags is None else flags
+        return self._predict_rows(tokens, flags).astype(np.float64)
 
     @abstractmethod
-    def _predict_rows(self, tokens: Tokens, singleton: npt.NDArray[np.uint8]) -> npt.NDArray: ...
+    def _predict_rows(self, tokens: Tokens, flags: Flags) -> npt.NDArray: ...
 
-    def _training_rows(self, tokens: Any, reverse: Any, values: Any) -> tuple[Any, Any]:
-        """Return planes and target of a batch, of both strands where a step takes both."""
+    def _training_rows(self, tokens: Any, strand: Any, flags: Any, labels: Any) -> tuple[Any, Any]:
+        """Return channels and target of a batch, of both strands where a step takes both."""
         if self.processor.strands == "step":
             rows = ops.shape(tokens)[0]
-            tokens, values = ops.tile(tokens, [2, 1]), ops.tile(values, [2])
-            reverse = ops.cast(ops.arange(2 * rows) >= rows, "uint8")
-        planes = self.processor.make_planes(tokens, reverse, values == ops.round(values))
-        return planes, self.processor.make_target(values, tokens, self.kind)
+            tokens, labels = ops.tile(tokens, [2, 1]), ops.tile(labels, [2, 1])
+            flags = ops.tile(flags, [2])
+            strand = ops.cast(ops.arange(2 * rows) >= rows, "uint8")
+        channels = self.processor.make_channels(tokens, strand, flags)
+        return channels, self.processor.make_target(labels, tokens, self.target_type)
 
-    def _prediction_rows(self, tokens: Any, singleton: Any) -> Any:
-        """Return the planes of all strands, one strand after the other."""
+    def _prediction_rows(self, tokens: Any, flags: Any) -> Any:
+        """Return the channels of all strands, one strand after the other."""
         rows = ops.shape(tokens)[0]
-        return self.processor.make_planes(
+        return self.processor.make_channels(
             ops.tile(tokens, [self.strands, 1]),
             ops.arange(self.strands * rows) // rows,
-            ops.tile(singleton, [self.strands]),
-            prediction=True,
+            ops.tile(flags, [self.strands]),
         )
+
+    def _by_row(self, values: Any) -> Any:
+        """Turn values of strands one after the other, (strands * rows, tasks), into rows.
+
+        Returns:
+            (rows, strands, tasks).
+        """
+        by_strand = ops.reshape(values, (self.strands, -1, values.shape[-1]))
+        return ops.transpose(by_strand, (1, 0, 2))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from jax.sharding import NamedSharding, PartitionSpec
 
 from dream_keras.data.alphabet import Tokens
-from dream_keras.data.processor import Processor
+from dream_keras.data.processor import Flags, Processor
 from dream_keras.data.stream import Batch
 from dream_keras.model.network import Network
 from dream_keras.runtime.steps_base import StepsBase
@@ -54,13 +54,13 @@ class JaxSteps(StepsBase):
 
         Args:
             state: Values of the variables.
-            batch: Tokens, (rows, length); strands and values, (rows,).
+            batch: The columns of a ``Batch``.
         """
         trainable, other, moments = state
-        planes, target = self._training_rows(*batch)
+        inputs, target = self._training_rows(*batch)
 
         def mean_loss(weights: list[Any]) -> tuple[Any, Any]:
-            outputs, changed = self.network.stateless_call(weights, other, planes, training=True)
+            outputs, changed = self.network.stateless_call(weights, other, inputs, training=True)
             return jnp.mean(self.loss(target, outputs)), changed
 
         (loss, other), gradients = jax.value_and_grad(mean_loss, has_aux=True)(trainable)
@@ -81,15 +81,15 @@ class JaxSteps(StepsBase):
             return state, report[None]
         return jax.lax.scan(self.train_step, state, batches)
 
-    def _predict_rows(self, tokens: Tokens, singleton: npt.NDArray[np.uint8]) -> npt.NDArray:
+    def _predict_rows(self, tokens: Tokens, flags: Flags) -> npt.NDArray:
         trainable, other, _ = ([v.value for v in part] for part in self._variables)
-        shared = (self._shared(rows, 0) for rows in (tokens, singleton))
+        shared = (self._shared(rows, 0) for rows in (tokens, flags))
         return np.asarray(self._predict(trainable, other, *shared))
 
-    def _predict_strands(self, trainable: Any, other: Any, tokens: Any, singleton: Any) -> Any:
-        planes = self._prediction_rows(tokens, singleton)
-        outputs, _ = self.network.stateless_call(trainable, other, planes, training=False)
-        return self.network.head.expression(outputs).reshape(self.strands, -1).T
+    def _predict_strands(self, trainable: Any, other: Any, tokens: Any, flags: Any) -> Any:
+        inputs = self._prediction_rows(tokens, flags)
+        outputs, _ = self.network.stateless_call(trainable, other, inputs, training=False)
+        return self._by_row(self.network.values(outputs))
 
     def _shared(self, rows: npt.NDArray, axis: int) -> Any:
         """Put rows on the devices, each with its share along an axis."""

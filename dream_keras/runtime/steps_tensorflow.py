@@ -7,7 +7,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dream_keras.data.alphabet import Tokens
-from dream_keras.data.processor import Processor
+from dream_keras.data.processor import Flags, Processor
 from dream_keras.data.stream import Batch
 from dream_keras.model.network import Network
 from dream_keras.runtime.steps_base import StepsBase
@@ -21,7 +21,7 @@ class TensorFlowSteps(StepsBase):
         self.strategy = tf.distribute.get_strategy()
         self._train_step = tf.function(self._train_one)
         self._train_steps = tf.function(self._train_many, reduce_retracing=True)
-        self._predict = tf.function(self._predict_strands, reduce_retracing=True)
+        self._predict = tf.function(self._predict_strands)
         self._gather = tf.function(self._gather_numbers)
         # Of this worker; the strategy of a single device has no list.
         self._local = 1 if self.replicas == 1 else len(self.strategy.extended.worker_devices)
@@ -49,30 +49,30 @@ class TensorFlowSteps(StepsBase):
             report = self._train_steps(*map(tf.constant, stacked))
         return report.numpy().astype(np.float64)
 
-    def _predict_rows(self, tokens: Tokens, singleton: npt.NDArray[np.uint8]) -> npt.NDArray:
-        return self._predict(tf.constant(tokens), tf.constant(singleton)).numpy()
+    def _predict_rows(self, tokens: Tokens, flags: Flags) -> npt.NDArray:
+        return self._predict(tf.constant(tokens), tf.constant(flags)).numpy()
 
-    def _train_many(self, tokens: Any, reverse: Any, values: Any) -> Any:
-        steps = tf.shape(tokens)[0]
+    def _train_many(self, *batches: Any) -> Any:
+        steps = tf.shape(batches[0])[0]
         reports = tf.TensorArray(tf.float32, steps, element_shape=(2,))
         for step in tf.range(steps):
-            report = self._train_one(tokens[step], reverse[step], values[step])
+            report = self._train_one(*(column[step] for column in batches))
             reports = reports.write(step, report)
         return reports.stack()
 
-    def _train_one(self, tokens: Any, reverse: Any, values: Any) -> Any:
+    def _train_one(self, *batch: Any) -> Any:
         rate = tf.cast(self.optimizer.learning_rate, tf.float32)
-        losses = self.strategy.run(self._train_replica, (tokens, reverse, values))
+        losses = self.strategy.run(self._train_replica, batch)
         return tf.stack([self.strategy.reduce("SUM", losses, axis=None), rate])
 
     def _train_replica(self, *batch: Any) -> Any:
         """Train on this replica's rows; return its part of the batch's mean loss."""
-        planes, target = self._training_rows(*(self._share(rows, self._local) for rows in batch))
+        inputs, target = self._training_rows(*(self._share(rows, self._local) for rows in batch))
         with tf.GradientTape() as tape:
-            losses = self.loss(target, self.network(planes, training=True))
+            losses = self.loss(target, self.network(inputs, training=True))
             loss = tf.reduce_mean(losses) / self.replicas
         weights = self.network.trainable_variables
-        # A head may have outputs that this kind of target says nothing about.
+        # A head may have outputs that this target says nothing about.
         gradients = tape.gradient(
             loss, [w.value for w in weights], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
@@ -80,16 +80,15 @@ class TensorFlowSteps(StepsBase):
         self.optimizer.apply([tf.convert_to_tensor(g) for g in gradients], weights)
         return loss
 
-    def _predict_strands(self, tokens: Any, singleton: Any) -> Any:
-        parts = self.strategy.run(self._predict_replica, (tokens, singleton))
+    def _predict_strands(self, tokens: Any, flags: Any) -> Any:
+        parts = self.strategy.run(self._predict_replica, (tokens, flags))
         if self._local < self.replicas:
             return self.strategy.gather(parts, axis=0)
         return tf.concat(self.strategy.experimental_local_results(parts), axis=0)
 
     def _predict_replica(self, *batch: Any) -> Any:
         rows = (self._share(rows, self.replicas) for rows in batch)
-        expression = self.network.expression(self._prediction_rows(*rows))
-        return tf.transpose(tf.reshape(expression, [self.strands, -1]))
+        return self._by_row(self.network.expression(self._prediction_rows(*rows)))
 
     def _share(self, rows: Any, parts: int) -> Any:
         """Return this replica's part of some rows: of a worker's own, or of all replicas'."""

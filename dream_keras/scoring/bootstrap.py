@@ -181,7 +181,7 @@ def bootstrap(
     at_least(1, resamples=resamples)
     at_least(0, seed=seed)
     card = score(suite, predictions, part)
-    predicted = np.asarray(predictions, np.float64)
+    predicted = suite.shaped(predictions)
     sizes, members = design(suite, card.part)
     correlators = {
         name: Correlator(

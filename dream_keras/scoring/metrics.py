@@ -150,9 +150,9 @@ def score(suite: Suite, predictions: npt.ArrayLike, part: str | None = None) -> 
 
     Args:
         suite: The suite.
-        predictions: One value per row of the suite, shape (rows,), on any scale; one per row and
-            target, shape (rows, targets), for a suite with several. Rows that the part does not
-            need may hold NaN.
+        predictions: One value per row and target of the suite, shape (rows, targets), on any
+            scale, or (rows,) for a suite with one target. Rows that the part does not need may
+            hold NaN.
         part: ``"private"``, ``"public"`` or ``"all"``; None is the suite's default: private, or
             all where nothing is public.
 
@@ -166,17 +166,11 @@ def score(suite: Suite, predictions: npt.ArrayLike, part: str | None = None) -> 
     """
     part = suite.default_part if part is None else part
     needed = suite.rows(part)
-    predicted = np.asarray(predictions, np.float64)
-    suffix = " and target" if suite.measured.ndim > 1 else ""
-    if predicted.shape != suite.measured.shape:
-        raise UserError(
-            f"predictions have shape {predicted.shape}; the suite {suite.source} wants one value "
-            f"for each row{suffix}: {suite.measured.shape}."
-        )
-    finite = np.isfinite(predicted[needed].reshape(len(needed), -1)).all(axis=1)
+    predicted = suite.shaped(predictions)
+    finite = np.isfinite(predicted[needed]).all(axis=1)
     refuse(
         "predictions that are not finite numbers",
-        [f"position {row} ({predicted[row]})" for row in needed[~finite]],
+        [f"position {row} ({', '.join(map(str, predicted[row]))})" for row in needed[~finite]],
     )
     return ScoreCard(
         part,

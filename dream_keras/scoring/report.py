@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import numpy.typing as npt
 
 from dream_keras.common.text import align
@@ -117,7 +116,7 @@ def scatter_figure(suite: Suite, predictions: npt.NDArray, part: str = "private"
 
     Args:
         suite: The suite.
-        predictions: One value per row of the suite, shape (rows,).
+        predictions: As for ``dream_keras.scoring.metrics.score``.
         part: The part of the suite.
 
     Returns:
@@ -138,7 +137,7 @@ def scatter_figure(suite: Suite, predictions: npt.NDArray, part: str = "private"
         subset = suite.subsets[name]
         _style(axes, name, subset_score, is_pairs=subset.is_pairs)
         if subset_score.n:
-            x = subset.pick(np.asarray(predictions, np.float64), part)
+            x = subset.pick(suite.shaped(predictions), part)
             y = subset.pick(suite.measured, part)
             hexagons.append(
                 axes.hexbin(x, y, gridsize=_GRID, mincnt=1, cmap="viridis", linewidths=0.1)

@@ -30,7 +30,7 @@ def read_submission(path: str | Path, suite: Suite) -> Floats:
     names them.
 
     Returns:
-        (rows,) for a suite with one target, (rows, targets) for several.
+        (rows, targets).
 
     Raises:
         UserError: The file is malformed, incomplete, names a position twice or one that the suite
@@ -39,10 +39,8 @@ def read_submission(path: str | Path, suite: Suite) -> Floats:
     path = Path(path)
     text = read_text(path)
     if text.lstrip().startswith("{"):
-        predictions = _from_items(path, parse_json(path, text), suite)
-    else:
-        predictions = _from_lines(path, text.rstrip(), suite)
-    return predictions if len(suite.targets) > 1 else predictions[:, 0]
+        return _from_items(path, parse_json(path, text), suite)
+    return _from_lines(path, text.rstrip(), suite)
 
 
 def _from_items(path: Path, items: list[tuple[str, Any]], suite: Suite) -> Floats:

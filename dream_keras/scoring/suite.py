@@ -57,11 +57,11 @@ class Subset:
         """Take the subset's values, or alt minus ref, shape (n,).
 
         Args:
-            values: All rows' values: (rows,), or (rows, targets) of which its target is taken.
+            values: All rows' values: (rows, targets), of which its target is taken, or (rows,) of
+                that target.
             part: The part of the suite.
         """
-        if values.ndim == 2:
-            values = values[:, self.target]
+        values = values[:, self.target] if values.ndim == 2 else values
         positions = self.positions[part]
         if not self.is_pairs:
             return values[positions]
@@ -75,7 +75,7 @@ class Suite:
     Attributes:
         source: Where it came from, for messages.
         sequences: The sequences, in order.
-        measured: Their measured values: (rows,) for one target, (rows, targets) for several.
+        measured: Their measured values, (rows, targets).
         subsets: The subsets by name; all have the same parts, "all" among them.
         name: What it is called.
         targets: The names of the targets, in the order of ``measured``.
@@ -109,14 +109,43 @@ class Suite:
         self.check_part(part)
         return part
 
-    def check_one_target(self) -> None:
-        """Raise UserError if there are several targets."""
-        if len(self.targets) > 1:
+    def columns_of(self, tasks: Sequence[str]) -> list[int]:
+        """Return for each target the number of the task that predicts it.
+
+        Targets and tasks belong together by their names, or, where these differ, by their order.
+
+        Args:
+            tasks: Names of the tasks.
+
+        Raises:
+            UserError: If there are more targets than tasks, or fewer, and their names differ.
+        """
+        if set(self.targets) <= set(tasks):
+            return [list(tasks).index(target) for target in self.targets]
+        if len(self.targets) == len(tasks):
+            return list(range(len(tasks)))
+        raise UserError(
+            f"the suite {self.source} has the targets {', '.join(self.targets)}, the run the "
+            f"tasks {', '.join(tasks)}. Give a suite of targets that it predicts."
+        )
+
+    def shaped(self, predictions: npt.ArrayLike) -> Floats:
+        """Return predictions as (rows, targets); of one target they may be (rows,).
+
+        Raises:
+            UserError: If they have another shape.
+        """
+        values = np.asarray(predictions, np.float64)
+        shape = self.measured.shape
+        if values.ndim == 1 and shape[1] == 1:
+            values = values[:, None]
+        if values.shape != shape:
+            suffix = " and target" if shape[1] > 1 else ""
             raise UserError(
-                f"the suite {self.source} has {len(self.targets)} targets "
-                f"({', '.join(self.targets)}); a run predicts one value per row. Give a suite "
-                "with one target."
+                f"predictions have shape {values.shape}; the suite {self.source} wants one value "
+                f"for each row{suffix}: {shape}."
             )
+        return values
 
     def rows(self, part: str) -> Positions:
         """Return the rows that some subset of this part needs, sorted, shape (n,)."""
@@ -215,7 +244,7 @@ def _load(source: str, declaration: Declaration, folder: Path) -> Suite:
     return Suite(
         source,
         sequences,
-        measured if len(declaration.targets) > 1 else measured[:, 0],
+        measured,
         _subsets(declaration, folder, table, measured),
         declaration.name,
         tuple(declaration.targets),

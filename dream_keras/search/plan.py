@@ -161,12 +161,12 @@ def load_plan(
         _check_settings(plan, experiments)
     except UserError as error:
         raise located(error, path, lines) from None
-    longest = _longest(plan)
+    max_length = _max_length(plan)
     data = experiments[0].data
-    if data.long_rows == "fail" or (data.longest or longest + 1) <= longest:
+    if data.long_rows == "fail" or (data.max_length or max_length + 1) <= max_length:
         return plan
     # Whatever the processors take, every trial trains on the same rows.
-    config["data"] = {**(config.get("data") or {}), "longest": longest}
+    config["data"] = {**(config.get("data") or {}), "max_length": max_length}
     return dataclasses.replace(plan, space=read_space(_without_search(config)), config=config)
 
 
@@ -236,12 +236,12 @@ def _check_trainer(trainer: Any) -> None:
                 raise UserError(f"trainer.{name} is the same for all trials: set {where}")
 
 
-def _longest(plan: Plan) -> int:
+def _max_length(plan: Plan) -> int:
     """Return the longest sequence in bp that every processor of the space takes."""
     lengths = []
     for answers in plan.space.corners("processor"):
         choice = plan.experiment(answers).model.processor
-        lengths.append(menu.get("processor", choice.name).build(**choice.options).longest)
+        lengths.append(menu.get("processor", choice.name).build(**choice.options).max_length)
     return min(lengths)
 
 

@@ -119,7 +119,7 @@ def _terms(plan: Plan, trials: Sequence[Trial]) -> list[str]:
     epochs = f"{terms.epochs} epochs of {terms.steps_per_epoch} steps of {terms.batch_size} rows"
     lines = [
         f"- Rows: {source}; the same rows for every order"
-        + (f", at most {data['longest']} bp long." if data.get("longest") else "."),
+        + (f", at most {data['max_length']} bp long." if data.get("max_length") else "."),
         f"- Training: {epochs}, {terms.rows:,} rows seen by every order"
         + (" that was trained to its end." if settings.tuner == "hyperband" else "."),
         f"- Seeds: {', '.join(map(str, settings.seeds))}; they decide initial weights, dropout, "

@@ -8,7 +8,7 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from dream_keras.data import alphabet, vector
+from dream_keras.data import alphabet, yeast
 from dream_keras.data.alphabet import Tokens
 from dream_keras.simulate.expression import HIGHEST, LOWEST
 
@@ -79,7 +79,7 @@ def _base_of_word() -> Tokens:
 
 def with_adapters(inserts: Tokens) -> Tokens:
     """Put inserts, shape (rows, length), between the adapters, shape (rows, length + 30)."""
-    left, right = alphabet.encode(vector.LEFT_ADAPTER), alphabet.encode(vector.RIGHT_ADAPTER)
+    left, right = alphabet.encode(yeast.LEFT_ADAPTER), alphabet.encode(yeast.RIGHT_ADAPTER)
     rows, length = inserts.shape
     tokens = np.empty((rows, len(left) + length + len(right)), np.uint8)
     tokens[:, : len(left)] = left
@@ -99,19 +99,19 @@ def random_library(rows: int, rng: np.random.Generator) -> tuple[Tokens, Integer
     shares = np.array(list(INSERT_LENGTHS.values()))
     inserts = rng.choice(choices, rows, p=shares / shares.sum())
     tokens = with_adapters(random_bases((rows, LONGEST_INSERT), rng))
-    left = alphabet.encode(vector.LEFT_ADAPTER)
+    left = alphabet.encode(yeast.LEFT_ADAPTER)
     for length in np.unique(inserts):
         start = LONGEST_INSERT - length
         same = np.flatnonzero(inserts == length)
         tokens[same, :start] = alphabet.N
         tokens[same, start : start + len(left)] = left
     _hide_unread(tokens, rng)
-    return tokens, inserts + len(left) + len(vector.RIGHT_ADAPTER)
+    return tokens, inserts + len(left) + len(yeast.RIGHT_ADAPTER)
 
 
 def _hide_unread(tokens: Tokens, rng: np.random.Generator) -> None:
     rows = np.flatnonzero(rng.random(len(tokens)) < UNREAD_SHARE)
-    end = tokens.shape[1] - len(vector.RIGHT_ADAPTER)
+    end = tokens.shape[1] - len(yeast.RIGHT_ADAPTER)
     region = tokens[rows, end - UNREAD_REGION : end]
     region[rng.random(region.shape) < UNREAD_RATE] = alphabet.N
     tokens[rows, end - UNREAD_REGION : end] = region

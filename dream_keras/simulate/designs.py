@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
-from dream_keras.data.vector import INSERT_LENGTH
+from dream_keras.data.yeast import INSERT_LENGTH
 from dream_keras.simulate.assay import random_bases, with_adapters
 from dream_keras.simulate.expression import noise_free_expression
 from dream_keras.simulate.motifs import IUPAC, MOTIF_NUMBER, MOTIFS, Motif

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
-from dream_keras.data.vector import INSERT_LENGTH, LEFT_ADAPTER
+from dream_keras.data.yeast import INSERT_LENGTH, LEFT_ADAPTER
 from dream_keras.simulate import designs
 from dream_keras.simulate.assay import random_bases, with_adapters
 from dream_keras.simulate.expression import motif_sites

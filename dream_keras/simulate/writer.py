@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from dream_keras.common.errors import UserError
-from dream_keras.data import alphabet, vector
+from dream_keras.data import alphabet, yeast
 from dream_keras.data.alphabet import Tokens
 from dream_keras.simulate import assay, scan
 from dream_keras.simulate.expression import expression_and_sites
@@ -172,7 +172,7 @@ def _library_truth(
     Nearly all rows are no longer than designed; only the others need the whole width.
     """
     width = tokens.shape[1]
-    usual = assay.with_adapters(np.empty((0, vector.INSERT_LENGTH), np.uint8)).shape[1]
+    usual = assay.with_adapters(np.empty((0, yeast.INSERT_LENGTH), np.uint8)).shape[1]
     expression, found = np.empty(len(tokens)), []
     for rows, frame in (
         (np.flatnonzero(lengths <= usual), usual),
@@ -199,14 +199,14 @@ def _write_test(folder: Path, rows: int, seed: int) -> None:
 
 def _plasmid(rng: np.random.Generator) -> str:
     """A plasmid with the real surroundings of the insert and a random rest."""
-    before = vector.LEFT_FLANK + vector.LEFT_ADAPTER
-    after = vector.RIGHT_ADAPTER + vector.RIGHT_FLANK
-    upstream = vector.INSERT_START - len(before)
-    rest = vector.PLASMID_LENGTH - vector.INSERT_START - vector.INSERT_LENGTH - len(after)
-    adapters = (vector.LEFT_ADAPTER, vector.RIGHT_ADAPTER)
+    before = yeast.LEFT_FLANK + yeast.LEFT_ADAPTER
+    after = yeast.RIGHT_ADAPTER + yeast.RIGHT_FLANK
+    upstream = yeast.INSERT_START - len(before)
+    rest = yeast.PLASMID_LENGTH - yeast.INSERT_START - yeast.INSERT_LENGTH - len(after)
+    adapters = (yeast.LEFT_ADAPTER, yeast.RIGHT_ADAPTER)
     while True:
         backbone = alphabet.decode(rng.integers(0, 4, upstream + rest, np.uint8))
-        insert = "N" * vector.INSERT_LENGTH
+        insert = "N" * yeast.INSERT_LENGTH
         plasmid = backbone[:upstream] + before + insert + after + backbone[upstream:]
         if all(plasmid.count(adapter) == 1 for adapter in adapters):
             return plasmid

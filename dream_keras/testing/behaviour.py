@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from dream_keras import menu
-from dream_keras.data.alphabet import HIDDEN
+from dream_keras.data.alphabet import MASKED
 from dream_keras.data.processor import LABEL_STATISTICS
 from dream_keras.model.network import Network
 from dream_keras.testing.case import ROWS, Case, listed, predict_outputs, same
@@ -19,22 +19,22 @@ STEPS = 40
 LEARNING_RATE = 0.02
 LEARNT = 0.8
 """The loss of one batch, trained on again and again, must fall to this share of what it was."""
-LABEL_MEAN, LABEL_DEVIATION = 11.0, 2.0
+LABEL_MEAN, LABEL_STD = 11.0, 2.0
 """Of the labels made up for training: about those of the challenge."""
-HIDDEN_SHARE = 0.15
+MASKED_SHARE = 0.15
 
 
 def learning(case: Case) -> Iterator[str]:
     """Yield losses that do not fall, and weights that no gradient reaches."""
     head = case.network.head
     before = case.own_weights()
-    for number, (kind, make_loss) in enumerate(head.losses.items()):
-        loss, target = make_loss(reduction="none"), _target(kind, case.length, seed=number)
+    for number, (target_type, make_loss) in enumerate(head.losses.items()):
+        loss, target = make_loss(reduction="none"), _target(target_type, case, seed=number)
         outputs = case.network(case.inputs, training=False)
         per_row = loss(target, outputs)
         if tuple(per_row.shape) != (ROWS,):
             yield (
-                f'head.losses["{kind}"] gives {tuple(per_row.shape)} for {ROWS} rows, not '
+                f'head.losses["{target_type}"] gives {tuple(per_row.shape)} for {ROWS} rows, not '
                 "one value per row: its call() must not average over the batch"
             )
             continue
@@ -42,15 +42,15 @@ def learning(case: Case) -> Iterator[str]:
         bad = next((n for n, value in enumerate(losses, 1) if not math.isfinite(value)), None)
         if bad is not None:
             yield (
-                f'trained on "{kind}", the loss is {losses[bad - 1]} at step {bad}: look for a '
-                "division by 0, a logarithm or a root of 0, or an exponential of large values"
+                f'trained on "{target_type}", the loss is {losses[bad - 1]} at step {bad}: look '
+                "for a division by 0, a logarithm or a root of 0, or an exponential of large values"
             )
             return
         start, end = np.mean(losses[:3]), np.mean(losses[-3:])
         if end > LEARNT * start:
             yield (
-                f'one batch of {ROWS} rows cannot be learnt: trained on "{kind}", the loss goes '
-                f"from {start:.3g} to {end:.3g} in {STEPS} steps of Adam. Look at the activations "
+                f'one batch of {ROWS} rows cannot be learnt: trained on "{target_type}", the '
+                f"loss goes from {start:.3g} to {end:.3g} in {STEPS} steps of Adam. Look at the activations "
                 "(all zero or saturated?), and whether positions and channels are mixed up."
             )
     after = case.own_weights()
@@ -98,24 +98,26 @@ class _Learner(keras.Model):
         return ops.mean(self.row_loss(y, y_pred))
 
 
-def _target(kind: str, length: int, seed: int) -> Any:
-    """Make up a target of a kind that some processor on the menu makes, for ROWS rows."""
+def _target(target_type: str, case: Case, seed: int) -> Any:
+    """Make up a target of a type that some processor on the menu makes, for ROWS rows."""
     random = np.random.default_rng(seed)
-    normal = random.normal(size=ROWS).astype(np.float32)
-    if kind == "value":
+    normal = random.normal(size=(ROWS, case.network.tasks)).astype(np.float32)
+    if target_type == "value":
         return normal  # processors scale it differently, some not at all
-    tokens = random.integers(0, 4, (ROWS, length))
-    tokens += HIDDEN * (random.random(tokens.shape) < HIDDEN_SHARE)
-    labels = ops.convert_to_tensor(LABEL_MEAN + LABEL_DEVIATION * normal)
+    tokens = random.integers(0, 4, (ROWS, case.length))
+    tokens += MASKED * (random.random(tokens.shape) < MASKED_SHARE)
+    labels = ops.convert_to_tensor(LABEL_MEAN + LABEL_STD * normal)
     items = [item for item in menu.entries() if item.slot == "processor"]
     # Ours first: a user's may be unfinished.
     for item in sorted(items, key=lambda item: not item.module.startswith("dream_keras.")):
-        known = zip(LABEL_STATISTICS, (LABEL_MEAN, LABEL_DEVIATION), strict=True)
+        known = zip(LABEL_STATISTICS, ((LABEL_MEAN,), (LABEL_STD,)), strict=True)
         processor = item.build(**{k: v for k, v in known if k in item.options})
-        if kind in processor.targets:
-            target = processor.make_target(labels, tokens.astype(np.uint8), kind)
+        if target_type in processor.targets:
+            target = processor.make_target(labels, tokens.astype(np.uint8), target_type)
             return keras.tree.map_structure(ops.convert_to_numpy, target)
-    raise ValueError(f'no processor on the menu makes the target "{kind}" that the head asks for')
+    raise ValueError(
+        f'no processor on the menu makes the target "{target_type}" that the head asks for'
+    )
 
 
 def prediction(case: Case) -> Iterator[str]:
@@ -143,11 +145,8 @@ def prediction(case: Case) -> Iterator[str]:
     score = together["expression"]
     if np.ptp(score, axis=0).max() <= 1e-6 * np.abs(score).max():
         yield "every sequence gets the same prediction: does the output come from x?"
-    if score.ndim not in (1, 2) or score.shape[1:] == (1,):
-        yield (
-            f"head.expression gives {score.shape} for {ROWS} rows: it must be ({ROWS},), or "
-            f"({ROWS}, tasks) for two or more tasks"
-        )
+    if score.ndim != 2:
+        yield f"head.expression gives {score.shape} for {ROWS} rows: it must be ({ROWS}, tasks)"
 
 
 def low_precision(case: Case) -> Iterator[str]:

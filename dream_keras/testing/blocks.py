@@ -10,7 +10,7 @@ from dream_keras.common.errors import UserError
 from dream_keras.config.experiment import Choice
 from dream_keras.menu.registry import BLOCKS, Slot
 from dream_keras.testing import behaviour, harness, saving, structure
-from dream_keras.testing.case import CHANNELS, PLANES, Case, order_around, shape_of
+from dream_keras.testing.case import CHANNELS, INPUT_CHANNELS, Case, order_around, shape_of
 from dream_keras.testing.harness import (
     BlockProblems,
     Report,
@@ -67,7 +67,7 @@ def check_block(
     if slot not in BLOCKS:
         raise UserError(f'"{slot}" is no slot for a block: expected {", ".join(BLOCKS)}')
     options = dict(options or {})
-    channels = channels or (PLANES if slot == "first" else CHANNELS)
+    channels = channels or (INPUT_CHANNELS if slot == "first" else CHANNELS)
     with on_the_menu(slot, block) as item:
         if fresh_process and item.module in ("__main__", harness.__name__):
             raise UserError(

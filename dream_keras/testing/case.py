@@ -15,7 +15,7 @@ from dream_keras.config.experiment import Choice, Order
 from dream_keras.menu.registry import BLOCKS, Slot
 from dream_keras.model.network import Network, assemble
 
-PLANES = 6
+INPUT_CHANNELS = 6
 """Input channels of a first block, as the autosome processor makes them."""
 CHANNELS = 8
 """Input channels of a core or final block."""
@@ -40,9 +40,9 @@ class Case:
     fresh_process: bool
 
     @property
-    def planes(self) -> int:
+    def input_channels(self) -> int:
         """Channels of the network's input."""
-        return self.channels if self.item.slot == "first" else PLANES
+        return self.channels if self.item.slot == "first" else INPUT_CHANNELS
 
     @cached_property
     def alone(self) -> keras.Model:
@@ -57,8 +57,8 @@ class Case:
 
     @cached_property
     def inputs(self) -> npt.NDArray[np.float32]:
-        """Planes of zeros and ones, (ROWS, length, planes)."""
-        shape = (ROWS, self.length, self.planes)
+        """Zeros and ones, (ROWS, length, channels)."""
+        shape = (ROWS, self.length, self.input_channels)
         return np.random.default_rng(0).integers(0, 2, shape).astype(np.float32)
 
     def build(self, x: keras.KerasTensor) -> Any:
@@ -67,7 +67,7 @@ class Case:
 
     def assemble(self, precision: str) -> Network:
         """Build the whole network."""
-        return assemble(self.order, self.length, self.planes, precision)
+        return assemble(self.order, self.length, self.input_channels, precision)
 
     def own_weights(self) -> dict[str, npt.NDArray[Any]]:
         """Return the values of the block's trainable weights in the network, by path."""
@@ -90,7 +90,7 @@ def order_around(slot: Slot, choice: Choice, channels: int) -> Order:
 def predict_outputs(network: Network, inputs: npt.NDArray[np.float32]) -> Outputs:
     """Return the expression, and every output, that a network predicts."""
     outputs = network(inputs, training=False)
-    named = {"expression": network.head.expression(outputs)}
+    named = {"expression": network.values(outputs)}
     named |= {f"output {n}": tensor for n, tensor in enumerate(keras.tree.flatten(outputs))}
     return {k: ops.convert_to_numpy(v).astype(np.float64) for k, v in named.items()}
 

@@ -38,21 +38,21 @@ class Case:
     def lengths(self) -> npt.NDArray[np.int32]:
         """Lengths in bp, (ROWS,), from the shortest to the longest that it takes."""
         shortest = len(self.processor.left_adapter) + 1
-        return np.linspace(shortest, self.processor.longest, ROWS).astype(np.int32)
+        return np.linspace(shortest, self.processor.max_length, ROWS).astype(np.int32)
 
     @cached_property
     def rows(self) -> Tokens:
         """Sequences as they are read, (ROWS, longest), with zeros behind their ends."""
-        shape = (ROWS, self.processor.longest)
+        shape = (ROWS, self.processor.max_length)
         tokens = np.random.default_rng(0).integers(0, LETTERS, shape).astype(np.uint8)
         return np.where(np.arange(shape[1]) < self.lengths[:, None], tokens, 0).astype(np.uint8)
 
     @cached_property
     def labels(self) -> npt.NDArray[np.float32]:
-        """Labels that every kind of target can express, (ROWS,), in rising order."""
+        """Labels that every target type can express, (ROWS, 1), in rising order."""
         ranges = [self.processor.label_ranges.get(k, (0, 17)) for k in self.processor.targets]
         lowest, highest = max(r[0] for r in ranges), min(r[1] for r in ranges)
-        return np.linspace(lowest, highest, ROWS, dtype=np.float32)
+        return np.linspace(lowest, highest, ROWS, dtype=np.float32)[:, None]
 
     @cached_property
     def ready(self) -> Processor:
@@ -93,7 +93,7 @@ def check_processor(
     return Report(
         what,
         {
-            "input": f"(batch, {built.length}, {built.planes})",
+            "input": f"(batch, {built.length}, {built.channels})",
             "targets": ", ".join(built.targets),
         },
     )
@@ -101,13 +101,13 @@ def check_processor(
 
 def _attributes(processor: Processor) -> Iterator[str]:
     """Yield attributes that are missing or of the wrong kind."""
-    for name in ("length", "planes", "longest"):
+    for name in ("length", "channels", "max_length"):
         value = getattr(processor, name, None)
         if not isinstance(value, int) or value < 1:
             yield f"{name} is {value!r}: set it to a whole number, in the class or in __init__"
     targets = getattr(processor, "targets", None)
     if not isinstance(targets, tuple) or not targets:
-        yield f'targets is {targets!r}: give a tuple of kinds, such as ("value",) with its comma'
+        yield f'targets is {targets!r}: give a tuple, such as ("value",) with its comma'
     allowed = get_args(get_type_hints(Processor)["strands"])
     if getattr(processor, "strands", None) not in allowed:
         yield (
@@ -123,8 +123,9 @@ def _attributes(processor: Processor) -> Iterator[str]:
 
 
 def _targets(case: Case) -> Iterator[str]:
-    """Yield the kinds of target, if no final block takes any."""
-    taken = {kind for item in menu.entries() if item.head is not None for kind in item.head.losses}
+    """Yield the target types, if no final block takes any."""
+    heads = [entry.head for entry in menu.entries() if entry.head is not None]
+    taken = {target_type for head in heads for target_type in head.losses}
     if not taken & set(case.processor.targets):
         yield (
             f"no final block on the menu is trained on {' or '.join(case.processor.targets)}; they "
@@ -188,38 +189,33 @@ def _unfit(tokens: Any, length: int) -> str | None:
     return f"gives {found} for {ROWS} rows, not uint8 of shape ({ROWS}, {length})"
 
 
-def _planes(case: Case) -> Iterator[str]:
-    """Yield what is wrong with input planes."""
-    make, processor = _compiled(case.processor.make_planes), case.processor
+def _channels(case: Case) -> Iterator[str]:
+    """Yield what is wrong with input channels."""
+    make, processor = _compiled(case.processor.make_channels), case.processor
     tokens = processor.training_view(case.encoded(), np.random.default_rng(5))
-    singleton = ops.convert_to_tensor(np.arange(ROWS) % 2 == 0)
-    flags = np.zeros(ROWS, np.uint8), np.ones(ROWS, np.uint8)
+    flags = ops.convert_to_tensor((np.arange(ROWS) % 2).astype(np.uint8))
+    strands = np.zeros(ROWS, np.uint8), np.ones(ROWS, np.uint8)
     forward, reverse = (
-        make(ops.convert_to_tensor(tokens), ops.convert_to_tensor(flag), singleton)
-        for flag in flags
+        make(ops.convert_to_tensor(tokens), ops.convert_to_tensor(strand), flags)
+        for strand in strands
     )
-    want = (ROWS, processor.length, processor.planes)
+    want = (ROWS, processor.length, processor.channels)
     if tuple(forward.shape) != want:
-        yield f"make_planes gives shape {tuple(forward.shape)}, not {want}"
+        yield f"make_channels gives shape {tuple(forward.shape)}, not {want}"
         return
     if keras.backend.standardize_dtype(forward.dtype) != "float32":
-        yield f"make_planes gives {keras.backend.standardize_dtype(forward.dtype)}, not float32"
+        yield f"make_channels gives {keras.backend.standardize_dtype(forward.dtype)}, not float32"
     forward, reverse = ops.convert_to_numpy(forward), ops.convert_to_numpy(reverse)
     if not np.isfinite(forward).all():
-        yield "make_planes gives numbers that are not finite"
+        yield "make_channels gives numbers that are not finite"
     if processor.strands != "input" and np.array_equal(forward, reverse):
         yield (
-            f"make_planes gives the same for both strands although strands is {processor.strands}: "
-            "where reverse is 1 it must make planes of the reverse complement (with "
-            'data.processor.strand), or strands must be "input"'
+            "make_channels gives the same for both strands although strands is "
+            f"{processor.strands}: where strand is 1 it must make channels of the reverse complement (with "
+            'data.processor.strand_of), or strands must be "input"'
         )
     if (forward == forward[:1]).all():
-        yield "make_planes gives every sequence the same planes"
-    for view in processor.prediction_views(case.encoded()):
-        arguments = view, np.arange(ROWS, dtype=np.int32) % 2, np.zeros(ROWS, np.uint8)
-        planes = make(*map(ops.convert_to_tensor, arguments), prediction=True)
-        if tuple(planes.shape) != want:
-            yield f"make_planes gives shape {tuple(planes.shape)} in prediction, not {want}"
+        yield "make_channels gives every sequence the same channels"
 
 
 def _labels(case: Case) -> Iterator[str]:
@@ -234,30 +230,31 @@ def _labels(case: Case) -> Iterator[str]:
     tokens = ops.convert_to_tensor(
         case.ready.training_view(case.encoded(), np.random.default_rng(5))
     )
-    for kind in case.ready.targets:
-        target = _compiled(case.ready.make_target)(ops.convert_to_tensor(case.labels), tokens, kind)
+    for target_type in case.ready.targets:
+        make = _compiled(case.ready.make_target)
+        target = make(ops.convert_to_tensor(case.labels), tokens, target_type)
         parts = [ops.convert_to_numpy(part) for part in keras.tree.flatten(target)]
         if any(part.shape[:1] != (ROWS,) for part in parts):
             yield (
-                f'make_target("{kind}") gives {" and ".join(str(p.shape) for p in parts)} for '
-                f"{ROWS} rows: the first dimension must be the rows"
+                f'make_target("{target_type}") gives {" and ".join(str(p.shape) for p in parts)} '
+                f"for {ROWS} rows: the first dimension must be the rows"
             )
         elif not all(np.isfinite(part).all() for part in parts):
-            yield f'make_target("{kind}") gives numbers that are not finite'
-        elif kind in ("value", "label"):
-            yield from _way_back(case, kind, parts[0])
+            yield f'make_target("{target_type}") gives numbers that are not finite'
+        elif target_type in ("value", "label"):
+            yield from _way_back(case, target_type, parts[0])
 
 
-def _way_back(case: Case, kind: str, target: npt.NDArray[Any]) -> Iterator[str]:
+def _way_back(case: Case, target_type: str, target: npt.NDArray[Any]) -> Iterator[str]:
     """Yield an expression that is in another order than the labels were."""
     perfect = np.repeat(target[:, None].astype(np.float64), 2, axis=1)
-    expression = np.asarray(case.ready.to_expression(perfect, kind))
-    if expression.shape != (ROWS,):
-        yield f"to_expression gives shape {expression.shape} for {ROWS} rows, not ({ROWS},)"
-    elif (np.diff(expression) <= 0).any():
+    expression = np.asarray(case.ready.to_expression(perfect, target_type))
+    if expression.shape != (ROWS, 1):
+        yield f"to_expression gives shape {expression.shape} for {ROWS} rows, not ({ROWS}, 1)"
+    elif (np.diff(expression[:, 0]) <= 0).any():
         yield (
-            f'to_expression("{kind}") puts a perfect prediction in another order than the labels: '
-            "it must undo what make_target does"
+            f'to_expression("{target_type}") puts a perfect prediction in another order than the '
+            "labels: it must undo what make_target does"
         )
 
 
@@ -266,7 +263,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     if keras.backend.backend() == "jax":
         import jax
 
-        return jax.jit(function, static_argnames=("kind", "prediction"))
+        return jax.jit(function, static_argnames=("target_type",))
     import tensorflow as tf
 
     return tf.function(function)
@@ -276,6 +273,6 @@ CHECKS: Mapping[str, Callable[[Case], Iterator[str]]] = {
     "comparing its targets with the final blocks'": _targets,
     "encode": _encode,
     "making views": _views,
-    "make_planes, inside a compiled function,": _planes,
+    "make_channels, inside a compiled function,": _channels,
     "make_target, inside a compiled function,": _labels,
 }

@@ -42,10 +42,7 @@ def load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows | Sharded
         UserError: If a table cannot be used, or not be split as asked.
     """
     settings = run.experiment.data
-    train, validation = settings.train, settings.validation
-    if train is None:
-        folder = run.simulated_folder
-        train, validation = str(folder / "train.txt"), str(folder / "val.txt")
+    train, validation = run.tables()
     train, validation = str(local_copy(train)), validation and str(local_copy(validation))
     prepared = Path(train).is_dir()
     on_disk = _open_prepared(run, train) if prepared and settings.max_rows is None else None
@@ -90,7 +87,7 @@ def _split(run: Run, table: str, processor: Processor, seed: int) -> tuple[Rows,
 
 
 def _open_prepared(run: Run, folder: str) -> ShardedRows:
-    rows = open_shards(Path(folder), run.experiment.processor_settings())
+    rows = open_shards(Path(folder), run.processor, run.experiment.processor_settings())
     log.info("%s: %s rows, prepared", folder, f"{len(rows):,}")
     return rows
 
@@ -109,14 +106,14 @@ def _load(
     return rows
 
 
-def check_labels(rows: Rows | ShardedRows, processor: Processor, kind: str) -> None:
+def check_labels(rows: Rows | ShardedRows, processor: Processor, target_type: str) -> None:
     """Refuse labels that the target cannot express.
 
     Raises:
         UserError: Names the range of the labels and the final block for other measurements.
     """
-    lowest, highest = processor.label_ranges.get(kind, (-np.inf, np.inf))
-    smallest, largest = float(rows.values.min()), float(rows.values.max())
+    lowest, highest = processor.label_ranges.get(target_type, (-np.inf, np.inf))
+    smallest, largest = float(np.nanmin(rows.labels)), float(np.nanmax(rows.labels))
     if smallest < lowest or largest > highest:
         raise UserError(
             f"the labels run from {smallest:g} to {largest:g}, but this order is trained on "
@@ -129,11 +126,13 @@ def check_validation(validation: Rows) -> None:
     """Refuse rows that no correlation can be computed on.
 
     Raises:
-        UserError: If there are fewer than two, or their labels do not differ.
+        UserError: If a task has fewer than two labels, or they do not differ.
     """
-    if len(validation) < 2 or validation.values.min() == validation.values.max():
-        raise UserError(
-            f"{len(validation)} validation rows with labels that do not differ have no "
-            "correlation, so no epoch could be called the best. Give more rows with --val or "
-            "--train."
-        )
+    for column in validation.labels.T:
+        known = column[np.isfinite(column)]
+        if len(known) < 2 or known.min() == known.max():
+            raise UserError(
+                f"{len(known)} validation rows with labels that do not differ have no "
+                "correlation, so no epoch could be called the best. Give more rows with --val or "
+                "--train."
+            )

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +19,6 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from dream_keras.common.cli import EXIT_RESUME
 from dream_keras.common.errors import UserError
 from dream_keras.common.progress import hide_bar
-from dream_keras.data.processor import Processor
 from dream_keras.data.stream import Batch, Stream, fingerprint
 from dream_keras.data.table import Rows
 from dream_keras.runs.folder import RunFolder, State
@@ -61,6 +60,7 @@ class Engine:
         stream: The training rows.
         validation: The validation rows.
         folder: The run folder.
+        tasks: Names of the tasks.
         settings: How long and how often.
     """
 
@@ -68,6 +68,7 @@ class Engine:
     stream: Stream
     validation: Rows
     folder: RunFolder
+    tasks: Sequence[str]
     settings: EngineSettings
 
     def __post_init__(self) -> None:
@@ -233,15 +234,12 @@ class Engine:
         )
 
     def _validate(self, step: int, rate: float, events: EventWriter) -> dict[str, float]:
-        measured, predicted = validate(self.steps, self.steps.processor, self.validation)
+        measured, predicted = validate(self.steps, self.validation)
         if not np.isfinite(predicted).all():
             raise self._diverged("predictions are no finite numbers", step, rate)
-        events.picture("validation", prediction_figure(predicted, measured), step)
-        return {
-            "val_pearson": pearson(predicted, measured),
-            "val_spearman": spearman(predicted, measured),
-            "val_mse": float(np.mean((predicted - measured) ** 2)),
-        }
+        figure = prediction_figure(predicted, measured, self.tasks)
+        events.picture("validation", figure, step)
+        return validation_scores(predicted, measured, self.tasks)
 
     def _keep(self, row: dict[str, float], state: State) -> None:
         """Write down an epoch: weights first, then the state that refers to them."""
@@ -276,19 +274,48 @@ def told_to_stop() -> Iterator[threading.Event]:
         signal.signal(signal.SIGTERM, before)
 
 
-def validate(steps: Steps, processor: Processor, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+def validate(steps: Steps, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Predict validation rows as the processor's settings say.
 
     Returns:
-        Measured and predicted values, equally long: one entry per row, or one per strand of each
-        row where the strands are not averaged.
+        Labels and predicted values, (n, tasks): one entry per row, or one per strand of each row
+        where the strands are not averaged.
     """
-    known = rows.values if processor.singleton_in_validation else None
-    views = predict_views(steps, rows.tokens, known)
-    measured = rows.values.astype(np.float64)
+    processor = steps.processor
+    views = predict_views(steps, rows.tokens, processor.validation_flags(rows.flags))
+    measured = rows.labels.astype(np.float64)
     if not processor.average_validation_strands:
-        measured, views = np.tile(measured, views.shape[1]), views.T.reshape(-1, 1)
-    return measured, processor.to_expression(views, steps.kind)
+        measured = np.tile(measured, (views.shape[1], 1))
+        views = views.swapaxes(0, 1).reshape(-1, 1, views.shape[2])
+    return measured, processor.to_expression(views, steps.target_type)
+
+
+def validation_scores(
+    predicted: np.ndarray, measured: np.ndarray, tasks: Sequence[str]
+) -> dict[str, float]:
+    """Score predictions of validation rows; missing labels are left out.
+
+    Args:
+        predicted: (n, tasks).
+        measured: (n, tasks), NaN where a label is missing.
+        tasks: Names of the tasks.
+
+    Returns:
+        ``val_pearson``, ``val_spearman`` and ``val_mse``, the means over the tasks; of several
+        tasks also those of each, as ``val_pearson_<task>``.
+    """
+    scores: dict[str, list[float]] = {"val_pearson": [], "val_spearman": [], "val_mse": []}
+    for task in range(len(tasks)):
+        known = np.isfinite(measured[:, task])
+        x, y = predicted[known, task], measured[known, task]
+        scores["val_pearson"].append(pearson(x, y))
+        scores["val_spearman"].append(spearman(x, y))
+        scores["val_mse"].append(float(np.mean((x - y) ** 2)))
+    found = {name: float(np.mean(values)) for name, values in scores.items()}
+    if len(tasks) > 1:
+        for name, values in scores.items():
+            found |= {f"{name}_{task}": v for task, v in zip(tasks, values, strict=True)}
+    return found
 
 
 def steps_in(rows: int, batch_size: int) -> int:

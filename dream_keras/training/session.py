@@ -31,7 +31,7 @@ from dream_keras.data.processor import LABEL_STATISTICS
 from dream_keras.data.stream import StreamSettings
 from dream_keras.menu.plugins import load_plugins
 from dream_keras.model.network import Network
-from dream_keras.model.targets import target_kind
+from dream_keras.model.targets import check_tasks, choose_target_type
 from dream_keras.runs.folder import RunFolder, open_folder
 from dream_keras.runs.report import write_report
 from dream_keras.runs.run import Run, load_run
@@ -195,9 +195,12 @@ def _train(run: Run, progress: bool | None) -> Result:
     with strategy.scope():
         # Before any data are read: an order that cannot be built is refused at once.
         network = run.untrained_network()
-    target_kind(network, run.processor)
+    choose_target_type(network, run.processor)
+    if suite is not None:
+        suite.columns_of(run.task_names)
     rows, validation = load_data(run, run.processor, trainer.seed)
-    statistics = run.processor.label_statistics(rows.values)
+    check_tasks(network, rows.labels.shape[1], ", ".join(run.task_names))
+    statistics = run.processor.label_statistics(rows.labels)
     run = Run(run.folder, _with_statistics(experiment, statistics))
     processor = run.processor
     stream = make_stream(
@@ -214,7 +217,7 @@ def _train(run: Run, progress: bool | None) -> Result:
     steps_per_epoch = trainer.steps_per_epoch or steps_in(stream.rows_per_pass, stream.batch_size)
     with strategy.scope():
         steps = Steps(network, processor, trainer.optimizer(trainer.epochs * steps_per_epoch))
-    check_labels(rows, processor, steps.kind)
+    check_labels(rows, processor, steps.target_type)
     check_validation(validation)
     _make_folder(run, computed_on, [*rows.skipped, *validation.skipped])
     log.info(
@@ -233,8 +236,9 @@ def _train(run: Run, progress: bool | None) -> Result:
         runtime.checkpoint_minutes,
         progress,
     )
+    engine = Engine(steps, stream, validation, run.folder, run.task_names, settings)
     with strategy.watching():
-        state = Engine(steps, stream, validation, run.folder, settings).run()
+        state = engine.run()
         with strategy.scope():
             card = write_report(run, state, suite, progress)
     run.folder.publish()
@@ -246,7 +250,6 @@ def _load_suite(run: Run) -> Suite | None:
     if run.suite_folder is None:
         return None
     suite = load_suite(run.suite_folder)
-    suite.check_one_target()
     suite.choose_part(run.experiment.scoring.part)
     return suite
 

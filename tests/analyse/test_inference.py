@@ -18,10 +18,10 @@ from dream_keras.simulate import simulate
 
 ORDERS = {
     "autosome": ("{name: autosome, length: 110}", "autosome"),
-    "bhi": ("{name: bhi, label_mean: 11.0, label_deviation: 2.0}", "autosome_regression"),
-    "bhi, shifted": ("{name: bhi, shifts: 1, label_deviation: 2.0}", "autosome_regression"),
+    "bhi": ("{name: bhi, label_mean: 11.0, label_std: 2.0}", "autosome_regression"),
+    "bhi, shifted": ("{name: bhi, shifts: 1, label_std: 2.0}", "autosome_regression"),
     "bhi, between 0 and 1": ("{name: bhi, shifts: 1, normal_cdf: true}", "autosome_regression"),
-    "unlockdna": ("{name: unlockdna, label_deviation: 2.0}", "autosome_regression"),
+    "unlockdna": ("{name: unlockdna, label_std: 2.0}", "autosome_regression"),
 }
 SINGLETON = 5
 """Plane of is_singleton that the autosome processor makes."""
@@ -59,11 +59,13 @@ def sequences(tmp_path_factory):
 def one_at_a_time(run, sequence, reverse):
     """What the network says of each view of one strand, (views,)."""
     processor = run.processor
-    encoded = processor.encode(*tokenize([sequence], processor.longest))
+    encoded = processor.encode(*tokenize([sequence], processor.max_length))
     said = []
     for view in processor.prediction_views(encoded):
-        planes = processor.make_planes(view, np.array([reverse]), np.array([0]), prediction=True)
-        said.append(float(run.network.expression(planes)[0]))
+        channels = processor.make_channels(
+            view, np.array([reverse]), np.array([0]), prediction=True
+        )
+        said.append(float(run.network.expression(channels)[0]))
     return np.array(said)
 
 
@@ -110,18 +112,18 @@ def test_bins_are_the_mean_of_both_strands_with_their_own_flag(runs, sequences, 
     run = runs("autosome")
     processor = run.processor
     labels = np.array([8, 9.5, 17, 3.25, 0, 6.1], np.float32)
-    rows = Rows(processor.encode(*tokenize(sequences, processor.longest)), labels)
+    rows = Rows(processor.encode(*tokenize(sequences, processor.max_length)), labels)
     probabilities, targets = inference.predict_bins(run, rows, progress=False)
     assert probabilities.shape == targets.shape == (6, 18)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     for row, label in enumerate(labels):
         said = []
         for reverse in (0, 1):
-            planes = processor.make_planes(
+            channels = processor.make_channels(
                 rows.tokens[[row]], np.array([reverse]), np.array([label == round(label)])
             )
-            assert (np.asarray(planes)[..., SINGLETON] == (label % 1 == 0)).all()
-            said.append(np.asarray(run.network(planes, training=False))[0])
+            assert (np.asarray(channels)[..., SINGLETON] == (label % 1 == 0)).all()
+            said.append(np.asarray(run.network(channels, training=False))[0])
         np.testing.assert_allclose(probabilities[row], np.mean(said, axis=0), rtol=1e-4, atol=1e-6)
     # A label is spread with a deviation of half a bin around the middle of its bin.
     centres = targets @ np.arange(18)

@@ -154,19 +154,19 @@ def training_file(tmp_path):
 
 def test_rows_hold_both_strands_and_the_flags(training_file):
     rows = list(per_row_loader.rows(training_file))
-    assert [planes.shape for planes, _ in rows] == [(6, 150)] * 6
-    assert [planes[4].tolist() for planes, _ in rows] == [[0.0] * 150, [1.0] * 150] * 3
-    singleton = [planes[5, 0] for planes, _ in rows]
+    assert [channels.shape for channels, _ in rows] == [(6, 150)] * 6
+    assert [channels[4].tolist() for channels, _ in rows] == [[0.0] * 150, [1.0] * 150] * 3
+    singleton = [channels[5, 0] for channels, _ in rows]
     assert singleton == [1, 1, 0, 0, 1, 1]
     for (forward, bins), (reverse, same) in zip(rows[::2], rows[1::2], strict=True):
-        # planes A, G, C, T: the complement swaps the order round
+        # channels A, G, C, T: the complement swaps the order round
         np.testing.assert_array_equal(reverse[:4], forward[[3, 2, 1, 0], ::-1])
         np.testing.assert_array_equal(bins, same)
     np.testing.assert_array_equal(rows[2][0][:4, -1], 0)
 
 
-def letters(planes):
-    return "".join("AGCT"[i] for i in planes[:4].argmax(axis=0))
+def letters(channels):
+    return "".join("AGCT"[i] for i in channels[:4].argmax(axis=0))
 
 
 def test_rows_put_the_plasmid_in_front(training_file):

@@ -2,22 +2,22 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from dream_keras.data import alphabet, vector
+from dream_keras.data import alphabet, yeast
 from dream_keras.data.table import tokenize
 from dream_keras.menu.autosome import AutosomeProcessor, soft_bins
 
-CONTEXT = vector.LEFT_FLANK + vector.LEFT_ADAPTER
+CONTEXT = yeast.LEFT_FLANK + yeast.LEFT_ADAPTER
 
 
 def encoded(sequences, processor=None):
     processor = processor or AutosomeProcessor()
-    tokens = processor.encode(*tokenize(sequences, processor.longest))
+    tokens = processor.encode(*tokenize(sequences, processor.max_length))
     return [alphabet.decode(row) for row in tokens]
 
 
-def planes(text, reverse=0, singleton=0, **options):
+def channels(text, reverse=0, singleton=0, **options):
     tokens = alphabet.encode(text)[None]
-    made = AutosomeProcessor(**options).make_planes(
+    made = AutosomeProcessor(**options).make_channels(
         tokens, np.array([reverse]), np.array([singleton]), prediction=True
     )
     return np.asarray(made)[0]
@@ -25,28 +25,28 @@ def planes(text, reverse=0, singleton=0, **options):
 
 @pytest.mark.parametrize("insert", [0, 48, 79, 80, 81, 112, 137])
 def test_rows_are_the_last_150_of_plasmid_and_sequence(random, insert):
-    sequence = vector.LEFT_ADAPTER + "".join(random.choice(list("ACGT"), insert))
-    sequence += vector.RIGHT_ADAPTER
-    whole = CONTEXT + sequence[len(vector.LEFT_ADAPTER) :]
+    sequence = yeast.LEFT_ADAPTER + "".join(random.choice(list("ACGT"), insert))
+    sequence += yeast.RIGHT_ADAPTER
+    whole = CONTEXT + sequence[len(yeast.LEFT_ADAPTER) :]
     assert encoded([sequence]) == [whole[-150:]]
 
 
 def test_rows_of_different_lengths_keep_their_order(random):
     sequences = [
-        vector.LEFT_ADAPTER + "".join(random.choice(list("ACGTN"), n))
+        yeast.LEFT_ADAPTER + "".join(random.choice(list("ACGTN"), n))
         for n in random.integers(1, 150, 40)
     ]
     assert encoded(sequences) == [encoded([sequence])[0] for sequence in sequences]
 
 
 def test_a_standard_row_has_40_vector_bases():
-    row = encoded([vector.LEFT_ADAPTER + "C" * 80 + vector.RIGHT_ADAPTER])[0]
-    assert row == vector.LEFT_FLANK[-40:] + vector.LEFT_ADAPTER + "C" * 80 + vector.RIGHT_ADAPTER
+    row = encoded([yeast.LEFT_ADAPTER + "C" * 80 + yeast.RIGHT_ADAPTER])[0]
+    assert row == yeast.LEFT_FLANK[-40:] + yeast.LEFT_ADAPTER + "C" * 80 + yeast.RIGHT_ADAPTER
 
 
 def test_planes_by_hand():
     # Channels A, G, C, T; N is nothing; then is_reverse and is_singleton.
-    assert planes("AGCTN").tolist() == [
+    assert channels("AGCTN").tolist() == [
         [1, 0, 0, 0, 0, 0],
         [0, 1, 0, 0, 0, 0],
         [0, 0, 1, 0, 0, 0],
@@ -58,19 +58,19 @@ def test_planes_by_hand():
 def test_reverse_planes_are_those_of_the_reverse_complement(random):
     text = "".join(random.choice(list("ACGTN"), 150))
     other = alphabet.decode(alphabet.reverse_complement(alphabet.encode(text)))
-    got, want = planes(text, reverse=1), planes(other)
+    got, want = channels(text, reverse=1), channels(other)
     np.testing.assert_array_equal(got[:, [0, 1, 2, 3, 5]], want[:, [0, 1, 2, 3, 5]])
     assert (got[:, 4] == 1).all()
 
 
 def test_singleton_fills_its_plane():
-    assert (planes("ACGT", singleton=1)[:, 5] == 1).all()
+    assert (channels("ACGT", singleton=1)[:, 5] == 1).all()
 
 
 def test_reference_puts_a_quarter_into_every_plane_of_an_n():
-    row = planes("N", n_value_at_prediction=0.25)[0]
+    row = channels("N", n_value_at_prediction=0.25)[0]
     assert row.tolist() == [0.25, 0.25, 0.25, 0.25, 0, 0]
-    trained = AutosomeProcessor(n_value_at_prediction=0.25).make_planes(
+    trained = AutosomeProcessor(n_value_at_prediction=0.25).make_channels(
         alphabet.encode("N")[None], np.zeros(1), np.zeros(1)
     )
     assert np.asarray(trained).sum() == 0

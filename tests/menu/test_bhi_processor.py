@@ -3,15 +3,15 @@ import pytest
 from scipy.stats import norm
 
 from dream_keras.common.errors import UserError
-from dream_keras.data import alphabet, vector
+from dream_keras.data import alphabet, yeast
 from dream_keras.data.table import tokenize
 from dream_keras.menu.bhi import BHIProcessor
 
-SEQUENCE = vector.LEFT_ADAPTER + "ACGT" * 20 + vector.RIGHT_ADAPTER
+SEQUENCE = yeast.LEFT_ADAPTER + "ACGT" * 20 + yeast.RIGHT_ADAPTER
 
 
 def encoded(sequences, processor):
-    return processor.encode(*tokenize(sequences, processor.longest))
+    return processor.encode(*tokenize(sequences, processor.max_length))
 
 
 def texts(tokens):
@@ -20,7 +20,7 @@ def texts(tokens):
 
 def sequence(random, insert):
     bases = "".join(random.choice(list("ACGT"), insert))
-    return vector.LEFT_ADAPTER + bases + vector.RIGHT_ADAPTER
+    return yeast.LEFT_ADAPTER + bases + yeast.RIGHT_ADAPTER
 
 
 def test_standard_rows_stay_as_they_are(random):
@@ -40,7 +40,7 @@ def test_longer_rows_are_cut_on_the_right(random):
 @pytest.mark.parametrize("insert", [48, 63, 79])
 def test_short_rows_are_filled_up_with_the_vector_on_either_side_or_both(random, insert):
     row, missing = sequence(random, insert), 80 - insert
-    left, right = vector.LEFT_FLANK, vector.RIGHT_FLANK
+    left, right = yeast.LEFT_FLANK, yeast.RIGHT_FLANK
     half = missing // 2
     allowed = {
         "right": row + right[:missing],
@@ -63,18 +63,18 @@ def test_what_lies_behind_the_known_vector_is_unknown():
     # 30 bp long: 80 are missing, of which the vector's right side knows 76.
     tokens = np.repeat(encoded([SEQUENCE[:30]], processor), 50, axis=0)
     drawn = set(texts(processor.training_view(tokens, np.random.default_rng(0))))
-    assert SEQUENCE[:30] + vector.RIGHT_FLANK + "N" * 4 in drawn
+    assert SEQUENCE[:30] + yeast.RIGHT_FLANK + "N" * 4 in drawn
 
 
 def test_shifted_windows_take_the_vectors_bases():
     processor = BHIProcessor(shifts=2)
     views = [texts(v)[0] for v in processor.prediction_views(encoded([SEQUENCE], processor))]
     assert views == [
-        vector.LEFT_FLANK[-2:] + SEQUENCE[:-2],
-        vector.LEFT_FLANK[-1:] + SEQUENCE[:-1],
+        yeast.LEFT_FLANK[-2:] + SEQUENCE[:-2],
+        yeast.LEFT_FLANK[-1:] + SEQUENCE[:-1],
         SEQUENCE,
-        SEQUENCE[1:] + vector.RIGHT_FLANK[:1],
-        SEQUENCE[2:] + vector.RIGHT_FLANK[:2],
+        SEQUENCE[1:] + yeast.RIGHT_FLANK[:1],
+        SEQUENCE[2:] + yeast.RIGHT_FLANK[:2],
     ]
 
 
@@ -86,17 +86,17 @@ def test_a_window_is_what_slicing_the_construct_gives(random):
     for shift, view in zip(range(-3, 4), views, strict=True):
         for row, got in zip(rows, texts(view), strict=True):
             row = row[:110]
-            start = len(vector.LEFT_FLANK) - (110 - len(row)) // 2 + shift
-            construct = vector.LEFT_FLANK + row + vector.RIGHT_FLANK
+            start = len(yeast.LEFT_FLANK) - (110 - len(row)) // 2 + shift
+            construct = yeast.LEFT_FLANK + row + yeast.RIGHT_FLANK
             assert got == construct[start : start + 110]
 
 
 def test_planes_are_agct_and_unknown_bases_nothing():
     tokens = alphabet.encode("AGCTN")[None]
-    planes = np.asarray(BHIProcessor().make_planes(tokens, np.array([0]), np.array([1])))[0]
-    np.testing.assert_array_equal(planes[:4], np.eye(4))
-    np.testing.assert_array_equal(planes[4], 0)
-    other = np.asarray(BHIProcessor().make_planes(tokens, np.array([1]), np.array([0])))[0]
+    channels = np.asarray(BHIProcessor().make_channels(tokens, np.array([0]), np.array([1])))[0]
+    np.testing.assert_array_equal(channels[:4], np.eye(4))
+    np.testing.assert_array_equal(channels[4], 0)
+    other = np.asarray(BHIProcessor().make_channels(tokens, np.array([1]), np.array([0])))[0]
     # NAGCT is the other strand.
     np.testing.assert_array_equal(other[1:], np.eye(4))
 
@@ -104,13 +104,13 @@ def test_planes_are_agct_and_unknown_bases_nothing():
 def test_labels_are_centred_on_11_and_scaled_by_their_deviation():
     labels = np.array([9, 10, 13, 16], "float32")
     processor = BHIProcessor(**BHIProcessor().label_statistics(labels))
-    assert processor.label_deviation == pytest.approx(np.std(labels))
+    assert processor.label_std == pytest.approx(np.std(labels))
     scaled = np.asarray(processor.make_target(labels, None, "value"))
     np.testing.assert_allclose(scaled, (labels - 11) / np.std(labels), rtol=1e-6)
     np.testing.assert_array_equal(processor.make_target(labels, None, "label"), labels)
     both_strands = np.stack([scaled - 0.1, scaled + 0.1], axis=1)
     np.testing.assert_allclose(processor.to_expression(both_strands, "value"), labels, rtol=1e-6)
-    assert BHIProcessor(label_mean=1.0, label_deviation=2.0).label_statistics(labels) == {}
+    assert BHIProcessor(label_mean=1.0, label_std=2.0).label_statistics(labels) == {}
 
 
 def test_labels_that_do_not_differ_are_refused():
@@ -119,7 +119,7 @@ def test_labels_that_do_not_differ_are_refused():
 
 
 def test_the_normal_distribution_function_of_the_mean():
-    processor = BHIProcessor(normal_cdf=True, label_mean=11.5, label_deviation=2.0)
+    processor = BHIProcessor(normal_cdf=True, label_mean=11.5, label_std=2.0)
     outputs = np.array([[0.0, 1.0], [-2.0, 0.0]])
     want = norm.cdf([0.5 - 0.25, -1 - 0.25])
     np.testing.assert_allclose(processor.to_expression(outputs, "value"), want)

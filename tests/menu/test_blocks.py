@@ -118,22 +118,22 @@ def test_blocks_are_sound_with_other_options(slot, name, options, dead_weights):
 
 
 def test_saved_models_load_in_a_fresh_process(tmp_path, random):
-    planes = random.integers(0, 2, (4, 24, 6)).astype("float32")
-    np.save(tmp_path / "planes.npy", planes)
+    channels = random.integers(0, 2, (4, 24, 6)).astype("float32")
+    np.save(tmp_path / "channels.npy", channels)
     calls = []
     for item in BLOCKS:
         name = f"{item.slot}_{item.name}"
         network = tiny_network(item)
         network.save(tmp_path / f"{name}.keras")
-        np.save(tmp_path / f"{name}.want.npy", dream_keras.expression(network, planes))
+        np.save(tmp_path / f"{name}.want.npy", dream_keras.expression(network, channels))
         calls.append(name)
     script = (
         "import keras, numpy as np\n"
         "from dream_keras.model.build import expression\n"
         f"for name in {calls}:\n"
         f"    network = keras.saving.load_model(f'{tmp_path}/{{name}}.keras')\n"
-        f"    planes = np.load('{tmp_path}/planes.npy')\n"
-        f"    np.save(f'{tmp_path}/{{name}}.got.npy', expression(network, planes))\n"
+        f"    channels = np.load('{tmp_path}/channels.npy')\n"
+        f"    np.save(f'{tmp_path}/{{name}}.got.npy', expression(network, channels))\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
     for name in calls:
@@ -157,10 +157,10 @@ COUNTS = [
 ]
 
 
-@pytest.mark.parametrize(("preset", "length", "planes", "final", "count"), COUNTS)
-def test_parameter_counts_are_the_published_ones(preset, length, planes, final, count):
+@pytest.mark.parametrize(("preset", "length", "channels", "final", "count"), COUNTS)
+def test_parameter_counts_are_the_published_ones(preset, length, channels, final, count):
     order = {**dream_keras.load_experiment(preset).model.plain(), "final": final}
-    network = dream_keras.build_network(order, length, planes)
+    network = dream_keras.build_network(order, length, channels)
     assert sum(int(np.prod(w.shape)) for w in network.trainable_weights) == count
 
 

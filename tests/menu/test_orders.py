@@ -78,7 +78,7 @@ def make_steps(name, optimizer):
     options = order.processor.options
     statistics = build(**options).label_statistics(labels(np.random.default_rng(0)))
     processor = build(**options, **statistics)
-    return Steps(assemble(order, processor.length, processor.planes), processor, optimizer)
+    return Steps(assemble(order, processor.length, processor.channels), processor, optimizer)
 
 
 def make_batch(processor, random, *, view=True):
@@ -168,20 +168,20 @@ def test_tables_that_are_looked_up_learn_as_others_do(monkeypatch):
         order = Order(tiny("processor", "bhi"), tiny("first", "bhi"), core, tiny("final", "bhi"))
         keras.utils.set_random_seed(1)
         build = menu.get("processor", "bhi").build
-        processor = build(length=12, label_mean=11.0, label_deviation=2.0)
+        processor = build(length=12, label_mean=11.0, label_std=2.0)
         steps = Steps(assemble(order, 12, 4), processor, keras.optimizers.Adam(0.01))
         batch = make_batch(processor, np.random.default_rng(0))
         learnt.append([steps.train([batch])[0, 0] for _ in range(3)])
     np.testing.assert_allclose(*learnt, rtol=1e-6)
 
 
-def planes_for(network):
-    shape = (4, network.length, network.planes)
+def inputs_for(network):
+    shape = (4, network.length, network.channels)
     return np.random.default_rng(5).integers(0, 2, shape).astype("float32")
 
 
 def predict(network):
-    return keras.tree.flatten(network(planes_for(network), training=False))
+    return keras.tree.flatten(network(inputs_for(network), training=False))
 
 
 @pytest.fixture(scope="module")

@@ -342,7 +342,7 @@ class NotADataclass(Trainer):
         ("core", with_an_unknown_type, "annotations cannot be read: name 'Nowhere'"),
         ("processor", no_parameters, "expected a class made from .*Processor"),
         ("processor", NoProcessor, "expected a class made from .*Processor"),
-        ("processor", HalfAProcessor, "must define make_planes, make_target"),
+        ("processor", HalfAProcessor, "must define make_channels, make_target"),
         ("trainer", HalfAProcessor, "expected a class made from .*Trainer"),
         ("trainer", NotADataclass, r"put @dataclasses\.dataclass\(frozen=True, kw_only=True\)"),
     ],

@@ -27,7 +27,7 @@ SMALL_PROFORMER = {
         "out_channels": 8,
         "pseudo_tokens": 4,
         "position": True,
-        "start": "keras",
+        "init": "keras",
     },
     "core": {
         "name": "unlockdna",
@@ -36,14 +36,14 @@ SMALL_PROFORMER = {
         "head_width": 6,
         "position": False,
         "plain_residual": True,
-        "start": "keras",
+        "init": "keras",
     },
     "final": {
         "name": "unlockdna",
         "num_projectors": 4,
         "nucleotides": 6,
         "sequence_length": 24,
-        "start": "keras",
+        "init": "keras",
     },
 }
 SMALL_LEGNET = {
@@ -83,9 +83,9 @@ def full_tensor(scale, left, right, out):
 def test_parameter_counts_are_those_of_the_submissions(name):
     order = dream_keras.load_experiment(name)
     processor = order.make_processor()
-    length, planes, total = TOTALS[name]
-    assert (processor.length, processor.planes) == (length, planes)
-    network = dream_keras.build_network(name, length, planes)
+    length, channels, total = TOTALS[name]
+    assert (processor.length, processor.channels) == (length, channels)
+    network = dream_keras.build_network(name, length, channels)
     stages = {slot: size(weights_of(network, slot)) for slot in SUBMITTED[name]}
     assert stages == SUBMITTED[name]
     assert size(network.trainable_weights) == total
@@ -256,7 +256,7 @@ def test_convolution_joins_the_stream_as_asked(random, plain, terms):
 def submitted_weights():
     """Return weights that start as the Proformer's do, from the layers it was submitted with.
 
-    The windows of 10 tokens in 6 planes go through a dense layer there, a convolution here. Its
+    The windows of 10 tokens in 6 channels go through a dense layer there, a convolution here. Its
     attention's kernels are drawn by the rule that Keras had for three axes. Layers that start at
     one value are left out.
     """
@@ -315,18 +315,18 @@ def order(request):
 
 def test_options_survive_saving_and_low_precision(tmp_path, random, order):
     network = dream_keras.build_network(order, 24, 6)
-    planes = random.integers(0, 2, (3, 24, 6)).astype("float32")
+    channels = random.integers(0, 2, (3, 24, 6)).astype("float32")
     network.save(tmp_path / "network.keras")
     again = keras.saving.load_model(tmp_path / "network.keras")
-    want = dream_keras.expression(network, planes)
-    np.testing.assert_allclose(dream_keras.expression(again, planes), want, rtol=1e-6)
+    want = dream_keras.expression(network, channels)
+    np.testing.assert_allclose(dream_keras.expression(again, channels), want, rtol=1e-6)
     for layer in network.layers[1:]:
         assert all(None not in y.shape[1:] for y in keras.tree.flatten(layer.output)), layer.name
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         low = dream_keras.build_network(order, 24, 6)
         low.set_weights(network.get_weights())
-        outputs = low(planes)
+        outputs = low(channels)
     finally:
         keras.config.set_dtype_policy("float32")
     assert {keras.backend.standardize_dtype(y.dtype) for y in keras.tree.flatten(outputs)} == {
@@ -340,10 +340,10 @@ def test_every_weight_learns_but_the_kernel_of_the_pseudo_tokens(random, order):
 
     keras.utils.set_random_seed(3)
     network = dream_keras.build_network(order, 24, 6)
-    planes = random.integers(0, 2, (8, 24, 6)).astype("float32")
+    channels = random.integers(0, 2, (8, 24, 6)).astype("float32")
     weights = network.trainable_weights
     with tf.GradientTape() as tape:
-        outputs = keras.tree.flatten(network(planes, training=False))
+        outputs = keras.tree.flatten(network(channels, training=False))
         aims = [random.normal(size=y.shape).astype("float32") for y in outputs]
         loss = sum(tf.reduce_mean((y - aim) ** 2) for y, aim in zip(outputs, aims, strict=True))
     gradients = tape.gradient(loss, [w.value for w in weights])
@@ -364,8 +364,8 @@ def test_layers_come_back_from_their_config(random, layer):
 
 def test_pseudo_tokens_start_as_asked_and_multiply_nothing():
     keras.utils.set_random_seed(0)
-    for start, deviation in (("torch", 1 / np.sqrt(3)), ("keras", 0)):
-        layer = PseudoTokens(2, start)
+    for init, deviation in (("torch", 1 / np.sqrt(3)), ("keras", 0)):
+        layer = PseudoTokens(2, init)
         layer.build((None, 9, 4_000))
         assert ops.convert_to_numpy(layer.bias).std() == pytest.approx(deviation, rel=0.03)
         assert layer.multiply_adds((None, 9, 4_000)) == 0

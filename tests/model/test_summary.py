@@ -155,7 +155,7 @@ def test_the_lstm_by_hand():
 def test_parts_sum_up_to_the_network(name):
     network = dream_keras.build_network(name)
     found = Survey().order(network.order)
-    assert (found.length, found.planes) == (150, 6)
+    assert (found.length, found.channels) == (150, 6)
     assert found.multiply_adds == multiply_adds(network)
     assert found.parameters == sum(math.prod(w.shape) for w in network.trainable_weights)
     assert found.parts[-1].output == network.output.shape[1:]

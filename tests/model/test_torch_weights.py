@@ -84,11 +84,11 @@ def test_a_real_pytorch_file_becomes_a_run(tmp_path, preset, random):
     file = tmp_path / "model_best.pth"
     torch.save(twin.state_dict(), file)
     run = dream_keras.convert(file, preset, tmp_path / "run")
-    planes = random.integers(0, 2, (3, 150, 6)).astype("float32")
+    channels = random.integers(0, 2, (3, 150, 6)).astype("float32")
     with torch.no_grad():
-        want = twin(torch.from_numpy(planes.transpose(0, 2, 1).copy())).numpy()
+        want = twin(torch.from_numpy(channels.transpose(0, 2, 1).copy())).numpy()
     network = dream_keras.load_run(run).network
-    np.testing.assert_allclose(dream_keras.expression(network, planes), want, rtol=1e-5)
+    np.testing.assert_allclose(dream_keras.expression(network, channels), want, rtol=1e-5)
     sequence = "TGCATTTTTTTCACATC" + "ACGTT" * 16 + "GGTTACGGCTGTT"
     (tmp_path / "in.txt").write_text(f"{sequence}\n")
     assert dream_keras.predict(run, tmp_path / "in.txt", tmp_path / "out.tsv") == 1

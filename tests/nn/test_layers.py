@@ -117,8 +117,8 @@ def test_attention_counts_its_multiply_adds():
 def test_tables_start_as_asked_and_multiply_nothing(layer):
     keras.utils.set_random_seed(0)
     shape = (None, 100, 5_000)
-    for start, deviation in (("torch", 1), ("keras", 0.05 / np.sqrt(3))):
-        made = layer(start)
+    for init, deviation in (("torch", 1), ("keras", 0.05 / np.sqrt(3))):
+        made = layer(init)
         made.build(shape)
         table = ops.convert_to_numpy(made.embedding)
         assert table.std() == pytest.approx(deviation, rel=0.03)
@@ -150,7 +150,7 @@ def test_autosome_start(shape, deviation):
     assert drawn.mean() == pytest.approx(0, abs=deviation / 50)
 
 
-def test_torch_start():
+def test_torch_init():
     keras.utils.set_random_seed(0)
     drawn = ops.convert_to_numpy(initializers.torch_uniform(25)((400, 300), "float32"))
     assert np.abs(drawn).max() == pytest.approx(0.2, rel=1e-3)

@@ -42,9 +42,9 @@ def test_a_step_is_what_compile_and_fit_do(random):
     plain.network.compile(optimizer=plain.optimizer, loss=BinDivergence())
     for tokens, reverse, values in batches(random, 3):
         loss, _ = steps.train([Batch(tokens, reverse, values)])[0]
-        planes = plain.processor.make_planes(tokens, reverse, values == values.round())
+        channels = plain.processor.make_channels(tokens, reverse, values == values.round())
         expected = plain.network.train_on_batch(
-            planes, plain.processor.make_target(values, tokens, "bins")
+            channels, plain.processor.make_target(values, tokens, "bins")
         )
         plain.network.reset_metrics()
         assert loss == pytest.approx(expected, rel=1e-5)
@@ -68,7 +68,7 @@ def test_several_steps_in_a_call_are_the_same_steps(random):
 def test_the_loss_is_that_of_rows_the_processor_has_no_bins_for(random):
     order = {**ORDER, "final": "bhi"}
     steps = make(order=order)
-    assert steps.kind == "value"
+    assert steps.target_type == "value"
     assert np.isfinite(steps.train(batches(random, 1))).all()
 
 
@@ -92,8 +92,8 @@ def test_batching_changes_no_prediction(random, rows):
     assert got.shape == (rows, 2)
     for row in {0, rows - 1}:
         for strand in (0, 1):
-            planes = steps.processor.make_planes(tokens[row : row + 1], [strand], [0])
-            want = dream_keras.expression(steps.network, planes)
+            channels = steps.processor.make_channels(tokens[row : row + 1], [strand], [0])
+            want = dream_keras.expression(steps.network, channels)
             assert got[row, strand] == pytest.approx(want[0], rel=1e-5)
 
 

@@ -49,7 +49,7 @@ for plain in ORDERS:
         processor = menu.get("processor", order.processor.name).build(**order.processor.options)
         keras.utils.set_random_seed(1)
         with strategy.scope():
-            network = assemble(order, processor.length, processor.planes)
+            network = assemble(order, processor.length, processor.channels)
             steps = Steps(network, processor, keras.optimizers.SGD(0.01))
         assert steps.replicas == (2 if name == "mirrored:2" else 1)
         batches = [

@@ -24,11 +24,11 @@ def test_a_plan_holds_experiments_on_equal_terms(plan):
 def test_longest_is_what_every_processor_takes(space_file):
     # autosome of 110 bp and its adapter: 127; UnlockDNA 130; BHI 142
     assert load_plan(space_file()).config["data"]["longest"] == 127
-    shorter = load_plan(space_file(), ["data.longest=120"])
+    shorter = load_plan(space_file(), ["data.max_length=120"])
     assert shorter.config["data"]["longest"] == 120
     longer = load_plan(space_file(), ["model.processor={choose: [bhi, unlockdna]}"])
     assert longer.config["data"]["longest"] == 130
-    assert longer.experiment(next(longer.space.orders())).data.longest == 130
+    assert longer.experiment(next(longer.space.orders())).data.max_length == 130
 
 
 def test_rows_that_are_too_long_stop_every_trial_alike(space_file):

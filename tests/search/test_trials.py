@@ -45,7 +45,7 @@ def test_a_trial_is_an_ordinary_run(searched):
         assert yaml.safe_load((run / "metrics.json").read_text())["pearson_score"] == row.score
         experiment = load_experiment(run / "config.yaml")
         assert experiment.trainer.options["seed"] == 3
-        assert experiment.data.longest == 127
+        assert experiment.data.max_length == 127
     assert result.trials["weights"].gt(1000).all()
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dream_keras.data import alphabet, vector
+from dream_keras.data import alphabet, yeast
 from dream_keras.simulate import assay
 from dream_keras.simulate.expression import HIGHEST, LOWEST, noise_free_expression
 
@@ -35,7 +35,7 @@ def test_streams_differ_and_repeat():
 
 def test_library_stands_between_the_adapters(library):
     tokens, lengths = library
-    left, right = alphabet.encode(vector.LEFT_ADAPTER), alphabet.encode(vector.RIGHT_ADAPTER)
+    left, right = alphabet.encode(yeast.LEFT_ADAPTER), alphabet.encode(yeast.RIGHT_ADAPTER)
     assert (tokens[:, -13:] == right).all()
     for row in range(0, ROWS, 97):
         sequence = tokens[row, tokens.shape[1] - lengths[row] :]

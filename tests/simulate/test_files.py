@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dream_keras.common.errors import UserError
-from dream_keras.data import alphabet, vector
+from dream_keras.data import alphabet, yeast
 from dream_keras.simulate import scan, simulate, writer
 from dream_keras.simulate.assay import deep_scale
 from dream_keras.simulate.expression import motif_sites, noise_free_expression
@@ -81,8 +81,8 @@ def test_training_tables(folder, name, rows):
     assert text.endswith("\n")
     sequences, labels = table(folder / f"{name}.txt")
     assert len(sequences) == rows
-    assert all(s.startswith(vector.LEFT_ADAPTER) for s in sequences)
-    assert all(s.endswith(vector.RIGHT_ADAPTER) for s in sequences)
+    assert all(s.startswith(yeast.LEFT_ADAPTER) for s in sequences)
+    assert all(s.endswith(yeast.RIGHT_ADAPTER) for s in sequences)
     assert set("".join(sequences)) == set("ACGTN")
     lengths = np.array(list(map(len, sequences)))
     assert lengths.min() >= 78
@@ -134,13 +134,13 @@ def test_ground_holds_every_public_position(folder):
 
 def test_plasmid(folder):
     plasmid = json.loads((folder / "plasmid.json").read_text())
-    assert len(plasmid) == vector.PLASMID_LENGTH
-    assert plasmid.find("N" * 80) == vector.INSERT_START
+    assert len(plasmid) == yeast.PLASMID_LENGTH
+    assert plasmid.find("N" * 80) == yeast.INSERT_START
     assert plasmid.count("N") == 80
     left, right = plasmid.split("N" * 80)
-    assert left.endswith(vector.LEFT_FLANK + vector.LEFT_ADAPTER)
-    assert right.startswith(vector.RIGHT_ADAPTER + vector.RIGHT_FLANK)
-    assert plasmid.count(vector.LEFT_ADAPTER) == plasmid.count(vector.RIGHT_ADAPTER) == 1
+    assert left.endswith(yeast.LEFT_FLANK + yeast.LEFT_ADAPTER)
+    assert right.startswith(yeast.RIGHT_ADAPTER + yeast.RIGHT_FLANK)
+    assert plasmid.count(yeast.LEFT_ADAPTER) == plasmid.count(yeast.RIGHT_ADAPTER) == 1
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
@@ -375,5 +375,5 @@ def test_names_and_columns_are_those_of_the_real_files(folder):
         with path.open() as ours, (folder / "test_subset_ids" / path.name).open() as theirs:
             assert ours.readline().strip() == theirs.readline().strip()
     plasmid, ours = (json.loads((f / "plasmid.json").read_text()) for f in (real, folder))
-    surroundings = slice(vector.INSERT_START - 167, vector.INSERT_START + 169)
+    surroundings = slice(yeast.INSERT_START - 167, yeast.INSERT_START + 169)
     assert plasmid[surroundings] == ours[surroundings]

@@ -11,7 +11,7 @@ from keras import layers, ops
 from dream_keras import menu
 from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet
-from dream_keras.data.processor import Processor, one_hot, strand
+from dream_keras.data.processor import Processor, one_hot
 from dream_keras.menu import plugins, registry
 from dream_keras.menu.trainer import Trainer
 from dream_keras.nn.losses import TaskError, single_task
@@ -402,7 +402,7 @@ class Plain(Processor):
         label_mean: Of the training labels.
     """
 
-    planes = 4
+    channels = 4
     longest = 40
     targets = ("value",)
     strands = "rows"
@@ -416,7 +416,7 @@ class Plain(Processor):
         inside = np.arange(tokens.shape[1]) < lengths[:, None]
         return np.where(inside, tokens, alphabet.N)[:, : self.length].astype(np.uint8)
 
-    def make_planes(self, tokens, reverse, singleton, prediction=False):
+    def make_channels(self, tokens, reverse, singleton, prediction=False):
         return one_hot(strand(tokens, reverse), range(4))
 
     def make_target(self, values, tokens, kind):
@@ -474,18 +474,18 @@ def one_strand(self, tokens, reverse, singleton, prediction=False):
 
 
 def doubles(self, tokens, reverse, singleton, prediction=False):
-    return ops.cast(Plain.make_planes(self, tokens, reverse, singleton), "float16")
+    return ops.cast(Plain.make_channels(self, tokens, reverse, singleton), "float16")
 
 
 def blank(self, tokens, reverse, singleton, prediction=False):
-    planes = Plain.make_planes(self, tokens, reverse, singleton)
-    return ops.zeros_like(planes) + ops.reshape(ops.cast(reverse, "float32"), (-1, 1, 1))
+    channels = Plain.make_channels(self, tokens, reverse, singleton)
+    return ops.zeros_like(channels) + ops.reshape(ops.cast(reverse, "float32"), (-1, 1, 1))
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"planes": None}, "planes is None: set it to a whole number"),
+        ({"channels": None}, "channels is None: set it to a whole number"),
         ({"targets": "value"}, "targets is 'value': give a tuple"),
         ({"strands": "both"}, "strands is 'both': expected one of rows, step, input"),
         ({"left_adapter": "TGCA"}, "left_adapter is 'TGCA': give tokens"),
@@ -502,11 +502,11 @@ def blank(self, tokens, reverse, singleton, prediction=False):
             {"prediction_views": lambda self, tokens: tokens},
             "prediction_views gives uint8 of shape",
         ),
-        ({"planes": 5}, "make_planes gives shape (12, 30, 4), not (12, 30, 5)"),
-        ({"make_planes": without_numpy}, "make_planes, inside a compiled function, fails with"),
-        ({"make_planes": one_strand}, "make_planes gives the same for both strands"),
-        ({"make_planes": doubles}, "make_planes gives float16, not float32"),
-        ({"make_planes": blank}, "make_planes gives every sequence the same planes"),
+        ({"channels": 5}, "make_channels gives shape (12, 30, 4), not (12, 30, 5)"),
+        ({"make_channels": without_numpy}, "make_channels, inside a compiled function, fails with"),
+        ({"make_channels": one_strand}, "make_channels gives the same for both strands"),
+        ({"make_channels": doubles}, "make_channels gives float16, not float32"),
+        ({"make_channels": blank}, "make_channels gives every sequence the same channels"),
         (
             {"make_target": lambda self, values, tokens, kind: ops.mean(values)},
             'make_target("value") gives () for 12 rows',

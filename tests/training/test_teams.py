@@ -97,7 +97,7 @@ def test_predictions_are_on_the_labels_scale(finished, training_table):
         assert written == "autosome"
     else:
         assert written["label_mean"] == pytest.approx(labels.mean(), abs=0.5)
-        assert written["label_deviation"] == pytest.approx(labels.std(), rel=0.2)
+        assert written["label_std"] == pytest.approx(labels.std(), rel=0.2)
     assert result.history["val_mse"].iloc[-1] < 4 * labels.var()
 
 
@@ -130,12 +130,12 @@ def test_rows_are_dropped_by_the_length_asked_for(training_table, tmp_path):
     longer = "TGCATTTTTTTCACATC" + "ACGT" * 25 + "GGTTACGGCTGTT"
     table.write_text(training_table.read_text() + f"{longer}\t5\n" * 9)
     with pytest.raises(UserError, match="9 sequences are longer than the 120 bp"):
-        train("bhi", tmp_path / "refused", table, overrides=["data.longest=120"])
+        train("bhi", tmp_path / "refused", table, overrides=["data.max_length=120"])
     result = train(
         "bhi",
         tmp_path / "dropped",
         table,
-        overrides=["data.longest=120", "data.long_rows=drop", "trainer.epochs=1"],
+        overrides=["data.max_length=120", "data.long_rows=drop", "trainer.epochs=1"],
     )
     assert len(result.history) == 1
 

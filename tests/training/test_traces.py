@@ -32,8 +32,8 @@ def test_training_follows_the_published_trace(golden, name):
     for step in range(8):
         assert float(optimizer.learning_rate) == pytest.approx(arrays["lr"][step], rel=1e-6)
         assert float(optimizer.current_beta_1()) == pytest.approx(arrays["beta1"][step], rel=1e-6)
-        planes = arrays["x"][step].transpose(0, 2, 1)
-        loss = network.train_on_batch(planes, arrays["y_probs"][step])
+        channels = arrays["x"][step].transpose(0, 2, 1)
+        loss = network.train_on_batch(channels, arrays["y_probs"][step])
         network.reset_metrics()
         assert loss == pytest.approx(arrays["loss"][step], rel=1e-5)
     predicted = dream_keras.expression(network, arrays["x_eval"].transpose(0, 2, 1))

@@ -1,7 +1,12 @@
-"""The reporter plasmid around the insert: adapters and flanks of the yeast GPRA library.
+"""The yeast GPRA experiment: its reporter plasmid around the insert, and its sorting bins.
 
-Source of each constant: the challenge's data description (adapters) and plasmid (flanks).
+Source of each constant: the challenge's data description (adapters, bins) and plasmid (flanks).
 """
+
+BINS = 18
+"""Fluorescence bins of the sorting experiment; labels are mean bins, 0 to 17."""
+BIN_RANGE = (0.0, BINS - 1.0)
+"""Labels that the sorting bins can express."""
 
 LEFT_ADAPTER = "TGCATTTTTTTCACATC"
 """17 bp in front of the random insert, part of every sequence in the official files."""
