@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from dream_keras.data.yeast import LEFT_ADAPTER, LEFT_FLANK
 from scipy.stats import norm
+
+from dream_keras.data.yeast import LEFT_ADAPTER, LEFT_FLANK
 
 Floats = npt.NDArray[np.float32]
 

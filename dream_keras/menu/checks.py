@@ -76,7 +76,8 @@ def check_head(name: str, head: Head | None) -> None:
         if not isinstance(loss, type) or not issubclass(loss, keras.losses.Loss):
             raise UserError(
                 f'{what}: head.losses["{target_type}"] must be a class made from '
-                f"keras.losses.Loss, such as keras.losses.Huber (the class itself, without brackets), got {loss!r}"
+                "keras.losses.Loss, such as keras.losses.Huber (the class itself, without "
+                f"brackets), got {loss!r}"
             )
         try:
             loss(reduction="none")

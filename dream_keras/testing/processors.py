@@ -211,8 +211,8 @@ def _channels(case: Case) -> Iterator[str]:
     if processor.strands != "input" and np.array_equal(forward, reverse):
         yield (
             "make_channels gives the same for both strands although strands is "
-            f"{processor.strands}: where strand is 1 it must make channels of the reverse complement (with "
-            'data.processor.strand_of), or strands must be "input"'
+            f"{processor.strands}: where strand is 1 it must make channels of the reverse "
+            'complement (with data.processor.strand_of), or strands must be "input"'
         )
     if (forward == forward[:1]).all():
         yield "make_channels gives every sequence the same channels"

@@ -73,7 +73,7 @@ def test_values_take_the_type_of_the_option(tmp_path):
         ("out_channels: 64", "out_chanels: 64", 5, 'Did you mean "out_channels"?'),
         ("out_channels: 64", "out_channels: 6.4", 5, "expected a whole number, got 6.4"),
         ("out_channels: 64", "out_channels: yes", 5, "expected a whole number, got True"),
-        ("[9, 15]", "9", 5, "expected a list of a whole number, got 9"),
+        ("[9, 15]", "wide", 5, "expected a list of a whole number, got 'wide'"),
         ("  core: autosome\n", "", 3, 'the model has no "core"'),
         ("core:", "centre:", 6, 'unknown slot of the model "centre"'),
         ("5e-3", "fast", 10, "expected a number, got 'fast'"),

@@ -3,6 +3,7 @@ import hashlib
 import json
 import struct
 import threading
+import zlib
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from dream_keras.data.shards import ShardedRows, open_shards
 from dream_keras.data.stream import StreamSettings, TrainingStream
 from dream_keras.data.table import Rows
 from dream_keras.data.tfrecord import crc32c, frame, masked_crc32c
+from dream_keras.menu.autosome import AutosomeProcessor
 
-PROCESSOR = {"name": "autosome", "length": 5}
+SETTINGS = {"name": "autosome", "length": 5}
+PROCESSOR = AutosomeProcessor(length=5)
 
 
 @pytest.fixture(autouse=True)
@@ -31,14 +34,15 @@ def make_rows(count):
     """Rows whose tokens and label both tell their number."""
     numbers = np.arange(count)
     tokens = np.stack([numbers % 251, numbers // 251, *np.zeros((3, count), int)], axis=1)
-    return Rows(tokens.astype(np.uint8), numbers.astype(np.float32))
+    labels, flags = numbers[:, None].astype(np.float32), (numbers % 3).astype(np.uint8)
+    return Rows(tokens.astype(np.uint8), labels, flags)
 
 
 def make(folder, count=203, files=4, piece=50):
     rows = make_rows(count)
     parts = [rows.take(np.arange(i, min(i + piece, count))) for i in range(0, count, piece)]
-    write_shards(parts, folder, files, "train.txt", PROCESSOR)
-    return open_shards(folder, PROCESSOR)
+    write_shards(parts, folder, files, "train.txt", SETTINGS)
+    return open_shards(folder, PROCESSOR, SETTINGS)
 
 
 @pytest.fixture
@@ -49,8 +53,10 @@ def rows(tmp_path):
 def drawn(stream, steps, first=0):
     batch = shards_batches(stream, first, steps)
     numbers = batch.tokens[:, 0].astype(int) + 251 * batch.tokens[:, 1]
-    np.testing.assert_array_equal(numbers, batch.values)  # tokens and labels stay together
-    return list(zip(numbers.tolist(), batch.reverse.tolist(), strict=True))
+    # Tokens, labels and flags stay together.
+    np.testing.assert_array_equal(numbers, batch.labels[:, 0])
+    np.testing.assert_array_equal(numbers % 3, batch.flags)
+    return list(zip(numbers.tolist(), batch.strand.tolist(), strict=True))
 
 
 def shards_batches(stream, first, steps):
@@ -95,9 +101,39 @@ def test_shards_are_tfrecords_of_the_documented_layout(tmp_path, rows):
             content = content[16 + length :]
         blocks.append(payloads)
     in_order = [blocks[b % 4][b // 4] for b in range(26)]
-    assert [len(b) for b in in_order] == [8 * 9] * 25 + [3 * 9]
-    labels = np.concatenate([np.frombuffer(b[-len(b) // 9 * 4 :], "<f4") for b in in_order])
-    np.testing.assert_array_equal(labels, np.arange(203))
+    # Five bytes of tokens, four of the label, one of the flags.
+    assert [len(b) for b in in_order] == [8 * 10] * 25 + [3 * 10]
+    sizes = [len(b) // 10 for b in in_order]
+    labels = [np.frombuffer(b, "<f4", n, 5 * n) for b, n in zip(in_order, sizes, strict=True)]
+    np.testing.assert_array_equal(np.concatenate(labels), np.arange(203))
+    flags = [np.frombuffer(b, "u1", n, 9 * n) for b, n in zip(in_order, sizes, strict=True)]
+    np.testing.assert_array_equal(np.concatenate(flags), np.arange(203) % 3)
+
+
+def test_folders_of_the_first_format_are_read(tmp_path):
+    """One label per row and no flags, which are then made of the labels."""
+    rows = make(tmp_path / "rows", files=1, count=20, piece=20).load()
+    first = tmp_path / "first"
+    first.mkdir()
+    payloads = [
+        rows.tokens[at : at + 8].tobytes() + rows.labels[at : at + 8].astype("<f4").tobytes()
+        for at in range(0, 20, 8)
+    ]
+    content = b"".join(map(frame, payloads))
+    (first / "rows-00000-of-00001.tfrecord").write_bytes(content)
+    manifest = json.loads((tmp_path / "rows" / "manifest.json").read_text())
+    del manifest["tasks"]
+    shard = {**manifest["shards"][0], "bytes": len(content)}
+    manifest |= {
+        "format": "dream_keras rows 1",
+        "labels": {"mean": 9.5, "deviation": 5.8, "least": 0.0, "greatest": 19.0},
+        "shards": [{**shard, "blocks": [zlib.crc32(payload) for payload in payloads]}],
+    }
+    (first / "manifest.json").write_text(json.dumps(manifest))
+    got = open_shards(first, PROCESSOR, SETTINGS).load()
+    np.testing.assert_array_equal(got.tokens, rows.tokens)
+    np.testing.assert_array_equal(got.labels, rows.labels)
+    np.testing.assert_array_equal(got.flags, 1)  # whole numbers: is_singleton
 
 
 @pytest.mark.parametrize("piece", [1, 7, 8, 50, 203])
@@ -105,9 +141,9 @@ def test_rows_come_back_in_order_whatever_the_pieces(tmp_path, piece):
     rows, expected = make(tmp_path / "rows", piece=piece), make_rows(203)
     assert len(rows) == 203
     np.testing.assert_array_equal(rows.load().tokens, expected.tokens)
-    np.testing.assert_array_equal(rows.load().values, expected.values)
-    np.testing.assert_array_equal(rows.values, expected.values)
-    np.testing.assert_array_equal(rows.load(11).values, expected.values[:11])
+    np.testing.assert_array_equal(rows.load().labels, expected.labels)
+    np.testing.assert_array_equal(rows.labels, expected.labels)
+    np.testing.assert_array_equal(rows.load(11).labels, expected.labels[:11])
     assert rows.load().tokens.flags.writeable
 
 
@@ -115,8 +151,8 @@ def test_rows_come_back_in_order_whatever_the_pieces(tmp_path, piece):
 def test_label_statistics_are_those_of_the_labels(tmp_path, piece):
     labels = make(tmp_path / "rows", piece=piece).manifest.labels
     numbers = np.arange(203.0)
-    expected = {"mean": 101, "deviation": numbers.std(), "least": 0, "greatest": 202}
-    assert labels == pytest.approx(expected, rel=1e-12)
+    expected = {"mean": 101, "std": numbers.std(), "least": 0, "greatest": 202}
+    assert {name: value for name, (value,) in labels.items()} == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_same_rows_give_the_same_files(tmp_path):
@@ -132,7 +168,7 @@ def test_a_failure_leaves_nothing(tmp_path):
         raise UserError("bad row")
 
     with pytest.raises(UserError, match="bad row"):
-        write_shards(broken(), tmp_path / "rows", 2, "train.txt", PROCESSOR)
+        write_shards(broken(), tmp_path / "rows", 2, "train.txt", SETTINGS)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -141,14 +177,14 @@ def test_a_failure_leaves_nothing(tmp_path):
 )
 def test_impossible_numbers_of_shards_are_refused(tmp_path, files, said):
     with pytest.raises(UserError, match=said):
-        write_shards([make_rows(20)], tmp_path / "rows", files, "train.txt", PROCESSOR)
+        write_shards([make_rows(20)], tmp_path / "rows", files, "train.txt", SETTINGS)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_used_folder_is_not_overwritten(tmp_path, rows):
     with pytest.raises(UserError, match="exists already"):
         make(tmp_path / "rows")
-    assert len(open_shards(tmp_path / "rows", PROCESSOR)) == 203
+    assert len(open_shards(tmp_path / "rows", PROCESSOR, SETTINGS)) == 203
 
 
 # Damage
@@ -178,7 +214,7 @@ def set_field(**fields):
     ("damage", "said"),
     [
         (lambda f: shard(f).unlink(), "rows-00001-of-00004.tfrecord is missing"),
-        (truncate, "rows-00001-of-00004.tfrecord has 570 bytes, not 571"),
+        (truncate, "rows-00001-of-00004.tfrecord has 626 bytes, not 627"),
         (put_foreign, "rows-00000-of-00009.tfrecord does not belong"),
         (lambda f: (f / "manifest.json").unlink(), "a folder without manifest.json"),
         (lambda f: (f / "manifest.json").write_text("{"), "manifest.json is damaged"),
@@ -189,14 +225,14 @@ def set_field(**fields):
 def test_a_folder_that_is_not_whole_is_refused_at_once(tmp_path, rows, damage, said):
     damage(tmp_path / "rows")
     with pytest.raises(UserError, match=said):
-        open_shards(tmp_path / "rows", PROCESSOR)
+        open_shards(tmp_path / "rows", PROCESSOR, SETTINGS)
 
 
 def test_all_that_is_wrong_is_named_in_one_error(tmp_path, rows):
     shard(tmp_path / "rows", 0).unlink()
     truncate(tmp_path / "rows")
     with pytest.raises(UserError, match=r"00000.*is missing; .*00001.*bytes"):
-        open_shards(tmp_path / "rows", PROCESSOR)
+        open_shards(tmp_path / "rows", PROCESSOR, SETTINGS)
 
 
 @pytest.mark.parametrize("at", [12, 40, 88 + 12, 527 - 4])
@@ -204,9 +240,9 @@ def test_one_wrong_byte_anywhere_in_the_rows_is_found(tmp_path, rows, at):
     content = bytearray(shard(tmp_path / "rows").read_bytes())
     content[at] ^= 1
     shard(tmp_path / "rows").write_bytes(content)
-    opened = open_shards(tmp_path / "rows", PROCESSOR)
+    opened = open_shards(tmp_path / "rows", PROCESSOR, SETTINGS)
     for use in (
-        lambda: opened.values,
+        lambda: opened.labels,
         opened.load,
         lambda: drawn(ShardedStream(opened, StreamSettings(203, 0, False)), 1),
     ):
@@ -216,10 +252,11 @@ def test_one_wrong_byte_anywhere_in_the_rows_is_found(tmp_path, rows, at):
 
 def test_a_shard_of_another_folder_is_found(tmp_path, rows):
     other = tmp_path / "other"
-    write_shards([Rows(make_rows(203).tokens, make_rows(203).values + 1)], other, 4, "x", PROCESSOR)
+    changed = dataclasses.replace(make_rows(203), labels=make_rows(203).labels + 1)
+    write_shards([changed], other, 4, "x", SETTINGS)
     shard(tmp_path / "rows").write_bytes(shard(other).read_bytes())
     with pytest.raises(UserError, match="belongs to another folder"):
-        _ = open_shards(tmp_path / "rows", PROCESSOR).values
+        _ = open_shards(tmp_path / "rows", PROCESSOR, SETTINGS).labels
 
 
 @pytest.mark.parametrize(
@@ -241,7 +278,7 @@ def test_another_processor_is_refused(tmp_path, rows, processor, said):
 def test_held_out_blocks_are_a_seeded_partition(rows, monkeypatch):
     kept, held_out = rows.hold_out(0.1, 3)
     assert len(held_out.blocks) == 3  # a tenth of 26
-    assert sorted([*kept.values, *held_out.values]) == list(range(203))
+    assert sorted([*kept.labels, *held_out.labels]) == [[n] for n in range(203)]
     again, other = rows.hold_out(0.1, 3)[1], rows.hold_out(0.1, 4)[1]
     assert (again.blocks == held_out.blocks).all()
     assert (other.blocks != held_out.blocks).any()
@@ -288,7 +325,7 @@ def test_rows_leave_as_bytes_of_their_own(rows):
     stream = ShardedStream(rows, StreamSettings(13, 5, True))
     batch = stream.batch(0)
     assert batch.tokens.dtype == batch.reverse.dtype == np.uint8
-    assert batch.values.dtype == np.float32
+    assert batch.labels.dtype == np.float32
     before = batch.tokens.copy()
     batch.tokens[:] = 77
     np.testing.assert_array_equal(stream.batch(0).tokens, before)
@@ -318,8 +355,8 @@ def test_hosts_share_no_row_and_lose_none(rows, hosts, both):
         assert files == set(range(host, 4, hosts))  # whole shards
         together += mine
     strands = (0, 1) if both else (0,)
-    assert sorted(together) == sorted((int(v), s) for v in kept.values for s in strands)
-    assert not {row for row, _ in together} & set(held_out.values.tolist())
+    assert sorted(together) == sorted((int(v), s) for v in kept.labels[:, 0] for s in strands)
+    assert not {row for row, _ in together} & set(held_out.labels[:, 0].tolist())
 
 
 def test_too_many_hosts_are_refused(rows):
@@ -346,7 +383,7 @@ def test_up_to_one_window_a_pass_is_a_uniform_permutation(tmp_path):
     """Where row 0 comes in 1,000 passes of 32 rows: chi-squared with 31 degrees of freedom."""
     rows = make(tmp_path / "rows", count=32, files=1)
     stream = ShardedStream(rows, StreamSettings(32, 1, False))
-    orders = shards_batches(stream, 0, 1_000).values.reshape(1_000, 32)
+    orders = shards_batches(stream, 0, 1_000).labels.reshape(1_000, 32)
     for row in (0, 17):
         counts = np.bincount(np.argwhere(orders == row)[:, 1], minlength=32)
         assert ((counts - 31.25) ** 2 / 31.25).sum() < 61.1  # exceeded once in 1,000
@@ -355,7 +392,7 @@ def test_up_to_one_window_a_pass_is_a_uniform_permutation(tmp_path):
 def test_longer_passes_spread_every_row_over_the_whole_pass(tmp_path):
     rows = make(tmp_path / "rows", count=128, files=1)
     stream = ShardedStream(rows, StreamSettings(128, 1, False))
-    orders = shards_batches(stream, 0, 1_000).values.reshape(1_000, 128)
+    orders = shards_batches(stream, 0, 1_000).labels.reshape(1_000, 128)
     counts = np.bincount(np.argwhere(orders == 5)[:, 1], minlength=128)
     assert ((counts - 7.8125) ** 2 / 7.8125).sum() < 182  # 127 degrees, once in 1,000
     first = orders[0].reshape(4, 32)  # each window holds 4 whole blocks of neighbours

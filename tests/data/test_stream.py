@@ -8,7 +8,8 @@ from dream_keras.data.table import Rows
 def make_rows(count):
     """Rows whose tokens and value both tell their number."""
     numbers = np.arange(count)
-    return Rows((numbers[:, None] % 251).astype(np.uint8), numbers.astype(np.float32))
+    flags = (numbers % 3).astype(np.uint8)
+    return Rows((numbers[:, None] % 251).astype(np.uint8), numbers[:, None].astype("f4"), flags)
 
 
 def stream(count=23, batch_size=7, seed=5, both_strands=True):
@@ -17,10 +18,9 @@ def stream(count=23, batch_size=7, seed=5, both_strands=True):
 
 def drawn(source, steps):
     batches = [source.batch(step) for step in range(steps)]
-    return (
-        np.concatenate([b.values for b in batches]),
-        np.concatenate([b.reverse for b in batches]),
-    )
+    labels = np.concatenate([b.labels[:, 0] for b in batches])
+    np.testing.assert_array_equal(np.concatenate([b.flags for b in batches]), labels % 3)
+    return labels, np.concatenate([b.strand for b in batches])
 
 
 @pytest.mark.parametrize("both_strands", [True, False])
@@ -72,7 +72,7 @@ def test_prepared_batches_are_the_batches(first, steps):
     got = list(stream().batches(first, steps))
     assert len(got) == steps
     for step, batch in enumerate(got, first):
-        np.testing.assert_array_equal(batch.values, stream().batch(step).values)
+        np.testing.assert_array_equal(batch.labels, stream().batch(step).labels)
 
 
 def test_random_views_are_the_steps_own_and_new_in_every_pass():
@@ -89,17 +89,17 @@ def test_random_views_are_the_steps_own_and_new_in_every_pass():
 
 def test_rows_leave_as_bytes():
     batch = stream().batch(0)
-    assert batch.tokens.dtype == batch.reverse.dtype == np.uint8
-    assert batch.values.dtype == np.float32
+    assert batch.tokens.dtype == batch.strand.dtype == batch.flags.dtype == np.uint8
+    assert batch.labels.dtype == np.float32
 
 
 def test_held_out_rows_are_a_seeded_partition():
     rows = make_rows(200)
     train, held_out = hold_out(rows, 0.1, seed=3)
     assert len(held_out) == 20
-    assert sorted([*train.values, *held_out.values]) == rows.values.tolist()
-    assert (hold_out(rows, 0.1, seed=3)[1].values == held_out.values).all()
-    assert (hold_out(rows, 0.1, seed=4)[1].values != held_out.values).any()
+    assert sorted([*train.labels, *held_out.labels]) == rows.labels.tolist()
+    assert (hold_out(rows, 0.1, seed=3)[1].labels == held_out.labels).all()
+    assert (hold_out(rows, 0.1, seed=4)[1].labels != held_out.labels).any()
 
 
 def test_both_parts_get_a_row():

@@ -90,7 +90,7 @@ def test_block_size_changes_nothing(tmp_path, monkeypatch, random, block):
         ("ACGT\tnan", "number", "'nan'"),
         ("ACGT\tinf", "number", "'inf'"),
         ("ACGT\t1e39", "number", "'1e39'"),
-        ("ACGTACGTACGTACGTA\t1", "short", "17 bp, no more than the adapter of 17 bp"),
+        ("ACGTACGTACGTACGTA\t1", "short", "17 bp; the processor takes 18 or more"),
         ("ACGT\t" + "1" * 70, "number", "is not a finite number"),
         ("A" * 5000 + "\t1", "length", "5000 letters"),
     ],
@@ -146,10 +146,21 @@ def test_named_columns_and_several_targets(tmp_path):
     assert not bad
 
 
+def test_missing_values_of_several_targets(tmp_path):
+    text = "seq\tdev\thk\nACGT\tNA\t1\nGGGG\t2.5\t\nCCCC\tnan\tNaN\nTTTT\tx\t1\n"
+    got, values, bad = read(write(tmp_path, text), Columns("seq", ("dev", "hk"), None))
+    assert got == ["ACGT", "GGGG"]
+    np.testing.assert_array_equal(values, [[np.nan, 1], [2.5, np.nan]])
+    assert [(row.line, row.reason) for row in bad] == [(4, "number"), (5, "number")]
+    assert bad[0].detail == "all of its values are missing"
+    # Of one target there is nothing to train on without it.
+    assert len(read(write(tmp_path, text), Columns("seq", ("dev",), None))[2]) == 3
+
+
 def test_wrong_column_name_offers_the_nearest(tmp_path):
     path = write(tmp_path, HEADER)
     with pytest.raises(UserError, match=r'unknown column .* "sec".*Did you mean "seq"'):
-        read(path, named_columns("sec", "dev"))
+        read(path, named_columns("sec", ["dev"]))
 
 
 def test_header_without_names_is_recognised(tmp_path):
@@ -204,7 +215,7 @@ def test_every_real_table_is_read(real_data):
     lines = (real_data / "dream/train_sample.txt").read_text().splitlines()
     assert len(rows) == len(lines) == 6370
     np.testing.assert_array_equal(
-        rows.values, np.array([float(line.split("\t")[1]) for line in lines], np.float32)
+        rows.labels[:, 0], np.array([float(line.split("\t")[1]) for line in lines], np.float32)
     )
     human = Columns("seq", ("mean_value",), None)
     assert len(read(real_data / "human_mpra/sample_train.txt", human)[0]) == 1000

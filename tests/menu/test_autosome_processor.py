@@ -15,11 +15,9 @@ def encoded(sequences, processor=None):
     return [alphabet.decode(row) for row in tokens]
 
 
-def channels(text, reverse=0, singleton=0, **options):
+def channels(text, reverse=0, singleton=0):
     tokens = alphabet.encode(text)[None]
-    made = AutosomeProcessor(**options).make_channels(
-        tokens, np.array([reverse]), np.array([singleton]), prediction=True
-    )
+    made = AutosomeProcessor().make_channels(tokens, np.array([reverse]), np.array([singleton]))
     return np.asarray(made)[0]
 
 
@@ -44,7 +42,7 @@ def test_a_standard_row_has_40_vector_bases():
     assert row == yeast.LEFT_FLANK[-40:] + yeast.LEFT_ADAPTER + "C" * 80 + yeast.RIGHT_ADAPTER
 
 
-def test_planes_by_hand():
+def test_channels_by_hand():
     # Channels A, G, C, T; N is nothing; then is_reverse and is_singleton.
     assert channels("AGCTN").tolist() == [
         [1, 0, 0, 0, 0, 0],
@@ -55,7 +53,7 @@ def test_planes_by_hand():
     ]
 
 
-def test_reverse_planes_are_those_of_the_reverse_complement(random):
+def test_reverse_channels_are_those_of_the_reverse_complement(random):
     text = "".join(random.choice(list("ACGTN"), 150))
     other = alphabet.decode(alphabet.reverse_complement(alphabet.encode(text)))
     got, want = channels(text, reverse=1), channels(other)
@@ -63,17 +61,18 @@ def test_reverse_planes_are_those_of_the_reverse_complement(random):
     assert (got[:, 4] == 1).all()
 
 
-def test_singleton_fills_its_plane():
+def test_singleton_fills_its_channel():
     assert (channels("ACGT", singleton=1)[:, 5] == 1).all()
 
 
-def test_reference_puts_a_quarter_into_every_plane_of_an_n():
-    row = channels("N", n_value_at_prediction=0.25)[0]
-    assert row.tolist() == [0.25, 0.25, 0.25, 0.25, 0, 0]
-    trained = AutosomeProcessor(n_value_at_prediction=0.25).make_channels(
-        alphabet.encode("N")[None], np.zeros(1), np.zeros(1)
-    )
-    assert np.asarray(trained).sum() == 0
+def test_an_integer_label_is_a_singleton():
+    labels = np.array([[12.0], [12.0000001], [11.5], [0.0]])
+    processor = AutosomeProcessor()
+    assert processor.row_flags(labels).tolist() == [1, 0, 0, 1]
+    flags = np.array([1, 0], np.uint8)
+    assert processor.validation_flags(flags).tolist() == [0, 0]
+    reference = AutosomeProcessor(singleton_in_validation=True)
+    assert reference.validation_flags(flags).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("label", [0.0, 0.4, 8.0, 11.37, 17.0])

@@ -91,7 +91,7 @@ def test_a_window_is_what_slicing_the_construct_gives(random):
             assert got == construct[start : start + 110]
 
 
-def test_planes_are_agct_and_unknown_bases_nothing():
+def test_channels_are_agct_and_unknown_bases_nothing():
     tokens = alphabet.encode("AGCTN")[None]
     channels = np.asarray(BHIProcessor().make_channels(tokens, np.array([0]), np.array([1])))[0]
     np.testing.assert_array_equal(channels[:4], np.eye(4))
@@ -102,24 +102,24 @@ def test_planes_are_agct_and_unknown_bases_nothing():
 
 
 def test_labels_are_centred_on_11_and_scaled_by_their_deviation():
-    labels = np.array([9, 10, 13, 16], "float32")
+    labels = np.array([[9], [10], [13], [16]], "float32")
     processor = BHIProcessor(**BHIProcessor().label_statistics(labels))
-    assert processor.label_std == pytest.approx(np.std(labels))
+    assert processor.label_std == pytest.approx((np.std(labels),))
     scaled = np.asarray(processor.make_target(labels, None, "value"))
     np.testing.assert_allclose(scaled, (labels - 11) / np.std(labels), rtol=1e-6)
     np.testing.assert_array_equal(processor.make_target(labels, None, "label"), labels)
     both_strands = np.stack([scaled - 0.1, scaled + 0.1], axis=1)
     np.testing.assert_allclose(processor.to_expression(both_strands, "value"), labels, rtol=1e-6)
-    assert BHIProcessor(label_mean=1.0, label_std=2.0).label_statistics(labels) == {}
+    assert BHIProcessor(label_mean=(1.0,), label_std=(2.0,)).label_statistics(labels) == {}
 
 
 def test_labels_that_do_not_differ_are_refused():
     with pytest.raises(UserError, match="all training labels are 3"):
-        BHIProcessor().label_statistics(np.full(4, 3, "float32"))
+        BHIProcessor().label_statistics(np.full((4, 1), 3, "float32"))
 
 
 def test_the_normal_distribution_function_of_the_mean():
-    processor = BHIProcessor(normal_cdf=True, label_mean=11.5, label_std=2.0)
-    outputs = np.array([[0.0, 1.0], [-2.0, 0.0]])
-    want = norm.cdf([0.5 - 0.25, -1 - 0.25])
+    processor = BHIProcessor(normal_cdf=True, label_mean=(11.5,), label_std=(2.0,))
+    outputs = np.array([[0.0, 1.0], [-2.0, 0.0]])[:, :, None]
+    want = norm.cdf([[0.5 - 0.25], [-1 - 0.25]])
     np.testing.assert_allclose(processor.to_expression(outputs, "value"), want)

@@ -67,7 +67,7 @@ OTHERS = [name for name in ORDERS if name not in COVERING]
 
 
 def labels(random):
-    return random.uniform(8, 14, ROWS).astype("float32")
+    return random.uniform(8, 14, (ROWS, 1)).astype("float32")
 
 
 def make_steps(name, optimizer):
@@ -86,7 +86,8 @@ def make_batch(processor, random, *, view=True):
     tokens = random.integers(0, 4, (ROWS, processor.length)).astype(np.uint8)
     if view:
         tokens = processor.training_view(tokens, random)
-    return Batch(tokens, random.integers(0, 2, ROWS).astype(np.uint8), values)
+    strand = random.integers(0, 2, ROWS).astype(np.uint8)
+    return Batch(tokens, strand, np.zeros(ROWS, np.uint8), values)
 
 
 @functools.cache
@@ -168,7 +169,7 @@ def test_tables_that_are_looked_up_learn_as_others_do(monkeypatch):
         order = Order(tiny("processor", "bhi"), tiny("first", "bhi"), core, tiny("final", "bhi"))
         keras.utils.set_random_seed(1)
         build = menu.get("processor", "bhi").build
-        processor = build(length=12, label_mean=11.0, label_std=2.0)
+        processor = build(length=12, label_mean=(11.0,), label_std=(2.0,))
         steps = Steps(assemble(order, 12, 4), processor, keras.optimizers.Adam(0.01))
         batch = make_batch(processor, np.random.default_rng(0))
         learnt.append([steps.train([batch])[0, 0] for _ in range(3)])

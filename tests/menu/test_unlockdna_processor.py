@@ -47,50 +47,50 @@ def test_longer_inserts_do_not_fit():
         encoded([row])
 
 
-def test_planes_are_the_teams_tokens():
+def test_channels_are_the_teams_tokens():
     tokens = np.array([[0, 1, 2, 3, 4, alphabet.MASKED + 2]], np.uint8)
     channels = np.asarray(UnlockDNAProcessor(insert_length=3).make_channels(tokens, [0], [0]))[0]
     np.testing.assert_array_equal(channels, np.eye(6))
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.2])
-def test_bases_are_hidden_at_their_rate_on_each_strand_for_itself(random, rate):
+def test_bases_are_masked_at_their_rate_on_each_strand_for_itself(random, rate):
     processor = UnlockDNAProcessor(mask_rate=rate)
     tokens = np.full((2000, 200), alphabet.N, np.uint8)
     tokens[:, 10:190] = random.integers(0, 4, (2000, 180))
     view = processor.training_view(tokens, random)
-    hidden = view >= alphabet.MASKED
+    masked = view >= alphabet.MASKED
     assert view.dtype == np.uint8
-    assert not hidden[tokens == alphabet.N].any()
+    assert not masked[tokens == alphabet.N].any()
     bases = tokens != alphabet.N
     # Five standard deviations of 360,000 draws.
-    assert hidden[bases].mean() == pytest.approx(rate, abs=5 * np.sqrt(rate / 360_000))
+    assert masked[bases].mean() == pytest.approx(rate, abs=5 * np.sqrt(rate / 360_000))
     np.testing.assert_array_equal(view % alphabet.MASKED, tokens)
-    both = hidden & hidden[:, ::-1]
+    both = masked & masked[:, ::-1]
     assert both[bases].mean() == pytest.approx(rate**2, rel=0.15)
 
 
-def test_nothing_is_hidden_at_prediction(random):
+def test_nothing_is_masked_at_prediction(random):
     tokens = random.integers(0, 5, (4, 200)).astype(np.uint8)
     (view,) = UnlockDNAProcessor(mask_rate=1.0).prediction_views(tokens)
     np.testing.assert_array_equal(view, tokens)
 
 
-def test_the_masked_target_holds_the_hidden_bases(random):
-    processor = UnlockDNAProcessor(mask_rate=0.5, label_mean=10.0, label_std=2.0)
+def test_the_masked_target_holds_the_masked_bases(random):
+    processor = UnlockDNAProcessor(mask_rate=0.5, label_mean=(10.0,), label_std=(2.0,))
     tokens = random.integers(0, 5, (4, 200)).astype(np.uint8)
     view = processor.training_view(tokens, random)
-    target = processor.make_target(np.array([6.0, 10, 12, 14], "float32"), view, "masked")
-    np.testing.assert_allclose(target["value"], [-2, 0, 1, 2])
+    target = processor.make_target(np.array([[6], [10], [12], [14]], "float32"), view, "masked")
+    np.testing.assert_allclose(target["value"], [[-2], [0], [1], [2]])
     np.testing.assert_array_equal(target["bases"], tokens)
     np.testing.assert_array_equal(target["masked"], view >= alphabet.MASKED)
     np.testing.assert_allclose(
-        processor.to_expression(np.array([[-2.0], [1.0]]), "masked"), [6, 12]
+        processor.to_expression(np.array([[[-2.0]], [[1.0]]]), "masked"), [[6], [12]]
     )
 
 
 def test_labels_get_mean_0_and_deviation_1(random):
-    labels = random.normal(11, 3, 500).astype("float32")
+    labels = random.normal(11, 3, (500, 1)).astype("float32")
     processor = UnlockDNAProcessor(**UnlockDNAProcessor().label_statistics(labels))
     scaled = np.asarray(processor.make_target(labels, None, "value"), float)
     assert scaled.mean() == pytest.approx(0, abs=1e-5)

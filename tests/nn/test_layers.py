@@ -92,7 +92,7 @@ def test_attention_starts_as_kerass_did():
     # Keras's own layer does no longer, but its initialiser still takes 3 axes for a convolution's.
     keras.utils.set_random_seed(0)
     heads, size, width = 4, 48, 64
-    layer = layers.SelfAttention(heads, head_width=size, start="keras")
+    layer = layers.SelfAttention(heads, head_width=size, init="keras")
     layer.build((None, 10, width))
     in_kernel, in_bias, out_kernel, out_bias = layer.get_weights()
     for mine, shape in ((in_kernel, (width, heads, size)), (out_kernel, (heads, size, width))):

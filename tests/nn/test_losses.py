@@ -40,8 +40,8 @@ def test_expected_bin():
     p = np.zeros((2, 18), "float32")
     p[0, 17] = 1
     p[1, [3, 4]] = 0.5
-    np.testing.assert_allclose(losses.expected_bin(p), [17, 3.5])
-    error = rows(losses.ExpectedBinError, np.array([16.0, 3.5], "float32"), p)
+    np.testing.assert_allclose(losses.expected_bin(p), [[17], [3.5]])
+    error = rows(losses.ExpectedBinError, np.array([[16.0], [3.5]], "float32"), p)
     np.testing.assert_allclose(error, [1, 0], atol=1e-6)
 
 
@@ -59,22 +59,32 @@ def test_errors_against_their_formulas(target, outputs):
     )
 
 
+@pytest.mark.parametrize("loss", [losses.TaskError, losses.HuberError])
+def test_missing_labels_add_nothing(loss):
+    target = np.array([[1.0, np.nan], [np.nan, np.nan]], "float32")
+    outputs = np.array([[3.0, 5.0], [7.0, 9.0]], "float32")
+    alone = rows(loss, target[:1, :1], outputs[:1, :1])
+    np.testing.assert_array_equal(rows(loss, target, outputs), [alone[0], 0])
+
+
 def test_error_of_the_block_with_nucleotides():
     outputs = {"expression": np.array([[2.0], [3.0]]), "nucleotides": np.zeros((2, 4, 5))}
-    np.testing.assert_allclose(rows(losses.ExpressionError, np.array([1.0, 3.0]), outputs), [1, 0])
+    np.testing.assert_allclose(
+        rows(losses.ExpressionError, np.array([[1.0], [3.0]]), outputs), [1, 0]
+    )
 
 
 def test_masked_bases_by_hand():
-    """Cross-entropy of hidden bases only, over their number plus 1, beside the squared error."""
+    """Cross-entropy of masked bases only, over their number plus 1, beside the squared error."""
     outputs = {
         "expression": np.array([[2.0], [3.0]], "float32"),
         "nucleotides": np.log(np.array([[[0.5, 0.25, 0.125, 0.125]] * 2] * 2, "float32")),
     }
     target = {
-        "value": np.array([1.0, 3.0], "float32"),
+        "value": np.array([[1.0], [3.0]], "float32"),
         # Three positions, of which the outputs cover the last two.
         "bases": np.array([[3, 0, 1], [0, 2, 0]]),
-        "hidden": np.array([[1, 1, 1], [0, 1, 0]], "float32"),
+        "masked": np.array([[1, 1, 1], [0, 1, 0]], "float32"),
     }
     got = rows(losses.MaskedError, target, outputs)
     entropy = (np.log(2) + np.log(4) + np.log(8)) / (3 + 1)
@@ -82,9 +92,9 @@ def test_masked_bases_by_hand():
     assert got[0] == pytest.approx(1 + 2 * (np.log(2) + np.log(4)) / 4, rel=1e-6)
 
 
-def test_no_hidden_base_is_no_error(random):
+def test_no_masked_base_is_no_error(random):
     outputs = {"expression": np.ones((3, 1)), "nucleotides": random.normal(size=(3, 4, 5))}
-    target = {"value": np.ones(3), "bases": np.zeros((3, 4), int), "hidden": np.zeros((3, 4))}
+    target = {"value": np.ones((3, 1)), "bases": np.zeros((3, 4), int), "masked": np.zeros((3, 4))}
     np.testing.assert_array_equal(rows(losses.MaskedError, target, outputs), 0)
 
 
@@ -101,16 +111,16 @@ def test_every_loss_gives_one_value_per_row_and_saves(name):
     targets = {
         "bins": np.full((3, 18), 1 / 18, "float32"),
         "masked": {
-            "value": np.zeros(3, "float32"),
+            "value": np.zeros((3, 1), "float32"),
             "bases": np.zeros((3, 4), "int32"),
-            "hidden": np.ones((3, 4), "float32"),
+            "masked": np.ones((3, 4), "float32"),
         },
     }
     outputs = values.get(name, np.zeros((3, 1), "float32"))
     for kind, make in head.losses.items():
-        target = targets.get(kind, np.zeros(3, "float32"))
+        target = targets.get(kind, np.zeros((3, 1), "float32"))
         loss = make(reduction="none")
         assert loss(target, outputs).shape == (3,)
         saved = keras.saving.serialize_keras_object(make())
         assert type(keras.saving.deserialize_keras_object(saved)) is make
-    assert head.expression(outputs).shape == (3,)
+    assert head.expression(outputs).shape == (3, 1)

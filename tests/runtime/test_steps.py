@@ -31,7 +31,8 @@ def batches(random, count, rows=8):
         Batch(
             random.integers(0, 5, (rows, 150)).astype(np.uint8),
             random.integers(0, 2, rows).astype(np.uint8),
-            random.uniform(0, 17, rows).astype(np.float32).round(1),
+            random.integers(0, 2, rows).astype(np.uint8),
+            random.uniform(0, 17, (rows, 1)).astype(np.float32).round(1),
         )
         for _ in range(count)
     ]
@@ -40,11 +41,11 @@ def batches(random, count, rows=8):
 def test_a_step_is_what_compile_and_fit_do(random):
     steps, plain = make(), make()
     plain.network.compile(optimizer=plain.optimizer, loss=BinDivergence())
-    for tokens, reverse, values in batches(random, 3):
-        loss, _ = steps.train([Batch(tokens, reverse, values)])[0]
-        channels = plain.processor.make_channels(tokens, reverse, values == values.round())
+    for batch in batches(random, 3):
+        loss, _ = steps.train([batch])[0]
+        channels = plain.processor.make_channels(batch.tokens, batch.strand, batch.flags)
         expected = plain.network.train_on_batch(
-            channels, plain.processor.make_target(values, tokens, "bins")
+            channels, plain.processor.make_target(batch.labels, batch.tokens, "bins")
         )
         plain.network.reset_metrics()
         assert loss == pytest.approx(expected, rel=1e-5)
@@ -72,16 +73,30 @@ def test_the_loss_is_that_of_rows_the_processor_has_no_bins_for(random):
     assert np.isfinite(steps.train(batches(random, 1))).all()
 
 
-@pytest.mark.parametrize(
-    ("final", "said"),
-    [
-        ({"name": "autosome_regression", "tasks": 2}, "predicts 2 values per row"),
-        ({"name": "autosome", "bins": 10}, "has 10 bins, the processor's target 18"),
-    ],
-)
-def test_heads_that_do_not_fit_the_target_are_refused(final, said):
-    with pytest.raises(UserError, match=said):
-        make(order={**ORDER, "final": final})
+def test_heads_that_do_not_fit_the_target_are_refused():
+    with pytest.raises(UserError, match="has 10 bins, the processor's target 18"):
+        make(order={**ORDER, "final": {"name": "autosome", "bins": 10}})
+
+
+def test_a_missing_label_changes_nothing(random):
+    """Neither loss nor weights: a row is trained on as if it had the other task alone."""
+    order = {**ORDER, "final": {"name": "autosome_regression", "tasks": 2, "features": 4}}
+    batch = batches(random, 1)[0]
+    labels = np.concatenate([batch.labels, batch.labels + 1], axis=1)
+    missing = labels.copy()
+    missing[::2, 1] = np.nan
+    one, two = make(order=order), make(order=order)
+    # What the network predicts for the missing ones, with which they add nothing.
+    inputs = two.processor.make_channels(batch.tokens, batch.strand, batch.flags)
+    filled = np.where(np.isnan(missing), two.network.expression(inputs, training=True), missing)
+    (loss, _), (same, _) = (
+        steps.train([batch._replace(labels=given)])[0]
+        for steps, given in ((one, missing), (two, filled.astype(np.float32)))
+    )
+    assert loss == pytest.approx(same, rel=1e-5)
+    for a, b in zip(one.network.trainable_weights, two.network.trainable_weights, strict=True):
+        assert np.isfinite(a).all()
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [1, 5, BATCH, BATCH + 3])
@@ -89,19 +104,18 @@ def test_batching_changes_no_prediction(random, rows):
     steps = make()
     tokens = random.integers(0, 4, (rows, 150)).astype(np.uint8)
     got = predict_views(steps, tokens)
-    assert got.shape == (rows, 2)
+    assert got.shape == (rows, 2, 1)
     for row in {0, rows - 1}:
         for strand in (0, 1):
             channels = steps.processor.make_channels(tokens[row : row + 1], [strand], [0])
             want = dream_keras.expression(steps.network, channels)
-            assert got[row, strand] == pytest.approx(want[0], rel=1e-5)
+            assert got[row, strand, 0] == pytest.approx(want[0], rel=1e-5)
 
 
-def test_singletons_are_marked_only_when_values_are_given(random):
+def test_flags_are_0_unless_they_are_given(random):
     steps = make()
     tokens = random.integers(0, 4, (4, 150)).astype(np.uint8)
     plain = predict_views(steps, tokens)
-    halves = predict_views(steps, tokens, np.full(4, 3.5, np.float32))
-    whole = predict_views(steps, tokens, np.full(4, 3.0, np.float32))
-    np.testing.assert_array_equal(plain, halves)
-    assert (plain != whole).all()
+    zeros, ones = (predict_views(steps, tokens, np.full(4, flag, np.uint8)) for flag in (0, 1))
+    np.testing.assert_array_equal(plain, zeros)
+    assert (plain != ones).all()

@@ -11,7 +11,7 @@ from keras import layers, ops
 from dream_keras import menu
 from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet
-from dream_keras.data.processor import Processor, one_hot
+from dream_keras.data.processor import Processor, one_hot, strand_of
 from dream_keras.menu import plugins, registry
 from dream_keras.menu.trainer import Trainer
 from dream_keras.nn.losses import TaskError, single_task
@@ -403,7 +403,7 @@ class Plain(Processor):
     """
 
     channels = 4
-    longest = 40
+    max_length = 40
     targets = ("value",)
     strands = "rows"
     left_adapter = alphabet.encode("TGCA")
@@ -416,16 +416,16 @@ class Plain(Processor):
         inside = np.arange(tokens.shape[1]) < lengths[:, None]
         return np.where(inside, tokens, alphabet.N)[:, : self.length].astype(np.uint8)
 
-    def make_channels(self, tokens, reverse, singleton, prediction=False):
-        return one_hot(strand(tokens, reverse), range(4))
+    def make_channels(self, tokens, strand, flags):
+        return one_hot(strand_of(tokens, strand), range(4))
 
-    def make_target(self, values, tokens, kind):
-        return values - (self.label_mean or 0)
+    def make_target(self, labels, tokens, target_type):
+        return labels - (self.label_mean or 0)
 
     def label_statistics(self, labels):
         return {"label_mean": float(labels.mean())} if self.label_mean is None else {}
 
-    def to_expression(self, outputs, kind):
+    def to_expression(self, outputs, target_type):
         return outputs.mean(axis=1) + (self.label_mean or 0)
 
 
@@ -465,21 +465,21 @@ def hide_in_place(self, tokens, random):
     return tokens
 
 
-def without_numpy(self, tokens, reverse, singleton, prediction=False):
+def without_numpy(self, tokens, strand, flags):
     return np.eye(5, 4, dtype=np.float32)[np.asarray(tokens)]
 
 
-def one_strand(self, tokens, reverse, singleton, prediction=False):
+def one_strand(self, tokens, strand, flags):
     return one_hot(ops.cast(tokens, "int32"), range(4))
 
 
-def doubles(self, tokens, reverse, singleton, prediction=False):
-    return ops.cast(Plain.make_channels(self, tokens, reverse, singleton), "float16")
+def doubles(self, tokens, strand, flags):
+    return ops.cast(Plain.make_channels(self, tokens, strand, flags), "float16")
 
 
-def blank(self, tokens, reverse, singleton, prediction=False):
-    channels = Plain.make_channels(self, tokens, reverse, singleton)
-    return ops.zeros_like(channels) + ops.reshape(ops.cast(reverse, "float32"), (-1, 1, 1))
+def blank(self, tokens, strand, flags):
+    channels = Plain.make_channels(self, tokens, strand, flags)
+    return ops.zeros_like(channels) + ops.reshape(ops.cast(strand, "float32"), (-1, 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -508,19 +508,19 @@ def blank(self, tokens, reverse, singleton, prediction=False):
         ({"make_channels": doubles}, "make_channels gives float16, not float32"),
         ({"make_channels": blank}, "make_channels gives every sequence the same channels"),
         (
-            {"make_target": lambda self, values, tokens, kind: ops.mean(values)},
+            {"make_target": lambda self, labels, tokens, target_type: ops.mean(labels)},
             'make_target("value") gives () for 12 rows',
         ),
         (
-            {"make_target": lambda self, values, tokens, kind: ops.log(values - 5)},
+            {"make_target": lambda self, labels, tokens, target_type: ops.log(labels - 5)},
             'make_target("value") gives numbers that are not finite',
         ),
         (
-            {"make_target": lambda self, values, tokens, kind: -values},
+            {"make_target": lambda self, labels, tokens, target_type: -labels},
             "puts a perfect prediction in another order than the labels",
         ),
         (
-            {"to_expression": lambda self, outputs, kind: outputs},
+            {"to_expression": lambda self, outputs, target_type: outputs[:, :, 0]},
             "to_expression gives shape (12, 2) for 12 rows, not (12,)",
         ),
         (
