@@ -55,7 +55,7 @@ def test_the_rows_are_those_of_the_table(prepared, training_table):
     processor = dream_keras.load_experiment("dream_cnn").make_processor()
     expected, got = load_rows(training_table, processor), opened(prepared).load()
     np.testing.assert_array_equal(got.tokens, expected.tokens)
-    np.testing.assert_array_equal(got.values, expected.values)
+    np.testing.assert_array_equal(got.labels, expected.labels)
     assert opened(prepared).manifest.source == "train.txt"
 
 
@@ -121,7 +121,7 @@ def test_validation_may_be_a_table_or_a_folder(prepared, training_table, validat
     rows, held_out = load_data(run, run.processor, 0)
     assert isinstance(rows, shards.ShardedRows)
     assert len(rows) == len(held_out) == 400
-    assert held_out.values.tolist() == rows.values.tolist()
+    assert held_out.labels.tolist() == rows.labels.tolist()
 
 
 def test_few_rows_are_taken_from_the_front(prepared):
@@ -131,7 +131,7 @@ def test_few_rows_are_taken_from_the_front(prepared):
     experiment = dream_keras.load_experiment("dream_cnn", settings=settings)
     run = Run(RunFolder(prepared), experiment)
     kept, held_out = load_data(run, run.processor, 0)
-    assert sorted([*kept.values, *held_out.values]) == sorted(opened(prepared).load().values[:50])
+    assert sorted([*kept.labels, *held_out.labels]) == sorted(opened(prepared).load().labels[:50])
 
 
 @pytest.mark.parametrize(

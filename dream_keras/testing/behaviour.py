@@ -51,7 +51,8 @@ def learning(case: Case) -> Iterator[str]:
             yield (
                 f'one batch of {ROWS} rows cannot be learnt: trained on "{target_type}", the '
                 f"loss goes from {start:.3g} to {end:.3g} in {STEPS} steps of Adam. Look at the "
-                "activations (all zero or saturated?), and whether positions and channels are mixed up."
+                "activations (all zero or saturated?), and whether positions and channels are "
+                "mixed up."
             )
     after = case.own_weights()
     dead = {path for path, value in before.items() if np.array_equal(value, after[path])}

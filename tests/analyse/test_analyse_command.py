@@ -115,15 +115,15 @@ def test_worst_rows_are_the_worst(page, trained, suite):
     assert (size.diff().dropna() <= 1e-9).all()
     np.testing.assert_allclose(table["calibrated"] - table["measured"], table["residual"], 2e-5)
     run = dream_keras.load_run(trained)
-    predictions = run.find_predictions(suite, "private", False)
+    predictions = run.find_predictions(suite, "private", False)[:, 0]
     rows = suite.rows("private")
-    slope, intercept = np.polyfit(predictions[rows], suite.measured[rows], 1)
-    residuals = slope * predictions[rows] + intercept - suite.measured[rows]
+    slope, intercept = np.polyfit(predictions[rows], suite.measured[rows, 0], 1)
+    residuals = slope * predictions[rows] + intercept - suite.measured[rows, 0]
     wanted = np.sort(np.abs(residuals))[::-1][:50]
     np.testing.assert_allclose(size, wanted, rtol=1e-3)
     for row in table.itertuples():
         assert row.insert == suite.sequences[row.position][17:-13]
-        assert row.measured == pytest.approx(suite.measured[row.position], rel=1e-5)
+        assert row.measured == pytest.approx(suite.measured[row.position, 0], rel=1e-5)
         assert row.gc == pytest.approx(sum(map(row.insert.count, "GC")) / len(row.insert))
         for name in row.subsets.split():
             assert row.position in suite.subsets[name].positions["private"]

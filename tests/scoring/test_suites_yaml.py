@@ -210,7 +210,7 @@ def test_table_without_a_header(tmp_path):
     (tmp_path / "plain.txt").write_text("a\t1.5\tACGT\t2\nb\t-2\tGT\t3\nc\t4e1\tgTn\t03\n")
     suite = load_suite(tmp_path)
     assert suite.sequences == ("ACGT", "gTn")
-    assert suite.measured.tolist() == [1.5, 40]
+    assert suite.measured.tolist() == [[1.5], [40]]
     assert suite.reverse is None
     assert suite.subsets["all"].weight == 0.5
     (tmp_path / "plain.txt").write_text("a\t1.5\tACGT\n")
