@@ -14,7 +14,7 @@ def checked(value: Any, expected: Any, name: str) -> Any:
     """Return ``value`` as the annotated type, or refuse it by name.
 
     YAML reads ``5e-3`` as text and every list as a list, so numbers in text and lists for tuples
-    are accepted; a number stands for a list of one.
+    are accepted; a number or a text stands for a list of one.
 
     Raises:
         UserError: Names the option, the value and what is expected.
@@ -61,9 +61,9 @@ def _convert(value: Any, expected: Any) -> Any:
         if value in arguments:
             return value
     elif origin in (tuple, Sequence):
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float | str) and not isinstance(value, bool):
             value = [value]
-        if isinstance(value, Sequence) and not isinstance(value, str):
+        if isinstance(value, Sequence):
             return tuple(_convert(part, arguments[0]) for part in value)
     elif expected is float and not isinstance(value, bool):
         return float(value)

@@ -146,9 +146,7 @@ class DataSettings:
     split: Literal["random", "similarity"] = "random"
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no table can have; take one target column for a list of one."""
-        if isinstance(self.target_columns, str):
-            object.__setattr__(self, "target_columns", (self.target_columns,))
+        """Refuse numbers that no table can have."""
         at_least(
             1,
             simulated_rows=self.simulated_rows,
@@ -434,8 +432,6 @@ def _renamed(given: Mapping[str, Any], allowed: Collection[str]) -> dict[str, An
         new = RENAMED.get(name, name)
         if name in allowed or new not in allowed:
             new = name
-        elif name == "target_column":
-            value = None if value is None else [value]
         renamed[new] = value
     return renamed
 

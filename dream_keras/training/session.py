@@ -196,10 +196,12 @@ def _train(run: Run, progress: bool | None) -> Result:
         # Before any data are read: an order that cannot be built is refused at once.
         network = run.untrained_network()
     choose_target_type(network, run.processor)
+    names = ", ".join(run.task_names)
+    check_tasks(network, len(run.task_names), names)
     if suite is not None:
         suite.columns_of(run.task_names)
     rows, validation = load_data(run, run.processor, trainer.seed)
-    check_tasks(network, rows.labels.shape[1], ", ".join(run.task_names))
+    check_tasks(network, rows.labels.shape[1], names)  # of a folder prepared with others
     statistics = run.processor.label_statistics(rows.labels)
     run = Run(run.folder, _with_statistics(experiment, statistics))
     processor = run.processor
