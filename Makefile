@@ -7,17 +7,32 @@ BIN := $(VENV)/bin
 # The first interpreter that is new enough; override with make PYTHON=...
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# The oldest packages have no wheels for newer interpreters.
+OLDEST_PYTHON ?= python3.11
 
-.PHONY: demo test test-slow lint format benchmark clean
+.PHONY: demo test test-slow test-oldest test-newest lint format benchmark clean
 
 demo: $(VENV)/installed
-	$(BIN)/python -m dream_keras.train
+	@echo "Training, scoring and reporting the quick-start model on simulated data: minutes."
+	@$(BIN)/python -m dream_keras.train
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	@echo "Running the tests: minutes."
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(TESTS)
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# With the lowest versions that pyproject.toml allows. TESTS=tests/data runs some of the tests.
+test-oldest:
+	@$(MAKE) VENV=.venv-oldest PYTHON=$(OLDEST_PYTHON) .venv-oldest/bin/python
+	.venv-oldest/bin/python tests/lower_bounds.py > .venv-oldest/constraints.txt
+	@PIP_CONSTRAINT=.venv-oldest/constraints.txt $(MAKE) VENV=.venv-oldest test
+
+# With the newest versions that pip finds.
+test-newest:
+	@rm -f .venv-newest/installed-dev
+	@PIP_UPGRADE=1 PIP_UPGRADE_STRATEGY=eager $(MAKE) VENV=.venv-newest test
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -34,16 +49,22 @@ benchmark: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.scaling
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest .venv-newest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python3"; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	@echo "Making the virtual environment $(VENV)."
+	@$(PYTHON) -m venv $(VENV)
+
+INSTALLING = @echo "Installing dream_keras, TensorFlow and $(1) into $(VENV): about $(2), which takes minutes."
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
 
 $(VENV)/installed: pyproject.toml requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+	$(call INSTALLING,what they need,2 GB)
+	@$(PIP_INSTALL) -e .
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e '.[dev]'
+	$(call INSTALLING,what the tests need,3 GB)
+	@$(PIP_INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/installed

@@ -26,19 +26,21 @@ _HOME = {
     "load_torch_weights": "dream_keras.model.torch_weights",
     "load_run": "dream_keras.runs.run",
 }
-_COMMANDS = (
+COMMANDS = (
+    "doctor",
+    "menu",
+    "simulate",
+    "prepare",
     "train",
     "evaluate",
     "predict",
-    "simulate",
-    "convert",
-    "search",
-    "leaderboard",
     "analyse",
-    "doctor",
-    "prepare",
+    "leaderboard",
+    "search",
+    "convert",
     "preflight",
 )
+"""All commands, in the order in which ``python -m dream_keras`` lists them."""
 
 __all__ = [
     "Experiment",
@@ -65,7 +67,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _COMMANDS or name in ("menu", "layers", "model", "testing"):
+    if name in COMMANDS or name in ("nn", "model", "testing"):
         return importlib.import_module(f"dream_keras.{name}")
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)

@@ -5,7 +5,13 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
+from dream_keras.common.cli import (
+    add_plugin_argument,
+    load_backend,
+    make_callable,
+    python_command,
+    run,
+)
 
 if TYPE_CHECKING:
     from dream_keras.config.experiment import Experiment
@@ -82,8 +88,11 @@ def main(argv: list[str] | None = None) -> None:
 
         print(table(result.score))
     run = args.out or result.folder
-    print(f"\nThe run is in {run}: start with report.md, or look at it with")
-    print(f"  tensorboard --logdir {run}")
+    print(f"\nThe run is in {run}: start with {run}/report.md.")
+    print("To look at it in TensorBoard:")
+    print(f"  {python_command('tensorboard.main', '--logdir', run)}")
+    print("To predict sequences, one a line, then Ctrl-D (or a FASTA file in place of -):")
+    print(f"  {python_command('dream_keras.predict', run, '-')}")
 
 
 def train(

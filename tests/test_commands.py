@@ -1,10 +1,14 @@
 """What every command promises: quick help, clean errors, exit statuses."""
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
+
+import dream_keras
+from dream_keras.common.cli import python_command
 
 COMMANDS = [
     "train",
@@ -193,3 +197,83 @@ def test_a_full_disk_is_named(tmp_path):
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run" / "state.npz").exists()
+
+
+# The list of commands, and the console script.
+SCRIPT = ["-c", "from dream_keras.__main__ import script; script()"]
+"""What the console script ``dream-keras`` runs."""
+
+
+def test_all_commands_are_listed_with_their_descriptions():
+    script = (
+        "import runpy, sys\n"
+        "sys.argv = ['dream_keras']\n"
+        "runpy.run_module('dream_keras', run_name='__main__')\n"
+        "print('LOADED', *{'tensorflow', 'keras', 'pandas', 'numpy', 'yaml'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    listed = dict(re.findall(r"^  (\w+)  +(.+)$", done.stdout, re.MULTILINE))
+    assert set(listed) == {*COMMANDS, *NO_FUNCTION}
+    assert all(line.endswith((".", "?")) for line in listed.values())
+    assert listed["predict"] == "Predict the expression of sequences with a trained run."
+    assert done.stdout.endswith("LOADED\n")
+
+
+def test_the_console_script_runs_a_command_with_its_arguments():
+    done = subprocess.run(
+        [sys.executable, *SCRIPT, "simulate", "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--train-rows" in done.stdout
+
+
+@pytest.mark.parametrize("start", [["-m", "dream_keras"], SCRIPT])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trian"], 'unknown command "trian". Did you mean "train"?'),
+        (["leaderboard", "show", "--board", "nowhere"], "nowhere does not exist"),
+    ],
+)
+def test_mistakes_reach_the_console_script(start, arguments, said):
+    done = subprocess.run([sys.executable, *start, *arguments], capture_output=True, text=True)
+    assert_one_clear_line(done.returncode, done.stderr, said)
+
+
+def test_the_version():
+    done = run("dream_keras", "--version")
+    assert done.stdout == f"{dream_keras.__version__}\n"
+
+
+# The commands that a command prints.
+def test_python_is_written_from_where_the_user_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    inside, outside = tmp_path / ".venv" / "bin" / "python", "/opt/my python/bin/python"
+    monkeypatch.setattr(sys, "executable", str(inside))
+    assert (
+        python_command("a.b", "--logdir", "my run") == ".venv/bin/python -m a.b --logdir 'my run'"
+    )
+    monkeypatch.setattr(sys, "executable", outside)
+    assert python_command("a.b") == "'/opt/my python/bin/python' -m a.b"
+    # Without a slash the shell would look for another one.
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert python_command("a.b") == f"{tmp_path}/python -m a.b"
+
+
+def test_the_next_steps_that_train_prints_work_as_they_are(tmp_path):
+    sequence = "TGCATTTTTTTCACATC" + "ACGT" * 20 + "GGTTACGGCTGTT"
+    rows = (f"{sequence}\t{label}\n" for label in range(18))
+    (tmp_path / "train.txt").write_text("".join(rows) * 3)
+    words = ("--train", "train.txt", "--out", "my run", "--smoke")
+    done = run("dream_keras.train", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "my run" / "report.md").exists()
+    assert "start with my run/report.md" in done.stdout
+    tensorboard, predict = [line for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert tensorboard.endswith("-m tensorboard.main --logdir 'my run'")
+    assert sys.executable in tensorboard
+    predicted = subprocess.run(
+        predict, shell=True, cwd=tmp_path, input=f"{sequence}\n", capture_output=True, text=True
+    )
+    assert predicted.stdout.startswith(f"{sequence}\t"), predicted.stderr

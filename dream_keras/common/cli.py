@@ -6,9 +6,11 @@ import importlib
 import importlib.util
 import logging
 import os
+import shlex
 import sys
 import types
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from dream_keras.common.errors import UserError
@@ -114,6 +116,17 @@ def add_plugin_argument(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="Python file that puts something on the menu; may be given several times",
     )
+
+
+def python_command(module: str, *arguments: object) -> str:
+    """Return a shell command that runs a module with this interpreter, from this folder.
+
+    ``python`` alone would be another interpreter where a virtual environment is not active.
+    """
+    here, executable = Path.cwd(), Path(sys.executable)
+    if here in executable.parents[1:]:
+        executable = executable.relative_to(here)
+    return shlex.join([str(executable), "-m", module, *map(str, arguments)])
 
 
 def _leave(message: str, status: int) -> None:

@@ -26,8 +26,9 @@ from dream_keras.menu.plugins import load_plugins
 from dream_keras.menu.registry import ORDER_SLOTS, Slot
 from dream_keras.menu.trainer import Trainer
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-"""The built-in configs."""
+_PACKAGE, _REPOSITORY = (folder / "configs" for folder in Path(__file__).parents[1:3])
+CONFIGS = _PACKAGE if _PACKAGE.is_dir() else _REPOSITORY
+"""The built-in configs: inside an installed package, or at the top of a checkout."""
 PRESETS = ("dream_cnn", "dream_rnn", "dream_attn")
 """The three DREAM models; each has a config of the same name, which holds its order."""
 DEFAULT_CONFIG = "quickstart"

@@ -2,7 +2,7 @@
 
 import argparse
 
-from dream_keras.common.cli import add_plugin_argument, run
+from dream_keras.common.cli import add_plugin_argument, python_command, run
 from dream_keras.menu.registry import ORDER_SLOTS
 from dream_keras.search import search
 
@@ -72,8 +72,13 @@ def main(argv: list[str] | None = None) -> None:
         best = result.trials.nlargest(5, "score").dropna(axis="columns", how="all")
         slots = [name for name in ORDER_SLOTS if name in best]
         print(best[["trial", *slots, "score"]].to_string(index=False))
-        print(f"\nThe search is in {result.folder}: start with report.md, or look at it with")
-        print(f"  tensorboard --logdir {result.folder / 'trials'}")
+        folder = result.folder
+        print(f"\nThe search is in {folder}: start with {folder}/report.md.")
+        print("To look at its trials in TensorBoard:")
+        print(f"  {python_command('tensorboard.main', '--logdir', folder / 'trials')}")
+        if (folder / "best.yaml").exists():
+            print("To train the best order at full length:")
+            print(f"  {python_command('dream_keras.train', '--config', folder / 'best.yaml')}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""Simulate the experiment: the official files, and beside them the truth.
-
-python -m dream_keras.simulate OUT [--train-rows N] [--test-rows N] [--seed S]
-"""
+"""Simulate the experiment: the official files, and beside them the truth."""
 
 import argparse
 
