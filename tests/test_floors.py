@@ -66,7 +66,8 @@ def floor(name):
 
 
 def test_every_folder_has_a_floor():
-    assert {(name.split(".")[1:] or ["__init__"])[0] for name in MODULES} == set(FLOOR_OF)
+    found = {(name.split(".")[1:] or ["__init__"])[0] for name in MODULES}
+    assert found == set(FLOOR_OF)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -14,7 +14,7 @@ from dream_keras.data import alphabet
 from dream_keras.data.processor import Processor, one_hot, strand_of
 from dream_keras.menu import plugins, registry
 from dream_keras.menu.trainer import Trainer
-from dream_keras.nn.losses import TaskError, single_task
+from dream_keras.nn.losses import TaskError, task_values
 from dream_keras.testing import (
     BlockProblems,
     blocks,
@@ -276,7 +276,7 @@ def values(x, dtype: str = "float32"):
     return layers.Dense(1, name="final_value", dtype=dtype)(x)
 
 
-def register_final(build, losses=None, expression=single_task):
+def register_final(build, losses=None, expression=task_values):
     head = menu.Head(losses=losses or {"value": TaskError}, expression=expression)
     menu.register("final", "mine", source="here", head=head)(build)
 
