@@ -154,7 +154,7 @@ def _findings(
         program_bytes=cores * memory.generated_code_size_in_bytes,
         flops=cores * (compiled.cost_analysis()["flops"] + program.repeated_flops()),
         moved_bytes=cores * program.bytes_moved(),
-        loops=tuple(loop.turns for loop in loops),
+        loops=tuple(loop.trip_count for loop in loops),
         lower_bound=program.is_lower_bound,
         compile_seconds=seconds,
     )

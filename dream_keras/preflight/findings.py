@@ -26,8 +26,8 @@ class Findings:
         program_bytes: On each chip: the program itself.
         flops: Operations of one chip in a step, loops counted in full.
         moved_bytes: Bytes to and from one chip's memory in a step, loops counted in full.
-        loops: Turns of each loop; None for one whose turns are not known.
-        lower_bound: Whether flops and bytes leave out turns of a loop.
+        loops: Trip count of each loop; None where it is not known.
+        lower_bound: Whether flops and bytes leave out trips of a loop.
         compile_seconds: Time the compiler took here.
     """
 

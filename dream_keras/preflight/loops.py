@@ -2,7 +2,7 @@
 
 The compiler's own account of a program counts the body of a loop once, however often it is run,
 and what stays on the chip like what does not. So traffic, and the operations that a loop's other
-turns add, are counted here, from the text of the compiled program.
+trips add, are counted here, from the text of the compiled program.
 """
 
 import math
@@ -69,28 +69,28 @@ class Loop:
 
     Attributes:
         name: Its name.
-        turns: How often its body is run each time it is come to; None if that is not known.
-        times: How often it is come to: the turns of the loops around it.
-        bytes_per_turn: Bytes its body moves to and from the main memory, inner loops apart.
-        flops_per_turn: Operations of its body's matrix products and convolutions, inner loops
+        trip_count: How often its body is run each time it is come to; None if that is not known.
+        times: How often it is come to: the trips of the loops around it.
+        bytes_per_trip: Bytes its body moves to and from the main memory, inner loops apart.
+        flops_per_trip: Operations of its body's matrix products and convolutions, inner loops
             apart.
     """
 
     name: str
-    turns: int | None
+    trip_count: int | None
     times: int
-    bytes_per_turn: float
-    flops_per_turn: float
+    bytes_per_trip: float
+    flops_per_trip: float
 
     @property
-    def all_turns(self) -> int:
+    def total_trips(self) -> int:
         """Turns in the whole program; where they are not known, one each time."""
-        return self.times * (self.turns or 1)
+        return self.times * (self.trip_count or 1)
 
     @property
     def bytes_moved(self) -> float:
-        """Bytes of all its turns."""
-        return self.all_turns * self.bytes_per_turn
+        """Bytes of all its trips."""
+        return self.total_trips * self.bytes_per_trip
 
 
 @dataclass
@@ -119,20 +119,20 @@ class Program:
         return program
 
     def bytes_moved(self) -> float:
-        """Return the bytes moved to and from the main memory, loops counted with their turns."""
+        """Return the bytes moved to and from the main memory, loops counted trip by trip."""
         own = self._bytes_moved(self.entry, None)
         return own + sum(loop.bytes_moved for loop in self.loops())
 
     @property
     def is_lower_bound(self) -> bool:
-        """Whether something is left out: turns that are not known, a choice between branches."""
+        """Whether something is left out: an unknown trip count, a choice between branches."""
         instructions = (i for body in self.computations.values() for i in body.values())
-        unknown = any(loop.turns is None for loop in self.loops())
+        unknown = any(loop.trip_count is None for loop in self.loops())
         return unknown or any(i.operation == "conditional" for i in instructions)
 
     def repeated_flops(self) -> float:
-        """Return the operations of all turns but the first, which the compiler counts itself."""
-        return sum((loop.all_turns - 1) * loop.flops_per_turn for loop in self.loops())
+        """Return the operations of all trips but the first, which the compiler counts itself."""
+        return sum((loop.total_trips - 1) * loop.flops_per_trip for loop in self.loops())
 
     def loops(self) -> list[Loop]:
         """Return every loop, outer ones first."""
@@ -141,11 +141,11 @@ class Program:
     def _loops(self, computation: str, times: int) -> Iterator[Loop]:
         for instruction in self.computations.get(computation, {}).values():
             if instruction.operation == "while":
-                turns, _ = self._counted(computation, instruction)
+                trip_count, _ = self._counted(computation, instruction)
                 body = instruction.called("body")
-                moved, flops = self._bytes_moved(body, turns), self._flops(body)
-                yield Loop(instruction.name, turns, times, moved, flops)
-                yield from self._loops(body, times * (turns or 1))
+                moved, flops = self._bytes_moved(body, trip_count), self._flops(body)
+                yield Loop(instruction.name, trip_count, times, moved, flops)
+                yield from self._loops(body, times * (trip_count or 1))
             elif instruction.operation == "call":
                 yield from self._loops(instruction.called("to_apply"), times)
 
@@ -161,11 +161,11 @@ class Program:
             loop: The loop.
         """
         known = re.search(r'known_trip_count":\{"n":"(\d+)"', loop.rest)
-        turns, counter = self._condition(around, loop)
-        return (int(known[1]) if known else turns), counter
+        trip_count, counter = self._condition(around, loop)
+        return (int(known[1]) if known else trip_count), counter
 
     def _condition(self, around: str, loop: Instruction) -> tuple[int | None, int]:
-        """Read a loop's turns, and the place of its counter, off its condition."""
+        """Read a loop's trip count, and the place of its counter, off its condition."""
         compared = self._compared(loop.called("condition"))
         counter = _place(self._find(*compared[0])) if compared else None
         state = self._find(around, loop.operands[0])
@@ -229,7 +229,7 @@ class Program:
         return self._find(body, root.operands[place])
 
     def _value(self, around: str, name: str) -> int | None:
-        """Return a number that is known before the program is run: a constant, a loop's turns."""
+        """Return a number that is known before the program is run: a constant, a trip count."""
         given = self._find(around, name)
         if given is None or given.operation == "constant":
             return _number(given)
@@ -237,8 +237,8 @@ class Program:
             return self._value(around, given.operands[0])
         loop = self._find(around, given.operands[0]) if _place(given) is not None else None
         if loop and loop.operation == "while":
-            turns, counter = self._counted(around, loop)
-            return turns if counter == _place(given) else None
+            trip_count, counter = self._counted(around, loop)
+            return trip_count if counter == _place(given) else None
         return None
 
     def _find(self, computation: str, name: str) -> Instruction | None:
@@ -261,10 +261,10 @@ class Program:
                 total += self._flops(instruction.called(role))
         return total
 
-    def _bytes_moved(self, computation: str, turns: int | None) -> float:
+    def _bytes_moved(self, computation: str, trip_count: int | None) -> float:
         """Return the bytes that a computation, run once, reads from and writes to main memory.
 
-        Of an array with one entry per turn of the loop, a turn is taken to use its own. Slices are
+        Of an array with one entry per trip of the loop, a trip is taken to use its own. Slices are
         fetched without the rest of their array.
         """
         body = self.computations.get(computation, {})
@@ -272,17 +272,17 @@ class Program:
         for instruction in body.values():
             operation = instruction.operation
             if operation == "call":
-                moved += self._bytes_moved(instruction.called("to_apply"), turns)
+                moved += self._bytes_moved(instruction.called("to_apply"), trip_count)
             if operation in NO_TRAFFIC or "AllocateBuffer" in instruction.rest:
                 continue
             # Of a pair start/done, the first is given what is read, the second what is written.
             if not operation.endswith(("-done", "slice-start")):
                 read = [body[name].shape for name in instruction.operands if name in body]
-                moved += sum(memory_bytes(shape, turns) for shape in read)
+                moved += sum(memory_bytes(shape, trip_count) for shape in read)
             if operation == "slice-done":
-                moved += memory_bytes(instruction.shape, turns, on_chip=True)
+                moved += memory_bytes(instruction.shape, trip_count, on_chip=True)
             elif not operation.endswith("-start"):
-                moved += memory_bytes(instruction.shape, turns)
+                moved += memory_bytes(instruction.shape, trip_count)
         return moved
 
 
@@ -329,12 +329,12 @@ def dot_flops(instruction: Instruction, body: dict[str, Instruction]) -> float:
     return 2.0 * math.prod(_sides(instruction.shape)) * math.prod(summed)
 
 
-def memory_bytes(shape: str, turns: int | None = None, on_chip: bool = False) -> float:
+def memory_bytes(shape: str, trip_count: int | None = None, on_chip: bool = False) -> float:
     """Return the bytes of a type's arrays that lie in the main memory.
 
     Args:
         shape: As in a program's text; ``S(1)`` in a layout and the like are memories on the chip.
-        turns: Turns of the loop: an array with as many entries gives one of them.
+        trip_count: Trips of the loop: an array with as many entries gives one of them.
         on_chip: Count those that lie on the chip as well.
     """
     total = 0.0
@@ -342,7 +342,7 @@ def memory_bytes(shape: str, turns: int | None = None, on_chip: bool = False) ->
         if "S(" in layout and not on_chip:
             continue
         shape_of = [int(side) for side in sides.split(",") if side]
-        if turns and shape_of and shape_of[0] == turns:
+        if trip_count and shape_of and shape_of[0] == trip_count:
             shape_of = shape_of[1:]
         bits = re.search(r"\d+", kind)
         size = BYTES.get(kind) or (int(bits[0]) / 8 if bits else 0)

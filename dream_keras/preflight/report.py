@@ -42,8 +42,8 @@ def report(found: Findings, steps: int) -> str:
 def _loops(found: Findings) -> str:
     if not found.loops:
         return "none"
-    known = [str(turns) for turns in found.loops if turns is not None]
+    known = [str(trip_count) for trip_count in found.loops if trip_count is not None]
     unknown = len(found.loops) - len(known)
-    parts = [f"{', '.join(known)} turns, all counted"] if known else []
-    parts += [f"{unknown} of unknown turns, counted once"] if unknown else []
+    parts = [f"{', '.join(known)} trips, all counted"] if known else []
+    parts += [f"{unknown} of unknown trip count, counted once"] if unknown else []
     return "; ".join(parts)

@@ -14,8 +14,8 @@ EXAMPLE = (
 
 
 @dataclass(frozen=True)
-class Place:
-    """The place of a process among its workers; the first one is the chief, who alone writes.
+class WorkerProcess:
+    """One of several worker processes; the first one is the chief, and only the chief writes.
 
     Attributes:
         worker: Its number, from 0.
@@ -36,11 +36,11 @@ class Place:
         return self.worker == 0
 
 
-ALONE = Place()
+ALONE = WorkerProcess()
 
 
-def find_place(strategy: str) -> Place:
-    """Return the place of this process under a strategy, as in ``runtime.strategy``.
+def find_worker_process(strategy: str) -> WorkerProcess:
+    """Return which worker this process is under a strategy, as in ``runtime.strategy``.
 
     Raises:
         UserError: If the strategy has several workers and ``TF_CONFIG`` does not name them.
@@ -69,4 +69,4 @@ def find_place(strategy: str) -> Place:
             f"{VARIABLE}: index {index}, but there are {len(own)} addresses of type "
             f"{task['type']}, counted from 0"
         )
-    return Place(before + index, (*roles["chief"], *roles["worker"]))
+    return WorkerProcess(before + index, (*roles["chief"], *roles["worker"]))

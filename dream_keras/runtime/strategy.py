@@ -11,7 +11,7 @@ from typing import Any
 from dream_keras.common.cli import EXIT_RESUME
 from dream_keras.common.errors import UserError
 from dream_keras.common.text import reason
-from dream_keras.runtime.cluster import ALONE, Place, find_place
+from dream_keras.runtime.cluster import ALONE, WorkerProcess, find_worker_process
 from dream_keras.runtime.machine import check_tpu_packages, has_tpu
 
 LOCAL = "local"
@@ -28,13 +28,13 @@ class Strategy:
         name: What it is; "auto" says what it came to.
         devices: Names of the devices, one per replica.
         scope: The context in which networks and their steps are built.
-        place: Which of several workers this process is.
+        process: Which of several workers this process is.
     """
 
     name: str
     devices: tuple[str, ...]
     scope: Callable[[], AbstractContextManager[Any]]
-    place: Place = ALONE
+    process: WorkerProcess = ALONE
 
     @property
     def replicas(self) -> int:
@@ -59,7 +59,7 @@ class Strategy:
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Leave with the status ``EXIT_RESUME`` when another worker has gone."""
-        if self.place.workers == 1:
+        if self.process.workers == 1:
             yield
             return
         import tensorflow as tf
@@ -71,8 +71,8 @@ class Strategy:
             log.error(
                 "error: worker %d of %d cannot go on, since another one has gone. Start all of "
                 "them again with --resume: they go on from the last checkpoint",
-                self.place.worker + 1,
-                self.place.workers,
+                self.process.worker + 1,
+                self.process.workers,
             )
             log.debug("%s", error)
             raise SystemExit(EXIT_RESUME) from None
@@ -86,7 +86,7 @@ class Strategy:
             "backend": keras.backend.backend(),
             "devices": list(self.devices),
             "replicas": self.replicas,
-            "workers": self.place.workers,
+            "workers": self.process.workers,
             "batch": batch_size,
             "batch_per_replica": batch_size // self.replicas,
             "precision": precision,
@@ -158,19 +158,19 @@ def _tensorflow_workers() -> Strategy:
     """Join the other workers: blocks until all of them have been started."""
     import tensorflow as tf
 
-    place = find_place("multiworker")
+    process = find_worker_process("multiworker")
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
         raise UserError(
-            f"runtime.strategy=multiworker: worker {place.worker + 1}, "
-            f"{place.addresses[place.worker]}, cannot join the others ({reason(error)}). Its "
+            f"runtime.strategy=multiworker: worker {process.worker + 1}, "
+            f"{process.addresses[process.worker]}, cannot join the others ({reason(error)}). Its "
             "address must be one of this machine with a free port, and TensorFlow not yet in use "
             "in this process."
         ) from error
     local = len(strategy.extended.worker_devices)
-    devices = tuple(f"{address}/{n}" for address in place.addresses for n in range(local))
-    return Strategy("multiworker", devices, strategy.scope, place)
+    devices = tuple(f"{address}/{n}" for address in process.addresses for n in range(local))
+    return Strategy("multiworker", devices, strategy.scope, process)
 
 
 def _tensorflow_tpu(address: str | None) -> Strategy:

@@ -35,7 +35,7 @@ from dream_keras.model.targets import check_tasks, choose_target_type
 from dream_keras.runs.folder import RunFolder, open_folder
 from dream_keras.runs.report import write_report
 from dream_keras.runs.run import Run, load_run
-from dream_keras.runtime.cluster import find_place
+from dream_keras.runtime.cluster import find_worker_process
 from dream_keras.runtime.steps import Steps
 from dream_keras.runtime.strategy import make_strategy
 from dream_keras.scoring.metrics import ScoreCard
@@ -99,12 +99,12 @@ def run_training(
     else:
         experiment = _experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
         run = Run(folder, shrink(experiment) if smoke else experiment)
-    place = find_place(run.experiment.runtime.strategy)
-    if place.addresses and out is None:
+    process = find_worker_process(run.experiment.runtime.strategy)
+    if process.addresses and out is None:
         raise UserError("several workers need --out RUN, the same folder for all of them")
-    if place.addresses:
-        log.info("worker %d of %d: waiting for the others", place.worker + 1, place.workers)
-    if not place.is_chief:
+    if process.addresses:
+        log.info("worker %d of %d: waiting for the others", process.worker + 1, process.workers)
+    if not process.is_chief:
         with _copy(run, resume) as copy:
             result = _train(copy, progress=False)
         return dataclasses.replace(result, folder=folder.path, is_chief=False)
@@ -212,8 +212,8 @@ def _train(run: Run, progress: bool | None) -> Result:
             trainer.seed,
             both_strands=processor.strands == "rows",
             view=processor.training_view,
-            host=strategy.place.worker,
-            hosts=strategy.place.workers,
+            host=strategy.process.worker,
+            hosts=strategy.process.workers,
         ),
     )
     steps_per_epoch = trainer.steps_per_epoch or steps_in(stream.rows_per_pass, stream.batch_size)

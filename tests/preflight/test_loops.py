@@ -59,14 +59,14 @@ while(%start), condition=%outer_condition, body=%outer_body, metadata={op_name="
 
 def test_turns_are_read_and_multiplied():
     outer, inner = Program.read(NESTED).loops()
-    assert (outer.name, outer.turns, outer.times) == ("while.1", 150, 1)
-    assert (inner.name, inner.turns, inner.times) == ("while.2", 3, 150)
+    assert (outer.name, outer.trip_count, outer.times) == ("while.1", 150, 1)
+    assert (inner.name, inner.trip_count, inner.times) == ("while.2", 3, 150)
 
 
 def test_a_turn_moves_what_lies_in_main_memory_and_its_own_entry_of_a_stack():
     outer, inner = Program.read(NESTED).loops()
-    assert outer.bytes_per_turn == 8 * 128 * 2  # one of the 150 entries; the rest is on the chip
-    assert inner.bytes_per_turn == 2 * 8 * 128 * 4  # read and written
+    assert outer.bytes_per_trip == 8 * 128 * 2  # one of the 150 entries; the rest is on the chip
+    assert inner.bytes_per_trip == 2 * 8 * 128 * 4  # read and written
     assert outer.bytes_moved == 150 * 8 * 128 * 2
     assert inner.bytes_moved == 450 * 2 * 8 * 128 * 4
     assert Program.read(NESTED).bytes_moved() == outer.bytes_moved + inner.bytes_moved
@@ -84,8 +84,8 @@ def test_a_turn_moves_what_lies_in_main_memory_and_its_own_entry_of_a_stack():
 def test_a_condition_that_cannot_be_read_leaves_the_turns_unknown(old, new):
     assert old in NESTED
     outer, inner = Program.read(NESTED.replace(old, new)).loops()
-    assert outer.turns is None
-    assert outer.bytes_moved == outer.bytes_per_turn
+    assert outer.trip_count is None
+    assert outer.bytes_moved == outer.bytes_per_trip
     assert inner.times == 1
 
 
@@ -98,7 +98,7 @@ def test_a_condition_may_be_a_fusion():
         'ROOT %lt = pred[]{:T(512)} compare(%k, %limit), direction=LT, metadata={op_name="a (b)"}',
         call,
     )
-    assert Program.read(fused + text).loops()[0].turns == 150
+    assert Program.read(fused + text).loops()[0].trip_count == 150
 
 
 # Two loops, one after the other, as TensorFlow writes an LSTM's forward and backward pass: the
@@ -158,7 +158,7 @@ ENTRY %main (a: s32[]) -> s32[] {
 )
 def test_a_limit_may_be_another_loops_turns(old, new, turns):
     program = Program.read(FORTH_AND_BACK.replace(old, new))
-    assert [loop.turns for loop in program.loops()] == turns
+    assert [loop.trip_count for loop in program.loops()] == turns
     assert program.is_lower_bound == (None in turns)
 
 
@@ -191,7 +191,7 @@ def test_what_is_read_and_written_in_two_halves_is_counted_once():
     )
     line = "  %y = f32[8,128]{1,0:T(8,128)} fusion"
     inner = Program.read(NESTED.replace(line, copy + line)).loops()[1]
-    assert inner.bytes_per_turn == 3 * 8 * 128 * 4
+    assert inner.bytes_per_trip == 3 * 8 * 128 * 4
 
 
 def test_a_slice_is_fetched_without_the_rest():
@@ -201,7 +201,7 @@ def test_a_slice_is_fetched_without_the_rest():
     )
     line = "  %y = f32[8,128]{1,0:T(8,128)} fusion"
     inner = Program.read(NESTED.replace(line, fetch + line)).loops()[1]
-    assert inner.bytes_per_turn == (2 * 8 + 2) * 128 * 4
+    assert inner.bytes_per_trip == (2 * 8 + 2) * 128 * 4
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_a_loops_other_turns_are_added():
 
     program, _ = compiled(step, (2, 16, 6), (3, 6, 6))
     each = 2 * 2 * (3 * 16 - 2) * 6 * 6  # two taps of the ends are on padding
-    assert [(loop.all_turns, loop.flops_per_turn) for loop in program.loops()] == [
+    assert [(loop.total_trips, loop.flops_per_trip) for loop in program.loops()] == [
         (10, each),
         (30, each),
     ]

@@ -14,7 +14,7 @@ import pytest
 
 from dream_keras.common.cli import EXIT_RESUME, EXIT_USER_ERROR
 from dream_keras.common.errors import UserError
-from dream_keras.runtime.cluster import ALONE, Place, find_place
+from dream_keras.runtime.cluster import ALONE, WorkerProcess, find_worker_process
 
 TINY = {
     "model.first.out_channels": 8,
@@ -205,12 +205,12 @@ def config(roles, kind, index):
 def test_the_place_is_read_from_the_environment(monkeypatch):
     workers = {"worker": ["a:1", "b:1"]}
     monkeypatch.setenv("TF_CONFIG", config(workers, "worker", 1))
-    assert find_place("multiworker") == Place(1, ("a:1", "b:1"))
-    assert find_place("mirrored") == ALONE
+    assert find_worker_process("multiworker") == WorkerProcess(1, ("a:1", "b:1"))
+    assert find_worker_process("mirrored") == ALONE
     monkeypatch.setenv("TF_CONFIG", config({"chief": ["c:1"], **workers}, "worker", 0))
-    assert find_place("multiworker") == Place(1, ("c:1", "a:1", "b:1"))
+    assert find_worker_process("multiworker") == WorkerProcess(1, ("c:1", "a:1", "b:1"))
     monkeypatch.setenv("TF_CONFIG", config({"chief": ["c:1"], **workers}, "chief", 0))
-    assert find_place("multiworker").is_chief
+    assert find_worker_process("multiworker").is_chief
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_the_place_is_read_from_the_environment(monkeypatch):
 def test_places_that_cannot_be_used(monkeypatch, text, said):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(UserError, match=said):
-        find_place("multiworker")
+        find_worker_process("multiworker")
 
 
 def test_several_workers_need_a_folder(monkeypatch, training_table):
