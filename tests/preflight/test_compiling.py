@@ -59,12 +59,12 @@ def test_figures_that_follow_from_the_compilers():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, ["3.00 GiB of 15.75: fits", "150, 150 turns, all counted", "memory binds"]),
+        ({}, ["3.00 GiB of 15.75: fits", "150, 150 trips, all counted", "memory binds"]),
         ({"flops": 197e11}, ["arithmetic binds", "100.00 ms"]),
         ({"temporary_bytes": 15 * GIB}, ["DOES NOT FIT"]),
         ({"loops": (), "lower_bound": False}, ["none"]),
         ({"backend": "tensorflow"}, ["of 4 TensorFlow replicas one, without their exchange"]),
-        ({"loops": (None, 7), "lower_bound": True}, ["at least 197 GFLOP", "1 of unknown turns"]),
+        ({"loops": (None, 7), "lower_bound": True}, ["at least 197 GFLOP", "1 of unknown trip count"]),
     ],
 )
 def test_report(changes, said):
