@@ -215,6 +215,8 @@ class AutosomeFinal(nn.Module):
     def __init__(self, inputs: int) -> None:
         super().__init__()
         self.mapper = nn.Sequential(nn.Conv1d(inputs, BINS, 1))
+        # A buffer that state dicts hold, as the published block has it.
+        self.register_buffer("bins", torch.arange(BINS, dtype=torch.float32))
         initialise_autosome(self)
 
     def log_probabilities(self, x: torch.Tensor) -> torch.Tensor:
@@ -223,8 +225,7 @@ class AutosomeFinal(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``(batch, inputs, length) -> (batch,)``, the expected bin."""
-        bins = torch.arange(BINS, dtype=x.dtype, device=x.device)
-        return self.log_probabilities(x).exp() @ bins
+        return self.log_probabilities(x).exp() @ self.bins
 
 
 class Twin(nn.Module):

@@ -440,14 +440,16 @@ class UnlockDNATrainer(Trainer):
     """Adam with beta 0.9 and 0.98; the rate rises in a line, then falls with the step's root.
 
     At step n, counted from 1, the rate is d^-0.5 * min(n^-0.5, n * warmup_steps^-1.5), d being
-    the width of the network; its maximum stands here as ``learning_rate``. Each gradient is
-    clipped value by value, then to a norm of at most 1.
+    the width of the network; its maximum stands here as ``learning_rate``. The gradient of all
+    weights together is clipped to a norm of at most 1, then value by value, as Prix Fixe does.
 
     Attributes:
         learning_rate: The highest rate, d^-0.5 * warmup_steps^-0.5: d = 512 as published.
         warmup_steps: Steps until it is reached; 12,500 as published, about an epoch.
         clip_value: Largest value of a gradient.
-        clip_norm: Largest norm of a weight's gradient.
+        clip_norm: Largest norm of the gradient.
+        clip_each_weight: Clip value by value first, then the gradient of each weight to the norm,
+            as the team's own code does.
     """
 
     learning_rate: float = 3.952847e-4
@@ -457,6 +459,7 @@ class UnlockDNATrainer(Trainer):
     warmup_steps: int = 12_500
     clip_value: float = 0.5
     clip_norm: float = 1.0
+    clip_each_weight: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers that no run can be made with."""
@@ -471,6 +474,7 @@ class UnlockDNATrainer(Trainer):
             beta_1=0.9,
             beta_2=0.98,
             epsilon=1e-9,
+            clip_norm=self.clip_norm,
             clip_value=self.clip_value,
-            clip_norm_per_weight=self.clip_norm,
+            each_weight=self.clip_each_weight,
         )

@@ -23,9 +23,15 @@ IGNORED = (
     r".*\.num_batches_tracked",
     r"first\.pos_embedding\.weight",
     r"first\.expression_embedding\.(weight|bias)",
+    r"final\.bins",
 )
-"""Entries of published files that no forward pass uses: PyTorch's counters, and two tables that
-the UnlockDNA first block owns but leaves out."""
+"""Entries of published files that no forward pass learns from: PyTorch's counters, two tables that
+the UnlockDNA first block owns but leaves out, and the buffer of bin numbers, 0 to 17, that the
+autosome final block takes its mean with."""
+WRAPPERS = ("model_state_dict", "state_dict", "model")
+"""Keys under which training loops save a state dict beside other things."""
+PARALLEL = "module."
+"""What ``DataParallel`` puts in front of each name."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +121,14 @@ def load_torch_weights(network: Network, state_dict: Mapping[str, Any]) -> None:
     Args:
         network: What ``build_network`` returned.
         state_dict: PyTorch names (``first.*``, ``core.*``, ``final.*``) and arrays or tensors, in
-            PyTorch's layout: convolutions (out, in / groups, k), dense (out, in).
+            PyTorch's layout: convolutions (out, in / groups, k), dense (out, in). It may be
+            wrapped, ``{"model_state_dict": ...}``, or saved from ``DataParallel``.
 
     Raises:
         UserError: If an entry is unknown, missing or of the wrong shape; the message names them
             and nothing has been copied.
     """
-    arrays = {name: _to_numpy(value) for name, value in state_dict.items()}
+    arrays = {name: _to_numpy(value) for name, value in _unwrapped(state_dict).items()}
     entries = list(_all_entries(network))
     wanted = {entry.name for entry in entries}
     problems = [f"missing: {entry.name}" for entry in entries if entry.name not in arrays]
@@ -156,6 +163,16 @@ def load_torch_weights(network: Network, state_dict: Mapping[str, Any]) -> None:
         variable.assign(value)
 
 
+def _unwrapped(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a state dict without what it is wrapped in."""
+    for key in WRAPPERS:
+        if isinstance(content.get(key), Mapping):
+            content = content[key]
+    if content and all(str(name).startswith(PARALLEL) for name in content):
+        return {name.removeprefix(PARALLEL): value for name, value in content.items()}
+    return content
+
+
 def _to_numpy(value: Any) -> Array:
     """Return an array or a PyTorch tensor, on any device, as numpy."""
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
@@ -179,9 +196,7 @@ def read_checkpoint(path: Path) -> dict[str, Array]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler meets
         raise UserError(f"{path} is not a PyTorch file of plain weights: {reason(error)}") from None
-    for key in ("model_state_dict", "state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
+    content = _unwrapped(content) if isinstance(content, Mapping) else content
     if not isinstance(content, Mapping) or not all(hasattr(v, "detach") for v in content.values()):
         raise UserError(f"{path} holds no state dict (names and tensors)")
     return {name: _to_numpy(value) for name, value in content.items()}

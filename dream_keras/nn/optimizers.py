@@ -1,5 +1,6 @@
 """AdamW as PyTorch computes it, with a beta1 that may follow a schedule; Adam that clips twice."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -69,42 +70,58 @@ class AdamW(keras.optimizers.AdamW):
 
 @keras.saving.register_keras_serializable(package="dream_keras")
 class ClippedAdam(keras.optimizers.Adam):
-    """Adam whose gradients are clipped value by value and then to a norm, weight by weight.
+    """Adam whose gradients are clipped to a norm and value by value.
 
-    Keras's own settings for these exclude each other. Source: the UnlockDNA team's trainer.
+    Keras's own settings for these exclude each other. Source: the UnlockDNA trainer of Prix Fixe,
+    and the team's own.
 
     Args:
         learning_rate: A number or a schedule.
-        clip_value: Largest value of a gradient.
-        clip_norm_per_weight: Largest norm of a weight's gradient, after that.
+        clip_norm: Largest norm of the gradient of all weights together, clipped first.
+        clip_value: Largest value of a gradient, after that.
+        each_weight: Clip value by value first, then the gradient of each weight to the norm, as
+            the team's own code does.
         **kwargs: Those of ``keras.optimizers.Adam``.
     """
 
     def __init__(
         self,
         learning_rate: Any,
+        clip_norm: float = 1.0,
         clip_value: float = 0.5,
-        clip_norm_per_weight: float = 1.0,
+        each_weight: bool = False,
         **kwargs: Any,
     ):
         super().__init__(learning_rate, **kwargs)
+        self.clip_norm = clip_norm
         self.clip_value = clip_value
-        self.clip_norm_per_weight = clip_norm_per_weight
+        self.each_weight = each_weight
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """Clip the gradients and move the weights along them."""
-        super().apply([self._clipped(gradient) for gradient in grads], trainable_variables)
+        super().apply(self.clipped(grads), trainable_variables)
 
-    def _clipped(self, gradient: Any) -> Any:
-        if gradient is None:
-            return None
-        gradient = ops.clip(gradient, -self.clip_value, self.clip_value)
-        norm = ops.sqrt(ops.sum(ops.square(gradient)))
-        return gradient * (self.clip_norm_per_weight / ops.maximum(norm, self.clip_norm_per_weight))
+    def clipped(self, gradients: Sequence[Any]) -> list[Any]:
+        """Return clipped gradients; None, for a weight without one, stays."""
+        known = [gradient for gradient in gradients if gradient is not None]
+        if self.each_weight:
+            values = (ops.clip(g, -self.clip_value, self.clip_value) for g in known)
+            new = [gradient * self._factor([gradient]) for gradient in values]
+        else:
+            factor = self._factor(known)
+            new = [ops.clip(g * factor, -self.clip_value, self.clip_value) for g in known]
+        clipped = iter(new)
+        return [None if gradient is None else next(clipped) for gradient in gradients]
+
+    def _factor(self, gradients: Sequence[Any]) -> Any:
+        """Return what brings gradients to a norm of at most ``clip_norm`` together."""
+        norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in gradients))
+        return self.clip_norm / ops.maximum(norm, self.clip_norm)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return super().get_config() | {
+            "clip_norm": self.clip_norm,
             "clip_value": self.clip_value,
-            "clip_norm_per_weight": self.clip_norm_per_weight,
+            "each_weight": self.each_weight,
         }

@@ -1,15 +1,17 @@
 """A run, opened to be used: its processor, its network and its predictions."""
 
+import json
 import logging
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import yaml
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.remote import cache, local_copy
@@ -183,6 +185,21 @@ def _read_predictions(path: Path, suite: "Suite") -> npt.NDArray[np.float64]:
         return np.full(suite.measured.shape, np.nan)
 
 
+FORMER_DEFAULTS = {("0.1.0", "unlockdna"): {"trainer.clip_each_weight": True}}
+"""Options that a version's trainers did not have, with the values that do what they did."""
+
+
+def _former_defaults(folder: RunFolder) -> dict[str, Any]:
+    """Return settings with which a run of an earlier version goes on as it began."""
+    try:
+        written = json.loads((folder.path / "environment.json").read_text())["versions"]
+        config = yaml.safe_load(folder.config.read_text())
+        known = FORMER_DEFAULTS.get((written["dream_keras"], config["trainer"]["name"]), {})
+        return {k: v for k, v in known.items() if k.split(".")[1] not in config["trainer"]}
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return {}
+
+
 def load_run(path: str | Path | RunFolder) -> Run:
     """Open a run folder; a path, an address, or a folder that is open already.
 
@@ -193,7 +210,8 @@ def load_run(path: str | Path | RunFolder) -> Run:
     if not folder.config.is_file():
         raise UserError(f"{folder} is not a run folder: it has no config.yaml")
     try:
-        return Run(folder, load_experiment(folder.config))
+        experiment = load_experiment(folder.config, settings=_former_defaults(folder))
+        return Run(folder, experiment)
     except NotOnMenuError as error:
         raise UserError(
             f"{path} cannot be opened, because its {error.what} is not on the menu. The run was "

@@ -30,7 +30,19 @@ def weights(golden):
 def test_pytorch_counters_and_unused_tables_are_passed_over(network, weights):
     counter = {"core.seqextractor.resize_blc0.1.num_batches_tracked": np.array(5)}
     unused = {"first.pos_embedding.weight": np.zeros((40, 16))}
-    load_torch_weights(network, {**weights, **counter, **unused})
+    bins = {"final.bins": np.arange(18.0)}
+    load_torch_weights(network, {**weights, **counter, **unused, **bins})
+
+
+def test_wrapped_and_parallel_checkpoints_are_unwrapped(network, weights):
+    load_torch_weights(network, weights)
+    expected = network.get_weights()
+    parallel = {f"module.{name}": value for name, value in weights.items()}
+    for content in ({"model_state_dict": weights, "epoch": 3}, parallel, {"model": parallel}):
+        fresh = dream_keras.build_network(SMALL, 40, 6)
+        load_torch_weights(fresh, content)
+        for got, want in zip(fresh.get_weights(), expected, strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +94,7 @@ def test_a_real_pytorch_file_becomes_a_run(tmp_path, preset, random):
             buffer.uniform_(0.5, 1.5)
     twin.eval()
     file = tmp_path / "model_best.pth"
+    assert "final.bins" in twin.state_dict()
     torch.save(twin.state_dict(), file)
     run = dream_keras.convert(file, preset, tmp_path / "run")
     channels = random.integers(0, 2, (3, 150, 6)).astype("float32")

@@ -62,32 +62,54 @@ def test_config_round_trip():
     assert float(again.current_beta_1()) == float(optimizer.current_beta_1())
 
 
-def test_gradients_are_clipped_by_value_and_then_to_a_norm():
-    optimizer = ClippedAdam(0.1, clip_value=0.5, clip_norm_per_weight=1.0)
-    plain = keras.optimizers.Adam(0.1)
-    small = np.array([0.1, -0.2, 0.3], "float32")
-    wild = np.array([3.0, -4.0, 0.1, 5.0, 6.0, -7.0], "float32")
-    clipped = np.clip(wild, -0.5, 0.5)
-    for gradient, same in [(small, small), (wild, clipped / np.linalg.norm(clipped))]:
-        weight, twin = (keras.Variable(np.zeros_like(gradient)) for _ in range(2))
-        # Two steps: Adam's first one does not depend on the gradient's size.
-        for steps, variable, given in [(optimizer, weight, gradient), (plain, twin, same)]:
-            fresh = type(steps).from_config(steps.get_config())
-            fresh.build([variable])
-            fresh.apply([keras.ops.convert_to_tensor(given)])
-            fresh.apply([keras.ops.convert_to_tensor(0.01 * np.ones_like(given))])
-        np.testing.assert_allclose(weight, twin, rtol=1e-5)
+GRADIENTS = [np.array([3.0, -4.0, 0.1], "float32"), np.array([[0.6], [0.0]], "float32")]
 
 
-def test_every_weight_has_a_norm_of_its_own():
-    """Clipping to a norm over all weights would shrink the second weight's gradient too."""
-    optimizer = ClippedAdam(keras.optimizers.schedules.ExponentialDecay(1.0, 1, 1.0), clip_value=9)
-    clipped = [optimizer._clipped(keras.ops.convert_to_tensor(g)) for g in ([3.0, 4.0], [0.6, 0.0])]
-    np.testing.assert_allclose(clipped[0], [0.6, 0.8], rtol=1e-6)
-    np.testing.assert_allclose(clipped[1], [0.6, 0.0], rtol=1e-6)
+def clipped(**options):
+    gradients = [keras.ops.convert_to_tensor(gradient) for gradient in GRADIENTS]
+    return [np.asarray(g) for g in ClippedAdam(0.1, **options).clipped(gradients)]
+
+
+def test_the_gradient_is_clipped_to_a_norm_and_then_by_value():
+    """As torch.nn.utils.clip_grad_norm_ over all weights, then clip_grad_value_."""
+    norm = np.sqrt(sum(np.sum(gradient**2) for gradient in GRADIENTS))
+    for got, gradient in zip(clipped(), GRADIENTS, strict=True):
+        np.testing.assert_allclose(got, np.clip(gradient / norm, -0.5, 0.5), rtol=1e-6)
+
+
+def test_pytorch_clips_the_same():
+    torch = pytest.importorskip("torch")
+    weights = [torch.nn.Parameter(torch.zeros(g.shape)) for g in GRADIENTS]
+    for weight, gradient in zip(weights, GRADIENTS, strict=True):
+        weight.grad = torch.from_numpy(gradient.copy())
+    torch.nn.utils.clip_grad_norm_(weights, 1.0)
+    torch.nn.utils.clip_grad_value_(weights, 0.5)
+    for got, weight in zip(clipped(), weights, strict=True):
+        np.testing.assert_allclose(got, weight.grad.numpy(), rtol=1e-5)
+
+
+def test_each_weight_may_have_a_norm_of_its_own():
+    values = [np.clip(gradient, -0.55, 0.55) for gradient in GRADIENTS]
+    wanted = [value / max(np.linalg.norm(value), 0.7) * 0.7 for value in values]
+    got = clipped(clip_value=0.55, clip_norm=0.7, each_weight=True)
+    for one, other in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_steps_are_those_of_the_clipped_gradients():
+    weight, twin = (keras.Variable(np.zeros(3, "float32")) for _ in range(2))
+    ours, plain = ClippedAdam(0.1), keras.optimizers.Adam(0.1)
+    # Two steps: Adam's first one does not depend on the gradient's size.
+    for gradient in (GRADIENTS[0], 0.01 * np.ones(3, "float32")):
+        (same,) = ours.clipped([keras.ops.convert_to_tensor(gradient)])
+        for optimizer, variable, given in ((ours, weight, gradient), (plain, twin, same)):
+            optimizer.apply([keras.ops.convert_to_tensor(given)], [variable])
+    np.testing.assert_allclose(weight, twin, rtol=1e-5)
 
 
 def test_clipped_adam_round_trip():
-    optimizer = ClippedAdam(WarmUp(0.1, 5), clip_value=0.3, clip_norm_per_weight=2.0, beta_2=0.98)
+    optimizer = ClippedAdam(
+        WarmUp(0.1, 5), clip_value=0.3, clip_norm=2.0, each_weight=True, beta_2=0.98
+    )
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
     assert again.get_config() == optimizer.get_config()

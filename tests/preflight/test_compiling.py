@@ -64,7 +64,10 @@ def test_figures_that_follow_from_the_compilers():
         ({"temporary_bytes": 15 * GIB}, ["DOES NOT FIT"]),
         ({"loops": (), "lower_bound": False}, ["none"]),
         ({"backend": "tensorflow"}, ["of 4 TensorFlow replicas one, without their exchange"]),
-        ({"loops": (None, 7), "lower_bound": True}, ["at least 197 GFLOP", "1 of unknown trip count"]),
+        (
+            {"loops": (None, 7), "lower_bound": True},
+            ["at least 197 GFLOP", "1 of unknown trip count"],
+        ),
     ],
 )
 def test_report(changes, said):

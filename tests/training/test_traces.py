@@ -35,6 +35,6 @@ def test_training_follows_the_published_trace(golden, name):
         channels = arrays["x"][step].transpose(0, 2, 1)
         loss = network.train_on_batch(channels, arrays["y_probs"][step])
         network.reset_metrics()
-        assert loss == pytest.approx(arrays["loss"][step], rel=1e-5)
+        assert loss == pytest.approx(arrays["loss"][step], rel=2e-6)
     predicted = dream_keras.expression(network, arrays["x_eval"].transpose(0, 2, 1))
-    assert predicted == pytest.approx(arrays["pred_eval"], abs=1e-4)
+    assert predicted == pytest.approx(arrays["pred_eval"], abs=5e-6)
