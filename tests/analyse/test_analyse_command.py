@@ -149,7 +149,7 @@ def test_predictions_of_the_run_are_taken(trained, suite, monkeypatch):
     table = pd.read_csv(trained / "predictions.tsv", sep="\t", header=None)
     rows = suite.rows("public")
     assert [suite.sequences[row] for row in rows] == table[0].tolist()
-    np.testing.assert_array_equal(found[rows], table[1])
+    np.testing.assert_array_equal(found[rows, 0], table[1])
 
 
 @pytest.mark.parametrize("harm", ["part", "older", "damaged", "gone"])
@@ -158,7 +158,7 @@ def test_predictions_that_do_not_do_are_made_anew(copy, suite, monkeypatch, harm
 
     def predict(run, suite, part, progress):
         asked.append(part)
-        return np.zeros(len(suite.sequences))
+        return np.zeros(suite.measured.shape)
 
     monkeypatch.setattr(Run, "predict_suite", predict)
     folder, part = copy(), "public"

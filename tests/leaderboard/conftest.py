@@ -53,7 +53,7 @@ class Desk:
     def predictions(self, noise, seed=0):
         """Values that correlate with the measured ones, on another scale, shape (rows,)."""
         random = np.random.default_rng(seed)
-        measured = self.suite.measured
+        measured = self.suite.measured[:, 0]
         return 9 + 3 * measured + noise * random.normal(size=len(measured))
 
     def file(self, name, noise, seed=0):

@@ -18,7 +18,7 @@ def submit(suite_files, tmp_path):
     def read(content, name="submission"):
         data = content.encode() if isinstance(content, str) else content
         (tmp_path / name).write_bytes(data)
-        return read_submission(tmp_path / name, load_suite(suite_files.folder))
+        return read_submission(tmp_path / name, load_suite(suite_files.folder))[:, 0]
 
     return read
 

@@ -536,7 +536,7 @@ def test_human_suite(human, random):
     folder, frame = human
     suite = load_suite(folder)
     assert suite.name == "human lentiMPRA"
-    assert suite.measured.shape == (20,)
+    assert suite.measured.shape == (20, 1)
     assert suite.reverse.tolist() == [False, True] * 10
     predictions = random.normal(size=20)
     card = score(suite, predictions)
