@@ -7,12 +7,13 @@ Keras nor TensorFlow. The commands (``python -m dream_keras.train``) are functio
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from dream_keras._registration import register_with_keras
 from dream_keras._version import __version__
 
 if TYPE_CHECKING:
     from dream_keras.config.experiment import Experiment, Order, load_experiment
     from dream_keras.menu.plugins import load_plugins
-    from dream_keras.model.build import build_network, expression
+    from dream_keras.model.build import build_network, expression, load_model
     from dream_keras.model.torch_weights import load_torch_weights
     from dream_keras.runs.run import load_run
 
@@ -22,6 +23,7 @@ _HOME = {
     "Experiment": "dream_keras.config.experiment",
     "Order": "dream_keras.config.experiment",
     "load_experiment": "dream_keras.config.experiment",
+    "load_model": "dream_keras.model.build",
     "load_plugins": "dream_keras.menu.plugins",
     "load_torch_weights": "dream_keras.model.torch_weights",
     "load_run": "dream_keras.runs.run",
@@ -54,6 +56,7 @@ __all__ = [
     "expression",
     "leaderboard",
     "load_experiment",
+    "load_model",
     "load_plugins",
     "load_run",
     "load_torch_weights",
@@ -76,4 +79,7 @@ def __getattr__(name: str) -> Any:
 
 # In quotes, so that the doctor can tell a Python before 3.9 that it is too old.
 def __dir__() -> "list[str]":
-    return sorted([*globals(), *__all__])
+    return __all__
+
+
+register_with_keras()

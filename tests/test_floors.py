@@ -22,7 +22,7 @@ FLOORS = (
     # Commands; those that others call stand below them.
     ("train", "evaluate", "predict", "convert", "prepare"),
     ("search", "doctor", "preflight", "testing"),
-    ("__init__", "__main__"),
+    ("__init__", "__main__", "_registration"),
 )
 """Folders and files of the package, the lowest floor first."""
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

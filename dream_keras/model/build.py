@@ -1,6 +1,7 @@
 """Networks for users: built by name, with advice where one cannot be built, and used."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dream_keras.common.errors import UserError
+from dream_keras.common.text import reason
 from dream_keras.config.experiment import Order, preset
 from dream_keras.model.advice import advice
 from dream_keras.model.network import CHANNELS, LENGTH, CannotBuildError, Network, assemble
@@ -46,6 +48,26 @@ def build_network(
         return assemble(order, length, channels, precision)
     except CannotBuildError as error:
         raise UserError(f"{error}{advice(order, length, channels, error.slot)}") from error
+
+
+def load_model(path: str | Path) -> Network:
+    """Load a network that was saved as a ``.keras`` file.
+
+    Args:
+        path: What ``network.save`` wrote.
+
+    Raises:
+        UserError: If there is no such file, or it holds something else.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"no file {path}")
+    try:
+        model = keras.saving.load_model(path)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} cannot be loaded: {reason(error)}") from error
+    if not isinstance(model, Network):
+        raise UserError(f"{path} holds a {type(model).__name__}, not a network of dream_keras")
+    return model
 
 
 def expression(
