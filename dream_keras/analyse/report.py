@@ -13,6 +13,7 @@ from dream_keras.analyse.similarity import Similarity
 from dream_keras.analyse.tables import markdown
 from dream_keras.common.files import write_text
 from dream_keras.data import alphabet
+from dream_keras.scoring.suite import SIMULATED
 
 WORST = 50
 """Rows in the table of the largest residuals."""
@@ -32,7 +33,8 @@ def write_analysis(analysis: Analysis) -> Path:
     analysis.folder.mkdir(parents=True, exist_ok=True)
     similarity, similarity_lines = sections.similarity_section(analysis)
     lines = [
-        f"# Analysis of {analysis.run.folder.path.name}",
+        f"# Analysis of {analysis.run.folder.path.name}"
+        + (SIMULATED if analysis.truth is not None else ""),
         "",
         f"Suite {analysis.suite.name or analysis.suite.source}, {analysis.part} part: "
         f"{len(analysis.rows):,} rows. How each number is made: docs/analysis.md.",

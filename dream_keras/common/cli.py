@@ -4,6 +4,7 @@ import argparse
 import errno
 import importlib
 import importlib.util
+import io
 import logging
 import os
 import shlex
@@ -44,6 +45,7 @@ def load_backend() -> None:
     for name in ("tensorflow", "absl", "jax"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if "keras" in sys.modules:
+        _set_keras()
         return
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
@@ -54,6 +56,20 @@ def load_backend() -> None:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(nowhere)
+    _set_keras()
+    sys.modules["keras"].config.set_dtype_policy("float32")
+
+
+def _set_keras() -> None:
+    """Set what a run depends on, whatever the user's ``keras.json`` says.
+
+    A policy that the user's own program has set stays: runs choose theirs by
+    ``runtime.precision``.
+    """
+    config = sys.modules["keras"].config
+    config.set_floatx("float32")
+    config.set_epsilon(1e-7)
+    config.set_image_data_format("channels_last")
 
 
 def installed_backends() -> list[str]:
@@ -91,6 +107,10 @@ def run(main: Callable[[], None]) -> None:
     reported in one line too. Anything else is a bug of ours and keeps its traceback.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        # Names in the user's files may hold any letter, whatever the locale.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         main()
     except UserError as error:

@@ -1,6 +1,7 @@
 """Experiments in miniature: every part of them runs, within a minute."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 from dream_keras import menu
@@ -12,21 +13,31 @@ ROWS = 2_000
 TEST_ROWS = 1_500
 
 
-def shrink(experiment: Experiment) -> Experiment:
+def shrink(experiment: Experiment, asked: Collection[str] = ()) -> Experiment:
     """Return the experiment in miniature.
 
     Sizes of blocks become at most what their menu entries say (``smoke``); training takes
     ``TRAINER``'s steps on at most ``ROWS`` rows; of the suite only the public part is predicted
     and scored.
+
+    Args:
+        experiment: The experiment.
+        asked: Settings of the trainer, the data and the scoring that were asked for, such as
+            ``"scoring.part"``: these stay.
     """
     slots = {slot: _shrunk_choice(slot, getattr(experiment.model, slot)) for slot in ORDER_SLOTS}
-    trainer = Choice(experiment.trainer.name, {**experiment.trainer.options, **TRAINER})
-    data = dataclasses.replace(
-        experiment.data, simulated_rows=ROWS, simulated_test_rows=TEST_ROWS, max_rows=ROWS
-    )
-    scoring = dataclasses.replace(experiment.scoring, part="public")
+    trainer = {k: v for k, v in TRAINER.items() if f"trainer.{k}" not in asked}
+    rows = {"simulated_rows": ROWS, "simulated_test_rows": TEST_ROWS, "max_rows": ROWS}
+    data: dict[str, Any] = {k: v for k, v in rows.items() if f"data.{k}" not in asked}
+    scoring = experiment.scoring
+    if "scoring.part" not in asked:
+        scoring = dataclasses.replace(scoring, part="public")
     return dataclasses.replace(
-        experiment, model=Order(**slots), trainer=trainer, data=data, scoring=scoring
+        experiment,
+        model=Order(**slots),
+        trainer=Choice(experiment.trainer.name, {**experiment.trainer.options, **trainer}),
+        data=dataclasses.replace(experiment.data, **data),
+        scoring=scoring,
     )
 
 

@@ -139,10 +139,17 @@ class RunFolder:
         self.check_new()
         self.path.mkdir(parents=True, exist_ok=True)
         copies = copy_plugins(experiment.plugins, self.path / "plugins")
-        plugins = tuple(copy.relative_to(self.path).as_posix() for copy in copies)
-        write_text(self.config, dataclasses.replace(experiment, plugins=plugins).to_yaml())
+        self.write_config(dataclasses.replace(experiment, plugins=tuple(map(str, copies))))
         self.write_json("environment.json", {**environment(experiment), **computed_on})
         self.publish()
+
+    def write_config(self, experiment: Experiment) -> None:
+        """Write the resolved experiment; its plugins are named from the folder on."""
+        here = self.path.resolve()
+        plugins = tuple(
+            Path(plugin).resolve().relative_to(here).as_posix() for plugin in experiment.plugins
+        )
+        write_text(self.config, dataclasses.replace(experiment, plugins=plugins).to_yaml())
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file whole or not at all."""

@@ -11,7 +11,7 @@ from dream_keras.runs.run import Run
 from dream_keras.runs.tensorboard import EventWriter
 from dream_keras.scoring.metrics import ScoreCard, score
 from dream_keras.scoring.report import markdown_table, scatter_figure
-from dream_keras.scoring.suite import Suite
+from dream_keras.scoring.suite import SIMULATED, Suite
 
 
 def write_report(
@@ -36,7 +36,7 @@ def write_report(
     _picture(folder, "plots/learning_curve.png", learning_curve(history, state.best_epoch))
     best = history[history["epoch"] == state.best_epoch].iloc[0]
     lines = [
-        f"# {folder.path.name}",
+        f"# {folder.path.name}{SIMULATED if run.is_simulated else ''}",
         "",
         f"Best epoch {state.best_epoch} of {state.epoch}: validation Pearson r "
         f"{best['val_pearson']:.4f}, Spearman {best['val_spearman']:.4f}.",
@@ -61,18 +61,19 @@ def write_report(
         )
         _picture(folder, "plots/suite.png", scatter_figure(suite, predictions, part))
         folder.write_json("metrics.json", card.to_dict())
-        _write_events(folder, card, step=int(best["step"]))
-        lines += ["## Gold-standard suite", "", markdown_table(card), ""]
+        _write_events(folder, suite, card, step=int(best["step"]))
+        lines += [f"## {suite.name or 'Gold-standard suite'}", "", markdown_table(card), ""]
         lines += ["![predicted against measured](plots/suite.png)", ""]
     lines += ["## Settings", "", "```yaml", folder.config.read_text().rstrip(), "```", ""]
     write_text(folder.path / "report.md", "\n".join(lines))
     return card
 
 
-def _write_events(folder: RunFolder, card: ScoreCard, step: int) -> None:
+def _write_events(folder: RunFolder, suite: Suite, card: ScoreCard, step: int) -> None:
     """Show the suite's scores in TensorBoard, at the step whose weights were scored."""
     defined = {name: subset for name, subset in card.subsets.items() if not subset.undefined}
     events = EventWriter(folder.path / "tensorboard")
+    events.text("suite", f"{suite.name or suite.source}, {card.part} part", step)
     events.scalars(
         {"suite/pearson_score": card.pearson_score, "suite/spearman_score": card.spearman_score}
         | {f"suite/r2_{name}": subset.r2 for name, subset in defined.items()}

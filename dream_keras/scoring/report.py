@@ -152,7 +152,7 @@ def scatter_figure(suite: Suite, predictions: npt.NDArray, part: str = "private"
         bar.set_label("rows or pairs in a hexagon")
         bar.outline.set_visible(False)
     figure.suptitle(
-        f"{part} part    Pearson Score {card.pearson_score:.4f}    "
+        f"{suite.name or 'suite'}, {part} part    Pearson Score {card.pearson_score:.4f}    "
         f"Spearman Score {card.spearman_score:.4f}"
     )
     return figure

@@ -25,9 +25,12 @@ from dream_keras.scoring.membership import (
 from dream_keras.scoring.suite_yaml import BUILT_IN, DEFAULT, Declaration, read_declaration
 from dream_keras.scoring.table import Floats, Table, find_table, is_csv, parse_table, read_table
 from dream_keras.scoring.text_files import read_text
+from dream_keras.simulate.truth import FOLDER as TRUTH
 
 Positions = npt.NDArray[np.int64]
 
+SIMULATED = " (simulated data)"
+"""Behind the name of a suite that ``dream_keras.simulate`` made."""
 PARTS = ("private", "public", "all")
 """Private: what decided the challenge; public: the leaderboard's rows; all: both."""
 SUITE_FILE = "suite.yaml"
@@ -246,7 +249,7 @@ def _load(source: str, declaration: Declaration, folder: Path) -> Suite:
         sequences,
         measured,
         _subsets(declaration, folder, table, measured),
-        declaration.name,
+        f"{declaration.name}{SIMULATED if (folder / TRUTH).is_dir() else ''}",
         tuple(declaration.targets),
         _reverse(declaration, table),
         declaration.formulas,

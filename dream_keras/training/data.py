@@ -107,11 +107,15 @@ def _load(
 
 
 def check_labels(rows: Rows | ShardedRows, processor: Processor, target_type: str) -> None:
-    """Refuse labels that the target cannot express.
+    """Refuse labels that do not differ, and labels that the target cannot express.
 
     Raises:
-        UserError: Names the range of the labels and the final block for other measurements.
+        UserError: Names the label, or the range of the labels and the final block for other
+            measurements.
     """
+    for column in rows.labels.T:
+        if (least := np.nanmin(column)) == np.nanmax(column):
+            raise UserError(f"all training labels are {least:g}: there is nothing to learn")
     lowest, highest = processor.label_ranges.get(target_type, (-np.inf, np.inf))
     smallest, largest = float(np.nanmin(rows.labels)), float(np.nanmax(rows.labels))
     if smallest < lowest or largest > highest:

@@ -89,6 +89,7 @@ class Engine:
         if state.history:
             self._write_history(state)
         if state.epoch == self.settings.epochs:
+            log.info("%s is finished: all of its %d epochs are done", self.folder, state.epoch)
             return state
         done = state.epoch * self.settings.steps_per_epoch + len(state.losses)
         began = time.monotonic()

@@ -87,6 +87,7 @@ def run_training(
     ``{"section.key": value}``.
     """
     overrides = list(overrides)
+    asked = {*settings, *(override.partition("=")[0] for override in overrides)}
     load_plugins(plugins)
     if resume and out is None:
         raise UserError("--resume needs --out RUN: the folder of the run to continue")
@@ -95,10 +96,11 @@ def run_training(
         run = load_run(folder)
         if config or overrides or settings or smoke:
             given = _experiment(config or folder.config, overrides, settings)
-            _check_same(run, shrink(given) if smoke else given)
+            run = _moved(run, given, asked)
+            _check_same(run, shrink(given, asked) if smoke else given)
     else:
         experiment = _experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
-        run = Run(folder, shrink(experiment) if smoke else experiment)
+        run = Run(folder, shrink(experiment, asked) if smoke else experiment)
     process = find_worker_process(run.experiment.runtime.strategy)
     if process.addresses and out is None:
         raise UserError("several workers need --out RUN, the same folder for all of them")
@@ -147,6 +149,24 @@ def _copy(run: Run, resume: bool) -> Iterator[Run]:
             yield dataclasses.replace(run, folder=RunFolder(Path(name)))
         finally:
             package.setLevel(before)
+
+
+def _moved(run: Run, given: Experiment, asked: Collection[str]) -> Run:
+    """Return a run whose files stand elsewhere now; the checksums of its rows tell other rows."""
+    data = {
+        name: getattr(given.data, name)
+        for name in ("train", "validation")
+        if f"data.{name}" in asked
+    }
+    experiment = dataclasses.replace(
+        run.experiment, data=dataclasses.replace(run.experiment.data, **data)
+    )
+    if "scoring.suite" in asked:
+        scoring = dataclasses.replace(experiment.scoring, suite=given.scoring.suite)
+        experiment = dataclasses.replace(experiment, scoring=scoring)
+    if experiment != run.experiment:
+        run.folder.write_config(experiment)
+    return Run(run.folder, experiment)
 
 
 def _check_same(run: Run, given: Experiment) -> None:

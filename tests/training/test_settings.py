@@ -1,0 +1,100 @@
+"""Settings of the run and of the user hold, whatever the machine's files say."""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import dream_keras
+from dream_keras.common.errors import UserError
+
+SMALL = [
+    "model.first={name: autosome, out_channels: 8}",
+    "model.core={name: autosome, widths: [8], out_channels: 8}",
+    "trainer.epochs=1",
+    "trainer.steps_per_epoch=2",
+    "trainer.batch_size=16",
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, training_table):
+    folder = tmp_path_factory.mktemp("settings")
+    table = shutil.copy(training_table, folder / "train.txt")
+    run = folder / "run"
+    dream_keras.train("dream_cnn", train=table, out=run, overrides=SMALL, progress=False)
+    return run
+
+
+def test_a_finished_run_says_so(finished, caplog):
+    with caplog.at_level(logging.INFO):
+        dream_keras.train(out=finished, resume=True, progress=False)
+    assert f"{finished} is finished: all of its 1 epochs are done" in caplog.text
+
+
+def test_a_run_whose_table_moved_goes_on_with_it(finished, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    moved = shutil.move(finished.parent / "train.txt", tmp_path / "moved.txt")
+    with pytest.raises(UserError, match="no file"):
+        dream_keras.train(out=run, resume=True, progress=False)
+    dream_keras.train(out=run, resume=True, train=moved, progress=False)
+    assert dream_keras.load_run(run).experiment.data.train == str(moved)
+    changed = tmp_path / "changed.txt"
+    changed.write_text("".join(reversed(moved.read_text().splitlines(keepends=True))))
+    with pytest.raises(UserError, match="rows to train or validate on have changed"):
+        dream_keras.train(out=run, resume=True, train=changed, progress=False)
+    shutil.copy(moved, finished.parent / "train.txt")
+
+
+@pytest.mark.parametrize("config", ["quickstart", "bhi_deepgxp", "unlockdna_proformer"])
+def test_labels_that_do_not_differ_are_refused(tmp_path, training_table, config):
+    table = tmp_path / "same.txt"
+    rows = [line.split("\t")[0] for line in training_table.read_text().splitlines()]
+    table.write_text("".join(f"{sequence}\t8\n" for sequence in rows))
+    with pytest.raises(UserError, match="all training labels are 8: there is nothing to learn"):
+        dream_keras.train(
+            config,
+            train=table,
+            validation=training_table,
+            out=tmp_path / "run",
+            smoke=True,
+            progress=False,
+        )
+
+
+def test_smoke_keeps_what_was_asked_for(tmp_path, training_table):
+    overrides = ["scoring.part=all", "trainer.batch_size=8", "trainer.epochs=1"]
+    result = dream_keras.train(
+        train=training_table,
+        out=tmp_path / "run",
+        overrides=overrides,
+        smoke=True,
+        progress=False,
+    )
+    experiment = dream_keras.load_run(result.folder).experiment
+    assert experiment.scoring.part == "all"
+    assert (experiment.make_trainer().batch_size, experiment.make_trainer().epochs) == (8, 1)
+    assert experiment.make_trainer().steps_per_epoch == 5
+
+
+def test_a_users_keras_json_changes_nothing(tmp_path, training_table):
+    """float16 there would change the networks, or fail, while the log says float32."""
+    (tmp_path / "keras.json").write_text(
+        json.dumps({"floatx": "float16", "epsilon": 1e-3, "image_data_format": "channels_first"})
+    )
+    command = [sys.executable, "-m", "dream_keras.train", "--smoke", "--train", training_table]
+    told = {"0": os.environ, "1": {**os.environ, "KERAS_HOME": str(tmp_path)}}
+    weights = []
+    for name, environment in told.items():
+        out = tmp_path / name
+        done = subprocess.run(
+            [*command, "--out", out], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        weights.append((out / "history.csv").read_text().split("\n")[1].split(",")[2])
+    assert weights[0] == weights[1]  # the loss of the first epoch
