@@ -32,7 +32,7 @@ from dream_keras.common.files import UNFINISHED, replacing, write_text
 from dream_keras.common.remote import Mirror, is_remote
 from dream_keras.config.experiment import Experiment
 from dream_keras.menu.plugins import copy_plugins
-from dream_keras.runtime.machine import PACKAGES, version
+from dream_keras.runtime.machine import packages, version
 
 if TYPE_CHECKING:
     from dream_keras.model.network import Network
@@ -205,7 +205,7 @@ def open_folder(path: str | Path) -> RunFolder:
 def environment(experiment: Experiment) -> dict[str, Any]:
     """Return versions, platform and seed, to be kept with a run."""
     versions = {"dream_keras": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages():
         if (found := version(package)) is not None:
             versions[package] = found
     return {
