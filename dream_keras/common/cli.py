@@ -11,7 +11,6 @@ import sys
 import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from dream_keras.common.errors import UserError
 
@@ -144,7 +143,7 @@ def _describe_os_error(error: OSError) -> str:
     return f"{where}{(error.strerror or str(error)).lower()}.{remedy}"
 
 
-def make_callable(module_name: str, function: Callable[..., Any]) -> None:
+def make_callable(module_name: str, function: Callable[..., object]) -> None:
     """Let ``dream_keras.<command>(...)`` call ``function``.
 
     The commands are modules (``python -m dream_keras.train``) and public functions of the same
@@ -153,7 +152,7 @@ def make_callable(module_name: str, function: Callable[..., Any]) -> None:
     """
 
     class CallableModule(types.ModuleType):
-        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        def __call__(self, *args: object, **kwargs: object) -> object:
             return function(*args, **kwargs)
 
     module = sys.modules[module_name]

@@ -19,7 +19,7 @@ import yaml
 from dream_keras import menu
 from dream_keras.common.errors import UserError, at_least, unknown, within
 from dream_keras.common.options import checked, yaml_values
-from dream_keras.config.yaml_file import Lines, located, read_yaml
+from dream_keras.config.yaml_file import Lines, Yaml, located, read_yaml
 from dream_keras.data.processor import LABEL_STATISTICS, Processor
 from dream_keras.data.table import ReadSettings, named_columns
 from dream_keras.menu.plugins import load_plugins
@@ -49,10 +49,10 @@ class Choice:
     """A name from one slot of the menu, with the options that differ from its defaults."""
 
     name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, slot: Slot, value: Any) -> "Choice":
+    def parse(cls, slot: Slot, value: object) -> "Choice":
         """Read a name, or a mapping with a name and options, and check both.
 
         Raises:
@@ -77,7 +77,7 @@ class Choice:
         """Make the processor or trainer that was chosen."""
         return menu.get(slot, self.name).build(**self.options)
 
-    def plain(self) -> str | dict[str, Any]:
+    def plain(self) -> str | dict[str, object]:
         """Return what ``parse`` reads: the name alone where no option is set."""
         return {"name": self.name, **yaml_values(self.options)} if self.options else self.name
 
@@ -92,7 +92,7 @@ class Order:
     final: Choice
 
     @classmethod
-    def parse(cls, value: Any) -> "Order":
+    def parse(cls, value: object) -> "Order":
         """Read a mapping of the four slots.
 
         Raises:
@@ -110,7 +110,7 @@ class Order:
                 choices[slot] = Choice.parse(slot, value[slot])
         return cls(**choices)
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, Yaml]:
         """Return what ``parse`` reads."""
         return {slot: getattr(self, slot).plain() for slot in ORDER_SLOTS}
 
@@ -241,7 +241,7 @@ class Experiment:
     weights_from: str | None = None
 
     @classmethod
-    def parse(cls, value: Any) -> "Experiment":
+    def parse(cls, value: object) -> "Experiment":
         """Read the sections from a mapping; ``trainer`` and ``model`` must be there.
 
         Plugins are loaded first, since the other sections may name what they hold.
@@ -271,7 +271,7 @@ class Experiment:
         weights_from = checked(value.get("weights_from"), str | None, "weights_from")
         return cls(model, trainer, data, runtime, scoring, plugins, weights_from)
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, Yaml]:
         """Return what ``parse`` reads, with every default written out."""
         trainer = menu.get("trainer", self.trainer.name)
         return {
@@ -295,7 +295,7 @@ class Experiment:
         """Build the trainer that it names."""
         return self.trainer.build("trainer")
 
-    def processor_settings(self) -> dict[str, Any]:
+    def processor_settings(self) -> dict[str, object]:
         """Return name and options of the processor, as far as encoding may depend on them.
 
         What is taken from the labels only scales the target.
@@ -330,7 +330,7 @@ def find_config(name: str | Path, folder: Path = CONFIGS) -> Path:
 def load_experiment(
     config: str | Path,
     overrides: Iterable[str] = (),
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     plugins: Iterable[str | Path] = (),
 ) -> Experiment:
     """Read an experiment from a YAML file or built-in config.
@@ -356,7 +356,7 @@ def load_experiment(
 def change(
     experiment: Experiment,
     overrides: Iterable[str] = (),
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     plugins: Iterable[str | Path] = (),
 ) -> Experiment:
     """Return an experiment with some settings changed; arguments as ``load_experiment``'s.
@@ -374,9 +374,9 @@ def change(
 def read_config(
     path: Path,
     overrides: Iterable[str] = (),
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     plugins: Iterable[str | Path] = (),
-) -> tuple[dict[str, Any], Lines]:
+) -> tuple[dict[str, Yaml], Lines]:
     """Read a config file's sections as they are, with changes; arguments as ``load_experiment``'s.
 
     Returns:
@@ -398,7 +398,7 @@ def read_config(
     return value, lines
 
 
-def _add_plugins(value: dict[str, Any], folder: Path, plugins: Iterable[str | Path]) -> None:
+def _add_plugins(value: dict[str, object], folder: Path, plugins: Iterable[str | Path]) -> None:
     """Write whole paths of the config's plugins, and of those given, into a config."""
     own = checked(value.get("plugins") or [], tuple[str, ...], "plugins")
     files = [folder / Path(file).expanduser() for file in own] + [Path(file) for file in plugins]
@@ -418,7 +418,7 @@ def _sections() -> list[str]:
     return [f.name for f in dataclasses.fields(Experiment)]
 
 
-def _only(given: Mapping[str, Any], allowed: Collection[str], kind: str) -> None:
+def _only(given: Mapping[str, object], allowed: Collection[str], kind: str) -> None:
     """Refuse the first name that is not allowed."""
     for name in given:
         if name not in allowed:
@@ -426,7 +426,7 @@ def _only(given: Mapping[str, Any], allowed: Collection[str], kind: str) -> None
                 raise unknown(kind, str(name), allowed)
 
 
-def _renamed(given: Mapping[str, Any], allowed: Collection[str]) -> dict[str, Any]:
+def _renamed(given: Mapping[str, object], allowed: Collection[str]) -> dict[str, object]:
     """Return options or settings under their present names."""
     renamed = {}
     for name, value in given.items():
@@ -437,7 +437,7 @@ def _renamed(given: Mapping[str, Any], allowed: Collection[str]) -> dict[str, An
     return renamed
 
 
-def read_settings(kind: type[Settings], value: Any, section: str) -> Settings:
+def read_settings(kind: type[Settings], value: object, section: str) -> Settings:
     """Build one section's dataclass from a mapping, every name and type checked.
 
     Raises:
@@ -453,7 +453,7 @@ def read_settings(kind: type[Settings], value: Any, section: str) -> Settings:
     return kind(**{name: checked(given, types_of[name], name) for name, given in value.items()})
 
 
-def parse_override(override: str) -> tuple[str, Any]:
+def parse_override(override: str) -> tuple[str, object]:
     """Split ``section.key=value`` and read the value as YAML."""
     path, equals, text = override.partition("=")
     keys = path.split(".")
@@ -467,7 +467,7 @@ def parse_override(override: str) -> tuple[str, Any]:
         raise UserError(f"--set {override}: {text!r} is not a YAML value") from None
 
 
-def set_key(value: dict[str, Any], path: str, setting: Any) -> None:
+def set_key(value: dict[str, Yaml], path: str, setting: object) -> None:
     """Set one ``section.key`` in place."""
     *above, last = path.split(".")
     for key in above:

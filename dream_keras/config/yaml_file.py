@@ -10,11 +10,13 @@ from dream_keras.common.errors import UserError, unknown, within
 
 Key = tuple[str, ...]
 """Where something stands in a file, outermost section first."""
+Yaml = Any
+"""What YAML holds: a mapping, a list, text, a number, true or false, or nothing."""
 Lines = dict[Key, int | None]
 """The line of each key, counted from 1; None for a key that was changed after reading."""
 
 
-def read_yaml(path: Path) -> tuple[Any, Lines]:
+def read_yaml(path: Path) -> tuple[Yaml, Lines]:
     """Return a file's content and the line on which each key stands.
 
     Raises:
@@ -57,7 +59,9 @@ def located(error: UserError, path: Path, lines: Lines) -> UserError:
     return error
 
 
-def check_keys(value: Any, kind: str, required: Collection[str], optional: Collection[str]) -> None:
+def check_keys(
+    value: object, kind: str, required: Collection[str], optional: Collection[str]
+) -> None:
     """Refuse what is no mapping, and a key that is unknown or missing.
 
     Raises:
@@ -78,14 +82,14 @@ def check_keys(value: Any, kind: str, required: Collection[str], optional: Colle
             )
 
 
-def text_at(value: Mapping[str, Any], key: str) -> str:
+def text_at(value: Mapping[str, Yaml], key: str) -> str:
     """Return the text at a key, or refuse what is none."""
     if isinstance(value[key], str) and value[key]:
         return value[key]
     raise at((key,), f"{key}: expected text, not {value[key]!r}.")
 
 
-def texts_at(value: Mapping[str, Any], key: str) -> tuple[str, ...]:
+def texts_at(value: Mapping[str, Yaml], key: str) -> tuple[str, ...]:
     """Return the text or the list of texts at a key, or refuse what is neither."""
     given = value[key] if isinstance(value[key], list) else [value[key]]
     if given and all(isinstance(text, str) and text for text in given):
@@ -93,7 +97,7 @@ def texts_at(value: Mapping[str, Any], key: str) -> tuple[str, ...]:
     raise at((key,), f"{key}: expected text or a list of texts, not {value[key]!r}.")
 
 
-def name_of(key: Any) -> str:
+def name_of(key: object) -> str:
     """Return a key that is a name of the user's choice, or refuse what YAML read otherwise."""
     if isinstance(key, str) and key:
         return key

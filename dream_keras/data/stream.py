@@ -2,10 +2,10 @@
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +75,7 @@ class Stream(ABC):
         settings: How they are cut.
     """
 
-    rows: Any
+    rows: Sized
     settings: StreamSettings
 
     @property

@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 PHASES = ("public", "private")
 """The phases of a challenge: while it runs only the public part of the suite is shown."""
@@ -129,7 +129,7 @@ def timestamp(moment: datetime.datetime) -> str:
     return moment.astimezone(datetime.UTC).isoformat(timespec="seconds")
 
 
-def versions() -> dict[str, Any]:
+def versions() -> dict[str, str]:
     """Return the versions that a score depends on."""
     from importlib import metadata
 

@@ -37,7 +37,7 @@ PRIX_FIXE = "prix_fixe"
 PLUGIN_MODULE = "dream_keras_plugin_"
 """How the names of the modules begin that plugin files are imported as."""
 
-Builder = TypeVar("Builder", bound=Callable[..., Any])
+Builder = TypeVar("Builder", bound=Callable[..., object])
 
 
 class NotOnMenuError(UserError):
@@ -73,16 +73,16 @@ class MenuEntry:
     name: str
     build: Callable[..., Any]
     source: str
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     head: Head | None = None
     torch_names: Mapping[str, str] = field(default_factory=dict)
     collection: str = ""
-    smoke: Mapping[str, Any] = field(default_factory=dict)
+    smoke: Mapping[str, object] = field(default_factory=dict)
     module: str = ""
     place: str = ""
 
     @property
-    def build_function(self) -> Callable[..., Any]:
+    def build_function(self) -> Callable[..., object]:
         """The function whose annotations say what type each option has."""
         is_class = isinstance(self.build, type)
         return inspect.getattr_static(self.build, "__init__") if is_class else self.build
@@ -99,7 +99,7 @@ def register(
     head: Head | None = None,
     torch_names: Mapping[str, str] | None = None,
     collection: str = "",
-    smoke: Mapping[str, Any] | None = None,
+    smoke: Mapping[str, object] | None = None,
 ) -> Callable[[Builder], Builder]:
     """Put a block, processor or trainer on the menu under ``name``.
 

@@ -1,7 +1,6 @@
 """Networks for users: built by name, with advice where one cannot be built, and used."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +16,7 @@ PREDICTION_BATCH = 512
 
 
 def build_network(
-    order: Order | Mapping[str, Any] | str,
+    order: Order | Mapping[str, object] | str,
     length: int = LENGTH,
     channels: int = CHANNELS,
     precision: str | None = None,

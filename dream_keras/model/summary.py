@@ -37,7 +37,7 @@ class Part:
         target: Kind of target that a final block is trained on; None for other blocks.
     """
 
-    output: Any
+    output: Shape | dict[str, Shape]
     parameters: int
     multiply_adds: int
     target: str | None = None
@@ -71,7 +71,7 @@ class Found:
         """Multiply-adds of a forward pass per sequence."""
         return sum(part.multiply_adds for part in self.parts)
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """Return it as JSON takes it."""
         return {
             **self.order.plain(),
@@ -97,7 +97,7 @@ class Survey:
         processor = _processor(order)
         length, channels = length or processor.length, channels or processor.channels
         parts: list[Part] = []
-        shape: Shape = (length, channels)
+        shape: Any = (length, channels)
         try:
             for slot in BLOCKS:
                 parts.append(self._part(slot, order, shape, processor))
@@ -166,7 +166,7 @@ def multiply_adds(network: keras.Model) -> int:
     return total
 
 
-def _layer_multiply_adds(layer: keras.Layer, inputs: Any, outputs: Any) -> int:
+def _layer_multiply_adds(layer: keras.Layer, inputs: Shape, outputs: Shape) -> int:
     if hasattr(layer, "multiply_adds"):
         return layer.multiply_adds(inputs)
     if isinstance(layer, keras.Sequential):

@@ -5,11 +5,13 @@ All are drawn by numpy, so that a seed gives a network the same start on every b
 
 import math
 import random
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 import numpy as np
 from keras import ops
+
+from dream_keras.nn import Tensor
 
 register = keras.saving.register_keras_serializable(package="dream_keras")
 
@@ -29,11 +31,11 @@ class Uniform(keras.initializers.Initializer):
     def __init__(self, limit: float):
         self.limit = limit
 
-    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Tensor:
         """Draw a weight of the given shape, another one at each call."""
         return _tensor(_generator().uniform(-self.limit, self.limit, shape), dtype)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         return {"limit": self.limit}
 
@@ -49,11 +51,11 @@ class Normal(keras.initializers.Initializer):
     def __init__(self, deviation: float):
         self.deviation = deviation
 
-    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Tensor:
         """Draw a weight of the given shape, another one at each call."""
         return _tensor(_generator().normal(0, self.deviation, shape), dtype)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         return {"deviation": self.deviation}
 
@@ -66,7 +68,7 @@ class AutosomeInitializer(keras.initializers.Initializer):
     which is the layers' own default. Source: Prix Fixe, autosome.org blocks.
     """
 
-    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Tensor:
         """Draw a kernel of shape (k, in, out) or (in, out)."""
         return Normal(math.sqrt(2 / (shape[0] * shape[-1])) if len(shape) == 3 else 0.001)(
             shape, dtype
@@ -77,7 +79,7 @@ class AutosomeInitializer(keras.initializers.Initializer):
 class GlorotUniform(keras.initializers.Initializer):
     """Keras's default for dense and convolution layers: U(+-sqrt(6 / (fan_in + fan_out)))."""
 
-    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Tensor:
         """Draw a kernel of shape (..., in, out)."""
         taps = math.prod(shape[:-2])
         return glorot(taps * shape[-2], taps * shape[-1])(shape, dtype)
@@ -97,20 +99,20 @@ def torch_uniform(fan_in: int) -> Uniform:
     return Uniform(1 / math.sqrt(fan_in))
 
 
-def torch_init(fan_in: int, *, bias: bool = True) -> dict[str, Any]:
+def torch_init(fan_in: int, *, bias: bool = True) -> dict[str, object]:
     """Return the keyword arguments that give a dense or conv layer PyTorch's initial weights."""
-    weights: dict[str, Any] = {"kernel_initializer": torch_uniform(fan_in)}
+    weights: dict[str, object] = {"kernel_initializer": torch_uniform(fan_in)}
     return weights | ({"bias_initializer": torch_uniform(fan_in)} if bias else {"use_bias": False})
 
 
-def dense_init(init: Init, fan_in: int, *, bias: bool = True) -> dict[str, Any]:
+def dense_init(init: Init, fan_in: int, *, bias: bool = True) -> dict[str, object]:
     """Return a dense or conv layer's keyword arguments for PyTorch's or Keras's own start."""
     if init == "torch":
         return torch_init(fan_in, bias=bias)
     return {"kernel_initializer": GlorotUniform(), "use_bias": bias}
 
 
-def _tensor(drawn: np.ndarray, dtype: Any) -> Any:
+def _tensor(drawn: np.ndarray, dtype: str | None) -> Tensor:
     return ops.convert_to_tensor(drawn, dtype or keras.config.floatx())
 
 

@@ -5,10 +5,12 @@ batch mean), so the gradient does not depend on the number of replicas. Labels a
 a label that is NaN is missing and adds nothing to loss and gradient.
 """
 
-from typing import Any
+from collections.abc import Mapping
 
 import keras
 from keras import ops
+
+from dream_keras.nn import Tensor
 
 register = keras.saving.register_keras_serializable(package="dream_keras")
 
@@ -16,23 +18,23 @@ SMALLEST_PROBABILITY = 1e-37
 """Below this the logarithm of a float32 probability would overflow; no gradient flows there."""
 
 
-def expected_bin(probabilities: Any) -> Any:
+def expected_bin(probabilities: Tensor) -> Tensor:
     """Return the mean bin, sum over i of i * p_i: (batch, bins) to (batch, 1)."""
     bins = ops.arange(probabilities.shape[-1], dtype=probabilities.dtype)
     return ops.sum(probabilities * bins, axis=-1, keepdims=True)
 
 
-def task_values(values: Any) -> Any:
+def task_values(values: Tensor) -> Tensor:
     """Return the values of the tasks, (batch, tasks), of a block whose outputs they are."""
     return values
 
 
-def expression_output(outputs: dict[str, Any]) -> Any:
+def expression_output(outputs: Mapping[str, Tensor]) -> Tensor:
     """Return the expression, (batch, 1), of a block that also predicts nucleotides."""
     return outputs["expression"]
 
 
-def error_of(labels: Any, values: Any) -> Any:
+def error_of(labels: Tensor, values: Tensor) -> Tensor:
     """Return label minus value, (batch, tasks), and 0 where the label is missing."""
     # Not the difference alone is replaced: a NaN in it would reach the gradient.
     known = ops.isfinite(labels)
@@ -42,7 +44,9 @@ def error_of(labels: Any, values: Any) -> Any:
 class RowLoss(keras.losses.Loss):
     """Base of the losses: float32, one value per row."""
 
-    def __init__(self, name: str | None = None, reduction: str = "sum_over_batch_size", **_: Any):
+    def __init__(
+        self, name: str | None = None, reduction: str = "sum_over_batch_size", **_: object
+    ):
         super().__init__(name=name, reduction=reduction, dtype="float32")
 
 
@@ -50,7 +54,7 @@ class RowLoss(keras.losses.Loss):
 class BinDivergence(RowLoss):
     """Kullback-Leibler divergence of the measured from the predicted bin probabilities."""
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Compare two (batch, bins) arrays of probabilities; a measured 0 contributes 0."""
         log_true = ops.log(ops.maximum(y_true, SMALLEST_PROBABILITY))
         log_pred = ops.log(ops.maximum(y_pred, SMALLEST_PROBABILITY))
@@ -61,7 +65,7 @@ class BinDivergence(RowLoss):
 class ExpectedBinError(RowLoss):
     """Squared error of the mean bin, for data that give a value and no probabilities."""
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Compare labels (batch, 1) with probabilities (batch, bins)."""
         return ops.sum(ops.square(error_of(y_true, expected_bin(y_pred))), axis=-1)
 
@@ -70,7 +74,7 @@ class ExpectedBinError(RowLoss):
 class TaskError(RowLoss):
     """Squared error, summed over tasks."""
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Compare labels and values, both (batch, tasks)."""
         return ops.sum(ops.square(error_of(y_true, y_pred)), axis=-1)
 
@@ -79,7 +83,7 @@ class TaskError(RowLoss):
 class HuberError(RowLoss):
     """Huber loss with delta 1, as the BHI team trains."""
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Compare labels and values, both (batch, tasks)."""
         error = ops.abs(error_of(y_true, y_pred))
         return ops.sum(ops.where(error < 1, 0.5 * ops.square(error), error - 0.5), axis=-1)
@@ -89,7 +93,7 @@ class HuberError(RowLoss):
 class ExpressionError(RowLoss):
     """Squared error of the expression of a block that also predicts nucleotides."""
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Mapping[str, Tensor]) -> Tensor:
         """Compare labels (batch, 1) with the outputs' ``"expression"``."""
         return ops.sum(ops.square(error_of(y_true, expression_output(y_pred))), axis=-1)
 
@@ -103,7 +107,7 @@ class MaskedError(RowLoss):
     over the batch is that. With several replicas each counts its own rows.
     """
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Mapping[str, Tensor], y_pred: Mapping[str, Tensor]) -> Tensor:
         """Compare a ``"masked"`` target with the outputs.
 
         Args:

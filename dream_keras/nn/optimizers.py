@@ -1,9 +1,15 @@
 """AdamW as PyTorch computes it, with a beta1 that may follow a schedule; Adam that clips twice."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import keras
 from keras import ops
+
+from dream_keras.nn import Tensor
+
+Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
+"""A number, or a schedule of the step."""
 
 
 @keras.saving.register_keras_serializable(package="dream_keras")
@@ -21,22 +27,24 @@ class AdamW(keras.optimizers.AdamW):
 
     def __init__(
         self,
-        learning_rate: Any,
+        learning_rate: Rate,
         weight_decay: float = 0.01,
-        beta_1: Any = 0.9,
+        beta_1: Rate = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
-        **kwargs: Any,
+        **kwargs: object,
     ):
         super().__init__(
             learning_rate, weight_decay, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **kwargs
         )
 
-    def current_beta_1(self) -> Any:
+    def current_beta_1(self) -> Tensor | float:
         """Return beta1 at the step that comes next."""
         return self.beta_1(self.iterations) if callable(self.beta_1) else self.beta_1
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
         """Move one weight along its gradient."""
         dtype = variable.dtype
         gradient = ops.cast(gradient, dtype)
@@ -51,7 +59,7 @@ class AdamW(keras.optimizers.AdamW):
         size = ops.cast(learning_rate, dtype) / (1 - ops.power(beta_1, step))
         self.assign_sub(variable, size * momentum / root)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         config = super().get_config()
         if callable(self.beta_1):
@@ -59,7 +67,9 @@ class AdamW(keras.optimizers.AdamW):
         return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "AdamW":
+    def from_config(
+        cls, config: dict[str, object], custom_objects: dict[str, object] | None = None
+    ) -> "AdamW":
         """Build the optimiser again from ``get_config``."""
         if isinstance(config.get("beta_1"), dict):
             schedule = keras.saving.deserialize_keras_object(config["beta_1"], custom_objects)
@@ -82,27 +92,31 @@ class ClippedAdam(keras.optimizers.Adam):
 
     def __init__(
         self,
-        learning_rate: Any,
+        learning_rate: Rate,
         clip_value: float = 0.5,
         clip_norm_per_weight: float = 1.0,
-        **kwargs: Any,
+        **kwargs: object,
     ):
         super().__init__(learning_rate, **kwargs)
         self.clip_value = clip_value
         self.clip_norm_per_weight = clip_norm_per_weight
 
-    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+    def apply(
+        self,
+        grads: Sequence[Tensor | None],
+        trainable_variables: Sequence[keras.Variable] | None = None,
+    ) -> None:
         """Clip the gradients and move the weights along them."""
         super().apply([self._clipped(gradient) for gradient in grads], trainable_variables)
 
-    def _clipped(self, gradient: Any) -> Any:
+    def _clipped(self, gradient: Tensor | None) -> Tensor | None:
         if gradient is None:
             return None
         gradient = ops.clip(gradient, -self.clip_value, self.clip_value)
         norm = ops.sqrt(ops.sum(ops.square(gradient)))
         return gradient * (self.clip_norm_per_weight / ops.maximum(norm, self.clip_norm_per_weight))
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         return super().get_config() | {
             "clip_value": self.clip_value,

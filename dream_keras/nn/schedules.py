@@ -1,10 +1,11 @@
 """Learning-rate schedules per step, with the exact shape of the published trainers."""
 
 import math
-from typing import Any
 
 import keras
 from keras import ops
+
+from dream_keras.nn import Tensor
 
 register = keras.saving.register_keras_serializable(package="dream_keras")
 
@@ -31,7 +32,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         self.total_steps = total_steps
         self.rise = rise
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor | int) -> Tensor:
         """Return the value at ``step``, counted from 0."""
         turn = self.rise * self.total_steps - 1
         last = max(self.total_steps - 1, 1)
@@ -42,7 +43,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         falling = _half_cosine(self.peak, self.end, down)
         return ops.where(step <= turn, rising, falling)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         return {
             "start": self.start,
@@ -66,17 +67,17 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         self.peak = peak
         self.steps = steps
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor | int) -> Tensor:
         """Return the value at ``step``, counted from 0."""
         share = (ops.cast(step, "float32") + 1) / self.steps
         return self.peak * ops.minimum(share, ops.rsqrt(share))
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         return {"peak": self.peak, "steps": self.steps}
 
 
-def _half_cosine(start: float, end: float, share: Any) -> Any:
+def _half_cosine(start: float, end: float, share: Tensor) -> Tensor:
     """Go from ``start`` (share 0) to ``end`` (share 1) along half a cosine.
 
     (1 + cos(pi * share)) / 2 is written as a square, which loses no digits in float32.

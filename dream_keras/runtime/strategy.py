@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 from dream_keras.common.cli import EXIT_RESUME
 from dream_keras.common.errors import UserError
@@ -33,7 +32,7 @@ class Strategy:
 
     name: str
     devices: tuple[str, ...]
-    scope: Callable[[], AbstractContextManager[Any]]
+    scope: Callable[[], AbstractContextManager[object]]
     place: Place = ALONE
 
     @property
@@ -77,7 +76,7 @@ class Strategy:
             log.debug("%s", error)
             raise SystemExit(EXIT_RESUME) from None
 
-    def describe(self, batch_size: int, precision: str) -> dict[str, Any]:
+    def describe(self, batch_size: int, precision: str) -> dict[str, object]:
         """Return what a run is computed on, for people and for the run folder."""
         import keras
 

@@ -7,7 +7,7 @@ prediction and measurement mean anything. Everything is computed in float64 from
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +72,7 @@ class Intervals:
     subsets: Mapping[str, Mapping[str, Interval]]
     undefined: Mapping[str, float]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain data for JSON: [low, high], or None where there is no interval."""
         return {
             "level": self.level,
@@ -124,9 +124,9 @@ class ScoreCard:
         terms = [s.weight * value(s.pearson, s.spearman) for s in defined]
         return math.fsum(terms) / self.total_weight
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the card as plain data for JSON; undefined correlations are None."""
-        plain: dict[str, Any] = {
+        plain: dict[str, object] = {
             "part": self.part,
             "pearson_score": self.pearson_score,
             "spearman_score": self.spearman_score,

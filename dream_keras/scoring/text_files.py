@@ -11,7 +11,6 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from dream_keras.common.errors import UserError
 
@@ -45,7 +44,7 @@ def read_text(path: Path) -> str:
     return text
 
 
-def parse_json(path: Path, text: str) -> list[tuple[str, Any]]:
+def parse_json(path: Path, text: str) -> list[tuple[str, object]]:
     """Parse one JSON object to (key, value) pairs; all its numbers come as float.
 
     Raises:
@@ -67,7 +66,7 @@ def parse_json(path: Path, text: str) -> list[tuple[str, Any]]:
     return items
 
 
-def is_finite_number(value: Any) -> bool:
+def is_finite_number(value: object) -> bool:
     """Whether a value out of ``parse_json`` is a finite number."""
     return isinstance(value, float) and math.isfinite(value)
 
@@ -92,7 +91,7 @@ def to_float(text: str) -> float:
         return math.nan
 
 
-def short(value: Any) -> str:
+def short(value: object) -> str:
     """Return a value's text, cut where it is too long for a message."""
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

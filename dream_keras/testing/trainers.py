@@ -4,7 +4,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -26,7 +25,7 @@ class Case:
 
 
 def check_trainer(
-    trainer: str | type[Trainer], *, options: Mapping[str, Any] | None = None
+    trainer: str | type[Trainer], *, options: Mapping[str, object] | None = None
 ) -> Report:
     """Try a trainer's optimiser for some steps and say in words what is wrong with it.
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -115,7 +115,7 @@ class Engine:
         return state
 
     @property
-    def _variables(self) -> list[Any]:
+    def _variables(self) -> list[keras.Variable]:
         return [*self.steps.network.variables, *self.steps.optimizer.variables]
 
     def _start(self) -> State:
