@@ -5,7 +5,14 @@ import pandas as pd
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Return a table as Markdown, numbers rounded, without a final line break."""
+    """Return a table as Markdown, numbers rounded, without a final line break.
+
+    Examples:
+        >>> print(markdown(pd.DataFrame({"subset": ["random"], "n": [12000], "r": [0.81234]})))
+        | subset | n | r |
+        |---|---|---|
+        | random | 12,000 | 0.8123 |
+    """
 
     def text(value: object) -> str:
         if isinstance(value, (float, np.floating)):

@@ -66,6 +66,11 @@ def backend_trouble(installed: Sequence[str], wanted: str | None) -> tuple[str, 
     Args:
         installed: Those of ``BACKENDS`` that are installed.
         wanted: The value of ``KERAS_BACKEND``, or None if it is not set.
+
+    Examples:
+        >>> backend_trouble(["jax"], wanted="jax")
+        >>> backend_trouble(["jax"], wanted="tensorflow")
+        ('KERAS_BACKEND=tensorflow, which is not installed', 'pip install tensorflow')
     """
     if not installed:
         return (

@@ -18,6 +18,16 @@ def checked(value: object, expected: Any, name: str) -> Any:
 
     Raises:
         UserError: Names the option, the value and what is expected.
+
+    Examples:
+        >>> checked("5e-3", float, "learning_rate")
+        0.005
+        >>> checked([9, 15], tuple[int, ...], "kernel_sizes")
+        (9, 15)
+        >>> checked("many", int, "epochs")
+        Traceback (most recent call last):
+            ...
+        dream_keras.common.errors.UserError: epochs: expected a whole number, got 'many'
     """
     with within(name):
         try:
@@ -27,12 +37,24 @@ def checked(value: object, expected: Any, name: str) -> Any:
 
 
 def yaml_values(options: Mapping[str, object]) -> dict[str, object]:
-    """Return options with lists for tuples, as YAML writes them."""
+    """Return options with lists for tuples, as YAML writes them.
+
+    Examples:
+        >>> yaml_values({"kernel_sizes": (9, 15), "dropout": 0.2})
+        {'kernel_sizes': [9, 15], 'dropout': 0.2}
+    """
     return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
 
 
 def is_supported(annotation: object) -> bool:
-    """Return whether ``checked`` knows an annotation, and YAML can hold its values."""
+    """Return whether ``checked`` knows an annotation, and YAML can hold its values.
+
+    Examples:
+        >>> is_supported(tuple[int, ...]), is_supported(Literal["torch", "keras"] | None)
+        (True, True)
+        >>> is_supported(dict)
+        False
+    """
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is tuple:
         return arguments[1:] == (...,) and _is_single(arguments[0])

@@ -57,6 +57,10 @@ class Choice:
 
         Raises:
             UserError: If the name or an option is not on the menu.
+
+        Examples:
+            >>> Choice.parse("core", {"name": "bhi", "units": "64"})
+            Choice(name='bhi', options={'units': 64})
         """
         if isinstance(value, Choice):
             return value
@@ -78,13 +82,25 @@ class Choice:
         return menu.get(slot, self.name).build(**self.options)
 
     def plain(self) -> str | dict[str, object]:
-        """Return what ``parse`` reads: the name alone where no option is set."""
+        """Return what ``parse`` reads: the name alone where no option is set.
+
+        Examples:
+            >>> Choice("bhi").plain(), Choice("bhi", {"kernel_sizes": (9, 15)}).plain()
+            ('bhi', {'name': 'bhi', 'kernel_sizes': [9, 15]})
+        """
         return {"name": self.name, **yaml_values(self.options)} if self.options else self.name
 
 
 @dataclass(frozen=True)
 class Order:
-    """A model from the menu: processor, first, core and final block."""
+    """A model from the menu: processor, first, core and final block.
+
+    Examples:
+        >>> slots = {"processor": "autosome", "first": "bhi", "core": "bhi", "final": "autosome"}
+        >>> order = Order.parse(slots)
+        >>> order.core
+        Choice(name='bhi', options={})
+    """
 
     processor: Choice
     first: Choice
@@ -230,6 +246,11 @@ class Experiment:
         plugins: Files whose blocks, processors and trainers are on the menu as well.
         weights_from: Where weights came from that were not trained by this experiment: the
             checkpoint that ``dream_keras.convert`` read.
+
+    Examples:
+        >>> experiment = load_experiment("dream_rnn")
+        >>> experiment.model.core.name, experiment.make_trainer().batch_size
+        ('bhi', 1024)
     """
 
     model: Order
@@ -315,6 +336,10 @@ def find_config(name: str | Path, folder: Path = CONFIGS) -> Path:
 
     Raises:
         UserError: If there is neither.
+
+    Examples:
+        >>> find_config("dream_cnn").name
+        'dream_cnn.yaml'
     """
     if Path(name).is_file():
         return Path(name)
@@ -344,6 +369,11 @@ def load_experiment(
 
     Raises:
         UserError: If the file or an override is wrong; the message names the line.
+
+    Examples:
+        >>> experiment = load_experiment("dream_cnn", ["trainer.epochs=5"])
+        >>> experiment.make_trainer().epochs
+        5
     """
     path = find_config(config)
     value, lines = read_config(path, overrides, settings, plugins)
@@ -363,6 +393,11 @@ def change(
 
     Raises:
         UserError: If a change is wrong.
+
+    Examples:
+        >>> experiment = change(load_experiment("dream_cnn"), settings={"trainer.epochs": 5})
+        >>> experiment.make_trainer().epochs
+        5
     """
     value = experiment.plain()
     for name, setting in [*map(parse_override, overrides), *(settings or {}).items()]:
@@ -410,6 +445,10 @@ def preset(name: str) -> Order:
 
     Raises:
         UserError: If there is none of that name.
+
+    Examples:
+        >>> preset("dream_attn").core
+        Choice(name='unlockdna', options={'layers': 4, 'num_heads': 4})
     """
     return load_experiment(name).model
 
@@ -442,6 +481,10 @@ def read_settings(kind: type[Settings], value: object, section: str) -> Settings
 
     Raises:
         UserError: If a name is unknown or a value of the wrong type.
+
+    Examples:
+        >>> read_settings(ScoringSettings, {"part": "public"}, "scoring")
+        ScoringSettings(suite=None, part='public')
     """
     if value is None:
         return kind()
@@ -454,7 +497,12 @@ def read_settings(kind: type[Settings], value: object, section: str) -> Settings
 
 
 def parse_override(override: str) -> tuple[str, object]:
-    """Split ``section.key=value`` and read the value as YAML."""
+    """Split ``section.key=value`` and read the value as YAML.
+
+    Examples:
+        >>> parse_override("model.first.kernel_sizes=[9, 15]")
+        ('model.first.kernel_sizes', [9, 15])
+    """
     path, equals, text = override.partition("=")
     keys = path.split(".")
     if not equals or len(keys) < 2 or not all(keys):
@@ -468,7 +516,14 @@ def parse_override(override: str) -> tuple[str, object]:
 
 
 def set_key(value: dict[str, Yaml], path: str, setting: object) -> None:
-    """Set one ``section.key`` in place."""
+    """Set one ``section.key`` in place.
+
+    Examples:
+        >>> config = {"model": {"core": "bhi"}}
+        >>> set_key(config, "model.core.units", 64)
+        >>> config
+        {'model': {'core': {'name': 'bhi', 'units': 64}}}
+    """
     *above, last = path.split(".")
     for key in above:
         below = value.get(key)

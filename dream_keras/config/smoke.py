@@ -18,6 +18,12 @@ def shrink(experiment: Experiment) -> Experiment:
     Sizes of blocks become at most what their menu entries say (``smoke``); training takes
     ``TRAINER``'s steps on at most ``ROWS`` rows; of the suite only the public part is predicted
     and scored.
+
+    Examples:
+        >>> from dream_keras.config.experiment import load_experiment
+        >>> small = shrink(load_experiment("dream_cnn"))
+        >>> small.model.core.options
+        {'widths': (16, 8), 'out_channels': 24}
     """
     slots = {slot: _shrunk_choice(slot, getattr(experiment.model, slot)) for slot in ORDER_SLOTS}
     trainer = Choice(experiment.trainer.name, {**experiment.trainer.options, **TRAINER})

@@ -66,6 +66,12 @@ def check_keys(
 
     Raises:
         UserError: Names the key, what is allowed and the nearest allowed one.
+
+    Examples:
+        >>> check_keys({"name": "DREAM"}, "a suite", required=("name", "table"), optional=())
+        Traceback (most recent call last):
+            ...
+        dream_keras.common.errors.UserError: a suite lacks the key "table". Required: name, table.
     """
     allowed = [*required, *optional]
     if not isinstance(value, Mapping):
@@ -83,14 +89,28 @@ def check_keys(
 
 
 def text_at(value: Mapping[str, Yaml], key: str) -> str:
-    """Return the text at a key, or refuse what is none."""
+    """Return the text at a key, or refuse what is none.
+
+    Examples:
+        >>> text_at({"name": "DREAM"}, "name")
+        'DREAM'
+        >>> text_at({"name": 2022}, "name")
+        Traceback (most recent call last):
+            ...
+        dream_keras.common.errors.UserError: name: expected text, not 2022.
+    """
     if isinstance(value[key], str) and value[key]:
         return value[key]
     raise at((key,), f"{key}: expected text, not {value[key]!r}.")
 
 
 def texts_at(value: Mapping[str, Yaml], key: str) -> tuple[str, ...]:
-    """Return the text or the list of texts at a key, or refuse what is neither."""
+    """Return the text or the list of texts at a key, or refuse what is neither.
+
+    Examples:
+        >>> texts_at({"table": "test.tsv"}, "table")
+        ('test.tsv',)
+    """
     given = value[key] if isinstance(value[key], list) else [value[key]]
     if given and all(isinstance(text, str) and text for text in given):
         return tuple(given)

@@ -215,6 +215,12 @@ def strand_of(tokens: Tensor, strand: Tensor) -> Tensor:
 
     Returns:
         Tokens, (batch, length), int32.
+
+    Examples:
+        >>> tokens = alphabet.encode("AACG")[None]
+        >>> both = [strand_of(tokens, np.array([strand])) for strand in (0, 1)]
+        >>> [alphabet.decode(np.array(rows[0])) for rows in both]
+        ['AACG', 'CGTT']
     """
     from keras import ops
 
@@ -233,6 +239,11 @@ def one_hot(tokens: Tensor, channels: Sequence[int]) -> Tensor:
 
     Returns:
         (batch, length, channels), float32.
+
+    Examples:
+        >>> tokens = alphabet.encode("CAN")[None].astype("int32")
+        >>> np.array(one_hot(tokens, channels=(alphabet.A, alphabet.C)))[0].tolist()
+        [[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]
     """
     from keras import ops
 

@@ -125,7 +125,12 @@ class BoardInfo:
 
 
 def timestamp(moment: datetime.datetime) -> str:
-    """Write a moment as a board stores it; texts sort as moments do."""
+    """Write a moment as a board stores it; texts sort as moments do.
+
+    Examples:
+        >>> timestamp(datetime.datetime(2022, 8, 15, 12, tzinfo=datetime.UTC))
+        '2022-08-15T12:00:00+00:00'
+    """
     return moment.astimezone(datetime.UTC).isoformat(timespec="seconds")
 
 

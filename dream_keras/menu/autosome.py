@@ -55,6 +55,12 @@ class AutosomeProcessor(Processor):
             reference does; the default leaves it 0 there, as at test.
         average_validation_strands: Average the two strands' scores of a validation row, as at
             test; the reference scores each strand as a row of its own.
+
+    Examples:
+        >>> processor = AutosomeProcessor(length=20)
+        >>> tokens = alphabet.encode(yeast.LEFT_ADAPTER + "ACGTACGT")[None]
+        >>> alphabet.decode(processor.encode(tokens, np.array([25]))[0])
+        'TTTTTTCACATCACGTACGT'
     """
 
     channels = 6
@@ -128,6 +134,11 @@ def soft_bins(values: Tensor) -> Tensor:
     Returns:
         Probabilities, (batch, 18): Normal(label + 0.5, sd 0.5) integrated over
         (-inf, 1], (1, 2], ..., (17, inf).
+
+    Examples:
+        >>> probabilities = np.array(soft_bins(np.array([3.0])))[0]
+        >>> [round(float(share), 3) for share in probabilities[:6]]
+        [0.0, 0.001, 0.157, 0.683, 0.157, 0.001]
     """
     values = ops.expand_dims(ops.cast(values, "float32"), -1)
     edges = ops.arange(1, yeast.BINS, dtype="float32")
@@ -365,6 +376,11 @@ class AutosomeTrainer(Trainer):
 
     Attributes:
         weight_decay: Decoupled decay of every weight.
+
+    Examples:
+        >>> optimizer = AutosomeTrainer(learning_rate=0.01).optimizer(total_steps=100)
+        >>> round(float(optimizer.learning_rate), 6)
+        0.0004
     """
 
     learning_rate: float = 0.005

@@ -58,6 +58,11 @@ class BHIProcessor(ScalingProcessor):
             scaled training label, as DeepGXP does; it then lies between 0 and 1.
         label_mean: Mean of the training labels of each task; None takes it from them.
         label_std: Their standard deviations; None takes them from the labels.
+
+    Examples:
+        >>> processor = BHIProcessor(label_std=(2.0,))
+        >>> processor.to_expression(np.array([[[0.5], [1.5]]]), "value").tolist()
+        [[13.0]]
     """
 
     channels = 4

@@ -36,6 +36,14 @@ def build_network(
     Raises:
         UserError: If the order names something that is not on the menu, or cannot be built; the
             message then names the nearest order that can.
+
+    Examples:
+        >>> from dream_keras.config.experiment import load_experiment
+        >>> from dream_keras.config.smoke import shrink
+        >>> order = shrink(load_experiment("dream_cnn")).model
+        >>> network = build_network(order, length=20, channels=4)
+        >>> network.output_shape
+        (None, 18)
     """
     if isinstance(order, str):
         order = preset(order)
@@ -59,6 +67,14 @@ def expression(
 
     Returns:
         Expression, (rows,), or (rows, tasks) for a network with several tasks.
+
+    Examples:
+        >>> from dream_keras.config.experiment import load_experiment
+        >>> from dream_keras.config.smoke import shrink
+        >>> order = shrink(load_experiment("dream_cnn")).model
+        >>> network = build_network(order, length=20, channels=4)
+        >>> expression(network, np.zeros((3, 20, 4))).shape
+        (3,)
     """
     rows = np.asarray(inputs, np.float32)
     values = np.empty((0, network.tasks))

@@ -120,6 +120,18 @@ def load_torch_weights(network: Network, state_dict: Mapping[str, npt.ArrayLike]
     Raises:
         UserError: If an entry is unknown, missing or of the wrong shape; the message names them
             and nothing has been copied.
+
+    Examples:
+        Entries that are missing are named:
+
+        >>> from dream_keras import build_network, load_experiment
+        >>> from dream_keras.config.smoke import shrink
+        >>> network = build_network(shrink(load_experiment("dream_cnn")).model, 20, 4)
+        >>> try:
+        ...     load_torch_weights(network, {})
+        ... except UserError as error:
+        ...     print(str(error).splitlines()[1].strip())
+        missing: first.conv_list.0.conv.weight
     """
     arrays = {name: _to_numpy(value) for name, value in state_dict.items()}
     entries = list(_all_entries(network))

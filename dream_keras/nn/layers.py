@@ -72,6 +72,11 @@ class GroupedConv1D(keras.layers.Layer):
         kernel_size: k.
         channels_per_group: Channels in a group; must divide the number of channels.
         kernel_initializer: Initialiser of the kernel; Glorot's uniform one by default.
+
+    Examples:
+        >>> layer = GroupedConv1D(kernel_size=3)
+        >>> tuple(layer(ops.ones((1, 10, 8))).shape), tuple(layer.kernel.shape)
+        ((1, 10, 8), (3, 2, 8))
     """
 
     def __init__(
@@ -222,7 +227,12 @@ class TorchLSTM(keras.layers.LSTM):
 
 @register
 class SwiGLU(keras.layers.Layer):
-    """Gate: the first half of the channels times the SiLU of the second half."""
+    """Gate: the first half of the channels times the SiLU of the second half.
+
+    Examples:
+        >>> tuple(SwiGLU()(ops.ones((1, 10, 8))).shape)
+        (1, 10, 4)
+    """
 
     def call(self, inputs: Tensor) -> Tensor:
         """Turn (batch, length, 2 * channels) into (batch, length, channels)."""
@@ -243,6 +253,11 @@ class SelfAttention(keras.layers.Layer):
         init: PyTorch's initial weights: the input projection Xavier-uniform over its whole
             matrix, the output projection U(+-1/sqrt(its inputs)). Or those of Keras's
             ``MultiHeadAttention`` in 2022. Biases start at 0 in both.
+
+    Examples:
+        >>> layer = SelfAttention(num_heads=2, head_width=4)
+        >>> tuple(layer(ops.ones((1, 10, 6))).shape), tuple(layer.in_kernel.shape)
+        ((1, 10, 6), (6, 24))
     """
 
     def __init__(
@@ -329,5 +344,10 @@ def batch_norm(name: str) -> BatchNormalization:
 
 
 def named(prefix: str) -> Callable[[str], str]:
-    """Return a function that puts ``prefix_`` in front of a layer name."""
+    """Return a function that puts ``prefix_`` in front of a layer name.
+
+    Examples:
+        >>> named("core_stage0")("expand")
+        'core_stage0_expand'
+    """
     return lambda name: f"{prefix}_{name}"

@@ -23,6 +23,14 @@ class AdamW(keras.optimizers.AdamW):
         learning_rate: A number or a schedule.
         beta_1: A number or a schedule.
         weight_decay: Decoupled decay, applied to every weight, biases and norms included.
+
+    Examples:
+        >>> weight = keras.Variable([1.0])
+        >>> optimizer = AdamW(learning_rate=0.1, weight_decay=0.0)
+        >>> optimizer.build([weight])
+        >>> optimizer.apply([ops.ones((1,))], [weight])
+        >>> round(float(weight.value[0]), 4)
+        0.9
     """
 
     def __init__(

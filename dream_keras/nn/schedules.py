@@ -23,6 +23,11 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         end: Value at the last step, ``total_steps - 1``, and ever after.
         total_steps: Steps in the whole cycle.
         rise: Share of the steps on the way up; 0.3 as published.
+
+    Examples:
+        >>> schedule = OneCycle(0.1, 1.0, 0.01, total_steps=10)
+        >>> [round(float(schedule(step)), 4) for step in (0, 2, 9)]
+        [0.1, 1.0, 0.01]
     """
 
     def __init__(self, start: float, peak: float, end: float, total_steps: int, rise: float = 0.3):
@@ -61,6 +66,11 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         peak: The highest value, at step ``steps`` counted from 1.
         steps: Steps until then.
+
+    Examples:
+        >>> schedule = WarmUp(peak=1.0, steps=4)
+        >>> [float(schedule(step)) for step in (0, 3, 15)]
+        [0.25, 1.0, 0.5]
     """
 
     def __init__(self, peak: float, steps: int):

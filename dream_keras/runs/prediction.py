@@ -84,6 +84,14 @@ def predict_sequences(
 
     Raises:
         UserError: If a sequence is too long for the processor or holds another letter.
+
+    Examples:
+        >>> from dream_keras import build_network, load_experiment
+        >>> from dream_keras.config.smoke import shrink
+        >>> experiment = shrink(load_experiment("dream_cnn"))
+        >>> network, processor = build_network(experiment.model), experiment.make_processor()
+        >>> predict_sequences(network, processor, ["TGCATTTTTTTCACATC" + "ACGT" * 20]).shape
+        (1, 1)
     """
     encoded = processor.encode(*tokenize(sequences, processor.max_length))
     with progress_bar(progress, len(sequences)) as bar:

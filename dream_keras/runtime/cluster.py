@@ -44,6 +44,14 @@ def find_place(strategy: str) -> Place:
 
     Raises:
         UserError: If the strategy has several workers and ``TF_CONFIG`` does not name them.
+
+    Examples:
+        >>> from unittest import mock
+        >>> find_place("mirrored")
+        Place(worker=0, addresses=())
+        >>> with mock.patch.dict(os.environ, {VARIABLE: EXAMPLE}):
+        ...     find_place("multiworker")
+        Place(worker=0, addresses=('10.0.0.1:2222', '10.0.0.2:2222'))
     """
     if strategy != "multiworker":
         return ALONE

@@ -45,6 +45,16 @@ class Strategy:
 
         Raises:
             UserError: Names the two nearest batch sizes that they can.
+
+        Examples:
+            >>> devices = ("gpu:0", "gpu:1", "gpu:2")
+            >>> strategy = Strategy("mirrored:3", devices, contextlib.nullcontext)
+            >>> strategy.check_batch_size(99)
+            >>> try:
+            ...     strategy.check_batch_size(100)
+            ... except UserError as error:
+            ...     print(str(error).partition("; ")[2])
+            the nearest that do: 99 and 102
         """
         left = batch_size % self.replicas
         if left:

@@ -72,7 +72,14 @@ def is_finite_number(value: object) -> bool:
 
 
 def refuse(problem: str, offenders: Iterable[str], remedy: str = "") -> None:
-    """Raise a UserError that names the first offenders, unless there are none."""
+    """Raise a UserError that names the first offenders, unless there are none.
+
+    Examples:
+        >>> refuse("unknown positions", ["7", "8", "9", "10"])
+        Traceback (most recent call last):
+            ...
+        dream_keras.common.errors.UserError: unknown positions: 7, 8, 9 and 1 more.
+    """
     all_offenders = list(offenders)
     if not all_offenders:
         return
@@ -82,7 +89,12 @@ def refuse(problem: str, offenders: Iterable[str], remedy: str = "") -> None:
 
 
 def to_float(text: str) -> float:
-    """Read a number; NaN when the text is none."""
+    """Read a number; NaN when the text is none.
+
+    Examples:
+        >>> to_float("5e-1"), to_float("1_5"), to_float("high")
+        (0.5, nan, nan)
+    """
     if "_" in text:  # Python reads "1_5" as 15, as in its source code.
         return math.nan
     try:
@@ -92,6 +104,11 @@ def to_float(text: str) -> float:
 
 
 def short(value: object) -> str:
-    """Return a value's text, cut where it is too long for a message."""
+    """Return a value's text, cut where it is too long for a message.
+
+    Examples:
+        >>> short("ACGT" * 20)
+        'ACGTACGTACGTACGTACGTACGTACGTACGTACGTA...'
+    """
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

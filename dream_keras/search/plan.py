@@ -41,6 +41,10 @@ class Terms:
         epochs: Epochs.
         steps_per_epoch: Steps in an epoch; a number, since "one pass over the rows" is twice as
             long for processors that train on each strand as a row of its own.
+
+    Examples:
+        >>> Terms(batch_size=64, epochs=2, steps_per_epoch=10).rows
+        1280
     """
 
     batch_size: int

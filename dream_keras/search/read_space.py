@@ -29,6 +29,11 @@ def read_space(config: Mapping[str, object]) -> Space:
 
     Raises:
         UserError: If one is not well formed; its ``key`` says where in the file it stands.
+
+    Examples:
+        >>> space = read_space({"trainer": {"name": "bhi", "batch_size": {"choose": [256, 512]}}})
+        >>> list(space.orders())
+        [{'trainer.batch_size': '256'}, {'trainer.batch_size': '512'}]
     """
     reader = _Reader()
     # The model first: what follows it asks questions that depend on its answers.

@@ -198,6 +198,12 @@ class Space:
 
         Returns:
             The config, and for each of its keys where in the file it stands.
+
+        Examples:
+            >>> from dream_keras.search.read_space import read_space
+            >>> space = read_space({"trainer": {"name": "bhi", "epochs": {"choose": [5, 10]}}})
+            >>> space.fill({"trainer.epochs": "10"})[0]
+            {'trainer': {'name': 'bhi', 'epochs': 10}}
         """
         filling = _Filling(answers, {})
         for name, part in self.parts.items():

@@ -82,6 +82,10 @@ def check_processor(
     Raises:
         BlockProblems: Lists every problem, and what to do about it.
         UserError: If it is not on the menu or cannot be registered, or an option is wrong.
+
+    Examples:
+        >>> check_processor("bhi")
+        processor "bhi" is fine; input (batch, 110, 4); targets value, label
     """
     with on_the_menu("processor", processor) as item:
         choice = Choice.parse("processor", {"name": item.name, **dict(options or {})})
@@ -232,7 +236,7 @@ def _labels(case: Case) -> Iterator[str]:
         case.ready.training_view(case.encoded(), np.random.default_rng(5))
     )
     for target_type in case.ready.targets:
-        make = _compiled(case.ready.make_target)
+        make = _compiled(case.ready.make_target, 2)
         target = make(ops.convert_to_tensor(case.labels), tokens, target_type)
         parts = [ops.convert_to_numpy(part) for part in keras.tree.flatten(target)]
         if any(part.shape[:1] != (ROWS,) for part in parts):
@@ -259,12 +263,17 @@ def _way_back(case: Case, target_type: str, target: npt.NDArray[np.floating]) ->
         )
 
 
-def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Return a function as it runs inside the compiled step, where numpy sees no values."""
+def _compiled(function: Callable[..., Tensor], *static: int) -> Callable[..., Tensor]:
+    """Return a function as it runs inside the compiled step, where numpy sees no values.
+
+    Args:
+        function: The function.
+        *static: Numbers of its arguments that are no tensors, from 0.
+    """
     if keras.backend.backend() == "jax":
         import jax
 
-        return jax.jit(function, static_argnames=("target_type",))
+        return jax.jit(function, static_argnums=static)
     import tensorflow as tf
 
     return tf.function(function)

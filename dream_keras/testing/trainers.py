@@ -39,6 +39,10 @@ def check_trainer(
     Raises:
         BlockProblems: Lists every problem, and what to do about it.
         UserError: If it is not on the menu or cannot be registered, or an option is wrong.
+
+    Examples:
+        >>> check_trainer("bhi")
+        trainer "bhi" is fine; rate 0.0015 to 9.23e-06
     """
     with on_the_menu("trainer", trainer) as item:
         choice = Choice.parse("trainer", {"name": item.name, **dict(options or {})})

@@ -303,6 +303,12 @@ def validation_scores(
     Returns:
         ``val_pearson``, ``val_spearman`` and ``val_mse``, the means over the tasks; of several
         tasks also those of each, as ``val_pearson_<task>``.
+
+    Examples:
+        >>> measured = np.array([[1.0], [2.0], [np.nan]])
+        >>> scores = validation_scores(np.array([[1.0], [3.0], [5.0]]), measured, ["expression"])
+        >>> {name: round(value, 4) for name, value in scores.items()}
+        {'val_pearson': 1.0, 'val_spearman': 1.0, 'val_mse': 0.5}
     """
     scores: dict[str, list[float]] = {"val_pearson": [], "val_spearman": [], "val_mse": []}
     for task in range(len(tasks)):
@@ -319,5 +325,10 @@ def validation_scores(
 
 
 def steps_in(rows: int, batch_size: int) -> int:
-    """Return the steps that one pass over ``rows`` rows fills; at least 1."""
+    """Return the steps that one pass over ``rows`` rows fills; at least 1.
+
+    Examples:
+        >>> steps_in(rows=1_000, batch_size=128)
+        7
+    """
     return max(rows // batch_size, 1)
