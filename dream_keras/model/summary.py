@@ -202,7 +202,8 @@ def _processor(order: Order) -> Processor:
 def _build(slot: Slot, order: Order, shape: Shape, processor: Processor) -> Part:
     """Build one block of an order on an input of its own; only numbers of it are kept."""
     inputs = keras.Input(shape)
-    outputs = build_block(slot, getattr(order, slot), inputs)
+    # Keras 3.13 refuses a model whose output is its input, as a block that passes it on makes.
+    outputs = build_block(slot, getattr(order, slot), keras.layers.Identity()(inputs))
     network = Network(inputs, outputs, order, *shape)
     return Part(
         keras.tree.map_structure(lambda tensor: tuple(tensor.shape[1:]), outputs),
