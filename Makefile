@@ -25,14 +25,14 @@ test-slow: $(VENV)/installed-dev
 
 # With the lowest versions that pyproject.toml allows. TESTS=tests/data runs some of the tests.
 test-oldest:
-	@$(MAKE) VENV=.venv-oldest PYTHON=$(OLDEST_PYTHON) .venv-oldest/bin/python
+	@$(MAKE) --no-print-directory VENV=.venv-oldest PYTHON=$(OLDEST_PYTHON) .venv-oldest/bin/python
 	.venv-oldest/bin/python tests/lower_bounds.py > .venv-oldest/constraints.txt
-	@PIP_CONSTRAINT=.venv-oldest/constraints.txt $(MAKE) VENV=.venv-oldest test
+	@PIP_CONSTRAINT=.venv-oldest/constraints.txt $(MAKE) --no-print-directory VENV=.venv-oldest test
 
 # With the newest versions that pip finds.
 test-newest:
 	@rm -f .venv-newest/installed-dev
-	@PIP_UPGRADE=1 PIP_UPGRADE_STRATEGY=eager $(MAKE) VENV=.venv-newest test
+	@PIP_UPGRADE=1 PIP_UPGRADE_STRATEGY=eager $(MAKE) --no-print-directory VENV=.venv-newest test
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -60,7 +60,7 @@ INSTALLING = @echo "Installing dream_keras, TensorFlow and $(1) into $(VENV): ab
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
 
 $(VENV)/installed: pyproject.toml requirements.txt | $(BIN)/python
-	$(call INSTALLING,what they need,2 GB)
+	$(call INSTALLING,what they need,3 GB)
 	@$(PIP_INSTALL) -e .
 	@touch $@
 

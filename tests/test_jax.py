@@ -24,7 +24,7 @@ importlib.machinery.PathFinder.find_spec = classmethod(
 )
 """
 ROOT = Path(__file__).parent.parent
-GOLDEN_TESTS = ("tests/training/test_traces.py",)
+ON_JAX = ("tests/training/test_traces.py", "tests/test_docstrings.py")
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +147,9 @@ def test_a_seed_gives_both_backends_the_same_initial_weights():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", GOLDEN_TESTS)
-def test_the_golden_numbers_hold_on_jax(file):
-    """The tests against the published implementation, once more on the other backend."""
+@pytest.mark.parametrize("file", ON_JAX)
+def test_golden_numbers_and_examples_hold_on_jax(file):
+    """The tests against the published implementation and of the examples, once more."""
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     arguments = ["-p", "no:cacheprovider", "-p", "no:xdist", str(ROOT / file)]
     done = subprocess.run(

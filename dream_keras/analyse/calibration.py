@@ -51,13 +51,24 @@ def pit_histogram(probabilities: Floats, targets: Floats, bins: int = PIT_BINS) 
 
     A hump in the middle tells of predictions that are too wide, one at both ends of predictions
     that are too narrow, a slope of a bias.
+
+    Examples:
+        >>> probabilities, outcome = np.array([[0.25, 0.5, 0.25]]), np.array([[0.0, 1.0, 0.0]])
+        >>> pit_histogram(probabilities, outcome, bins=4).tolist()  # too wide: a hump
+        [0.0, 0.5, 0.5, 0.0]
     """
     inner = pit_distribution(probabilities, targets, np.arange(1, bins) / bins)
     return np.diff(np.concatenate([[0.0], inner, [1.0]]))
 
 
 def coverage(probabilities: Floats, targets: Floats) -> pd.DataFrame:
-    """Return the share of the outcomes within central intervals; columns level and covered."""
+    """Return the share of the outcomes within central intervals; columns level and covered.
+
+    Examples:
+        >>> probabilities, outcome = np.array([[0.25, 0.5, 0.25]]), np.array([[0.0, 1.0, 0.0]])
+        >>> coverage(probabilities, outcome).covered.round(2).tolist()
+        [1.0, 1.0, 1.0]
+    """
     levels = np.array(LEVELS)
     ends = [pit_distribution(probabilities, targets, (1 + sign * levels) / 2) for sign in (1, -1)]
     return pd.DataFrame({"level": levels, "covered": ends[0] - ends[1]})

@@ -19,7 +19,12 @@ DREAM models predicts them in a minute on two CPU cores."""
 
 
 def sample(rows: int, most: int = SAMPLE) -> npt.NDArray[np.int64]:
-    """Choose rows at random, always the same; return their numbers, sorted."""
+    """Choose rows at random, always the same; return their numbers, sorted.
+
+    Examples:
+        >>> sample(3).tolist(), len(sample(10_000, most=50))
+        ([0, 1, 2], 50)
+    """
     if rows <= most:
         return np.arange(rows)
     return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))

@@ -1,7 +1,6 @@
 """The analysis of a run as one page with tables and pictures."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +53,7 @@ def _worst(analysis: Analysis, similarity: Similarity | None) -> list[str]:
     """Write the rows with the largest residuals as a table of their own, and list them."""
     order = np.argsort(-np.abs(analysis.residuals), kind="stable")[:WORST]
     rows = analysis.rows[order]
-    columns: dict[str, Any] = {
+    columns: dict[str, npt.ArrayLike] = {
         "position": rows,
         "residual": analysis.residuals[order],
         "measured": analysis.measured[order],

@@ -50,6 +50,11 @@ class Calibration:
 
         Raises:
             UserError: If predictions or measured values do not differ.
+
+        Examples:
+            >>> line = Calibration.fit(np.array([0.0, 1.0, 2.0]), np.array([1.0, 3.0, 5.0]))
+            >>> round(line.slope, 4), round(line.intercept, 4), round(line.linear, 4)
+            (2.0, 1.0, 1.0)
         """
         reason = why_undefined(predicted, measured)
         if reason:
@@ -71,7 +76,12 @@ class Calibration:
 
 
 def gc_content(inserts: Sequences) -> Floats:
-    """Return the share of G and C among the known bases, (rows,); NaN where none is known."""
+    """Return the share of G and C among the known bases, (rows,); NaN where none is known.
+
+    Examples:
+        >>> gc_content(Sequences.of(alphabet.encode("GCAN")[None], np.array([4]))).round(3).tolist()
+        [0.667]
+    """
     strong = np.isin(inserts.tokens, (alphabet.C, alphabet.G)).sum(axis=1)
     known = (inserts.tokens < alphabet.N).sum(axis=1)
     return np.where(known > 0, strong / np.maximum(known, 1), np.nan)
@@ -88,6 +98,11 @@ def by_quantity(quantity: Floats, residuals: Floats, groups: int = GROUPS) -> pd
     Returns:
         Columns low, high and centre (mean) of the quantity, n, and bias (mean), spread (standard
         deviation, over n) and rms of the residuals.
+
+    Examples:
+        >>> groups = by_quantity(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 3.0, -1.0, 0.0]), 2)
+        >>> groups[["low", "high", "n", "bias"]].to_numpy().tolist()
+        [[1.0, 2.0, 2.0, 2.0], [3.0, 4.0, 2.0, -0.5]]
     """
     known = ~np.isnan(quantity)
     quantity, residuals = quantity[known], residuals[known]

@@ -12,7 +12,6 @@ import sys
 import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from dream_keras.common.errors import UserError
 
@@ -83,6 +82,11 @@ def backend_trouble(installed: Sequence[str], wanted: str | None) -> tuple[str, 
     Args:
         installed: Those of ``BACKENDS`` that are installed.
         wanted: The value of ``KERAS_BACKEND``, or None if it is not set.
+
+    Examples:
+        >>> backend_trouble(["jax"], wanted="jax")
+        >>> backend_trouble(["jax"], wanted="tensorflow")
+        ('KERAS_BACKEND=tensorflow, which is not installed', 'pip install tensorflow')
     """
     if not installed:
         return (
@@ -164,7 +168,7 @@ def _describe_os_error(error: OSError) -> str:
     return f"{where}{(error.strerror or str(error)).lower()}.{remedy}"
 
 
-def make_callable(module_name: str, function: Callable[..., Any]) -> None:
+def make_callable(module_name: str, function: Callable[..., object]) -> None:
     """Let ``dream_keras.<command>(...)`` call ``function``.
 
     The commands are modules (``python -m dream_keras.train``) and public functions of the same
@@ -173,7 +177,7 @@ def make_callable(module_name: str, function: Callable[..., Any]) -> None:
     """
 
     class CallableModule(types.ModuleType):
-        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        def __call__(self, *args: object, **kwargs: object) -> object:
             return function(*args, **kwargs)
 
     module = sys.modules[module_name]

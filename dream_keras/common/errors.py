@@ -21,7 +21,16 @@ class UserError(ValueError):
 
 @contextlib.contextmanager
 def within(key: str) -> Iterator[None]:
-    """Put ``key`` in front of the config key of any mistake found inside."""
+    """Put ``key`` in front of the config key of any mistake found inside.
+
+    Examples:
+        >>> try:
+        ...     with within("trainer"):
+        ...         at_least(1, epochs=0)
+        ... except UserError as error:
+        ...     error.key
+        ('trainer', 'epochs')
+    """
     try:
         yield
     except UserError as error:
@@ -34,6 +43,12 @@ def at_least(minimum: float, **values: float | None) -> None:
 
     Raises:
         UserError: Names the setting, its value and the minimum.
+
+    Examples:
+        >>> at_least(1, epochs=0, batch_size=None)
+        Traceback (most recent call last):
+            ...
+        dream_keras.common.errors.UserError: epochs=0: at least 1 is needed
     """
     for name, value in values.items():
         if value is not None and not value >= minimum:
@@ -42,13 +57,25 @@ def at_least(minimum: float, **values: float | None) -> None:
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
-    """Return `` Did you mean "x"?`` for the nearest allowed word, or an empty string."""
+    """Return `` Did you mean "x"?`` for the nearest allowed word, or an empty string.
+
+    Examples:
+        >>> did_you_mean("learning_rat", ["epochs", "learning_rate"])
+        ' Did you mean "learning_rate"?'
+        >>> did_you_mean("xyz", ["epochs", "learning_rate"])
+        ''
+    """
     close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
     return f' Did you mean "{close[0]}"?' if close else ""
 
 
 def unknown(kind: str, word: str, allowed: Iterable[str]) -> UserError:
-    """Build the error for a name that is not one of the allowed names."""
+    """Build the error for a name that is not one of the allowed names.
+
+    Examples:
+        >>> print(unknown("slot", "cores", ["core", "first"]))
+        unknown slot "cores". Did you mean "core"? Allowed: core, first.
+    """
     names = sorted(allowed)
     return UserError(
         f'unknown {kind} "{word}".{did_you_mean(word, names)} Allowed: {", ".join(names)}.'

@@ -17,6 +17,16 @@ def replacing(path: Path) -> Iterator[Path]:
     A kill or a full disk at any moment leaves either the old file or the new one. The temporary
     name keeps all suffixes, since Keras and numpy choose formats by them. A link is followed; a
     pipe or device is written to as it is.
+
+    Examples:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "scores.txt"
+        ...     with replacing(path) as temporary:
+        ...         _ = temporary.write_text("0.81")
+        ...         path.exists()
+        ...     path.read_text()
+        False
+        '0.81'
     """
     path = path.resolve()
     if path.exists() and not path.is_file():
@@ -36,6 +46,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file whole or not at all.
+
+    Examples:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_text(Path(folder) / "scores.txt", "0.81")
+        ...     [file.name for file in Path(folder).iterdir()]
+        ['scores.txt']
+    """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

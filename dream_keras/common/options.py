@@ -10,7 +10,7 @@ from dream_keras.common.errors import UserError, within
 _NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
-def checked(value: Any, expected: Any, name: str) -> Any:
+def checked(value: object, expected: Any, name: str) -> Any:
     """Return ``value`` as the annotated type, or refuse it by name.
 
     YAML reads ``5e-3`` as text and every list as a list, so numbers in text and lists for tuples
@@ -18,6 +18,16 @@ def checked(value: Any, expected: Any, name: str) -> Any:
 
     Raises:
         UserError: Names the option, the value and what is expected.
+
+    Examples:
+        >>> checked("5e-3", float, "learning_rate")
+        0.005
+        >>> checked([9, 15], tuple[int, ...], "kernel_sizes")
+        (9, 15)
+        >>> checked("many", int, "epochs")
+        Traceback (most recent call last):
+            ...
+        dream_keras.common.errors.UserError: epochs: expected a whole number, got 'many'
     """
     with within(name):
         try:
@@ -26,13 +36,25 @@ def checked(value: Any, expected: Any, name: str) -> Any:
             raise UserError(f"{name}: expected {_describe(expected)}, got {value!r}") from None
 
 
-def yaml_values(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options with lists for tuples, as YAML writes them."""
+def yaml_values(options: Mapping[str, object]) -> dict[str, object]:
+    """Return options with lists for tuples, as YAML writes them.
+
+    Examples:
+        >>> yaml_values({"kernel_sizes": (9, 15), "dropout": 0.2})
+        {'kernel_sizes': [9, 15], 'dropout': 0.2}
+    """
     return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
 
 
-def is_supported(annotation: Any) -> bool:
-    """Return whether ``checked`` knows an annotation, and YAML can hold its values."""
+def is_supported(annotation: object) -> bool:
+    """Return whether ``checked`` knows an annotation, and YAML can hold its values.
+
+    Examples:
+        >>> is_supported(tuple[int, ...]), is_supported(Literal["torch", "keras"] | None)
+        (True, True)
+        >>> is_supported(dict)
+        False
+    """
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is tuple:
         return arguments[1:] == (...,) and _is_single(arguments[0])
@@ -44,7 +66,7 @@ def is_supported(annotation: Any) -> bool:
     return _is_single(annotation)
 
 
-def _is_single(annotation: Any) -> bool:
+def _is_single(annotation: object) -> bool:
     """Return whether an annotation stands for one number, text or yes-no."""
     if typing.get_origin(annotation) is Literal:
         return all(type(value) in _NAMES for value in typing.get_args(annotation))

@@ -1,7 +1,6 @@
-"""Files and run folders in a bucket (``gs://...``), through TensorFlow's file layer."""
+"""Files and run folders at addresses (``gs://...``, ``s3://...``), through fsspec."""
 
 import atexit
-import importlib.util
 import logging
 import os
 import re
@@ -11,15 +10,23 @@ import uuid
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import fsspec
 import pooch
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED
+from dream_keras.common.text import reason
 
 CACHE_VARIABLE = "DREAM_KERAS_CACHE"
 """Environment variable that names another folder for what is simulated or copied."""
+OBJECT_STORES = {
+    "gs": ("gcs", "gcsfs"),
+    "gcs": ("gcs", "gcsfs"),
+    "s3": ("s3", "s3fs"),
+    "s3a": ("s3", "s3fs"),
+}
+"""Extra and package of each protocol whose files become visible only when they are complete."""
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +84,12 @@ class Mirror:
         # The name stays: reports are called by it.
         parent = tempfile.mkdtemp(prefix="run-", dir=cache() / "remote")
         self.folder = Path(parent) / self.address.split("/")[-1]
-        _download(self.address, self.folder)
-        self._sent = dict(self._files())
+        try:
+            _download(self.address, self.folder)
+        except UserError:
+            shutil.rmtree(parent)
+            raise
+        self._sent = dict(_stamps(self.folder))
         atexit.register(self._remove)
 
     def send(self, last: str = "") -> None:
@@ -90,18 +101,14 @@ class Mirror:
         Args:
             last: The file that refers to the others, copied after them.
         """
-        changed = [item for item in self._files() if self._sent.get(item[0]) != item[1]]
-        gfile = _gfile(self.address)
+        changed = [item for item in _stamps(self.folder) if self._sent.get(item[0]) != item[1]]
         for name, stamp in sorted(changed, key=lambda item: item[0] == last):
             target = f"{self.address}/{name}"
-            folder = target.rsplit("/", 1)[0]
-            unfinished = f"{folder}/{UNFINISHED}{uuid.uuid4().hex}"
             try:
-                gfile.makedirs(folder)
-                gfile.copy(str(self.folder / name), unfinished)
-                gfile.rename(unfinished, target, overwrite=True)
-            except _errors() as error:
-                log.warning("%s could not be written, but will be tried again: %s", target, error)
+                _upload(self.folder / name, target)
+            except Exception as error:  # file systems share no class of errors
+                said = f"{type(error).__name__}: {reason(error)}"
+                log.warning("%s could not be written, but will be tried again: %s", target, said)
                 return
             self._sent[name] = stamp
 
@@ -117,66 +124,126 @@ class Mirror:
 
     @property
     def _unsent(self) -> bool:
-        return any(self._sent.get(name) != stamp for name, stamp in self._files())
-
-    def _files(self) -> Iterator[tuple[str, tuple[int, int]]]:
-        for file in sorted(self.folder.rglob("*")):
-            if file.is_file() and not file.name.startswith(UNFINISHED):
-                stat = file.stat()
-                yield file.relative_to(self.folder).as_posix(), (stat.st_mtime_ns, stat.st_size)
+        return any(self._sent.get(name) != stamp for name, stamp in _stamps(self.folder))
 
     def _remove(self) -> None:
         if not self._unsent:
             shutil.rmtree(self.folder.parent, ignore_errors=True)
 
 
+def _stamps(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield name, time of change and size of each finished file in a folder."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and not file.name.startswith(UNFINISHED):
+            stat = file.stat()
+            yield file.relative_to(folder).as_posix(), (stat.st_mtime_ns, stat.st_size)
+
+
+def _upload(source: Path, address: str) -> None:
+    """Copy a file to an address, where it appears when it is complete.
+
+    An object store shows an object when its last byte has arrived, and until then the one it
+    replaces. Other file systems show a file while it is being written, so it gets its name last.
+    """
+    files, target = _connect(address)
+    if address.split("://")[0] in OBJECT_STORES:
+        files.put_file(str(source), target)
+        return
+    folder, _, name = target.rpartition("/")
+    unfinished = f"{folder}/{UNFINISHED}{name}"
+    files.makedirs(folder, exist_ok=True)
+    files.put_file(str(source), unfinished)
+    files.mv(unfinished, target)
+
+
 def _download(address: str, target: Path) -> bool:
-    """Copy a file or folder from an address, as far as it is not there already.
+    """Make a file or folder on this machine equal to what is at an address.
 
     Returns:
         Whether there is anything at the address.
     """
-    gfile = _gfile(address)
+    files, root = _connect(address)
     try:
-        if gfile.isdir(address):
-            target.mkdir(parents=True, exist_ok=True)
-            for name in (entry.rstrip("/") for entry in gfile.listdir(address)):
-                if not name.startswith(UNFINISHED):
-                    _download(f"{address}/{name}", target / name)
-            return True
-        if not gfile.exists(address):
-            return False
-        remote = gfile.stat(address)
-        if target.exists():
-            local = target.stat()
-            if local.st_size == remote.length and local.st_mtime_ns >= remote.mtime_nsec:
-                return True
-        target.parent.mkdir(parents=True, exist_ok=True)
-        log.info("copying %s (%s bytes)", address, f"{remote.length:,}")
-        unfinished = target.with_name(f"{UNFINISHED}{uuid.uuid4().hex}")
+        files.invalidate_cache()  # others may have written since the last listing
         try:
-            gfile.copy(address, str(unfinished), overwrite=True)
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except _errors() as error:
-        raise UserError(f"{address} cannot be read: {error}") from None
+            found = files.info(root)
+        except FileNotFoundError:
+            return False
+        # A store may mark a folder by an object whose name ends so.
+        if found["type"] != "directory" and not found["name"].endswith("/"):
+            _fetch(files, root, target)
+            return True
+        target.mkdir(parents=True, exist_ok=True)
+        names = set(_walk(files, root))
+        for name in names:
+            _fetch(files, f"{root}/{name}", target / name)
+        for name, _ in _stamps(target):
+            if name not in names:
+                (target / name).unlink()
+    except Exception as error:  # file systems share no class of errors
+        said = f"{type(error).__name__}: {reason(error)}"
+        raise UserError(f"{address} cannot be read: {said}") from error
     return True
 
 
-def _gfile(address: str) -> Any:
-    if importlib.util.find_spec("tensorflow") is None:
-        raise UserError(
-            f"{address}: addresses are read and written by TensorFlow, which is not installed. "
-            "pip install tensorflow (KERAS_BACKEND=jax still trains with JAX), or give a folder "
-            "of this machine."
-        )
-    import tensorflow as tf
+def _walk(files: fsspec.AbstractFileSystem, folder: str, prefix: str = "") -> Iterator[str]:
+    """Yield the names of all finished files in a folder; fsspec's ``find`` skips what fails."""
+    for entry in files.ls(folder, detail=True):
+        path = entry["name"].rstrip("/")
+        name = path.split("/")[-1]
+        # Some stores list the folder itself; an object's name may be anything.
+        if path == folder or name in (".", "..") or name.startswith(UNFINISHED):
+            continue
+        if entry["type"] == "directory":
+            yield from _walk(files, f"{folder}/{name}", f"{prefix}{name}/")
+        else:
+            yield prefix + name
 
-    return tf.io.gfile
+
+def _fetch(files: fsspec.AbstractFileSystem, source: str, target: Path) -> None:
+    """Copy a file here with its time of change, unless the copy of that time is here already."""
+    size = files.info(source).get("size")
+    try:
+        time = int(files.modified(source).timestamp() * 1e9)
+    except NotImplementedError:  # not known, as of web pages
+        time = None
+    if target.exists():
+        local = target.stat()
+        if (local.st_size, local.st_mtime_ns) == (size, time):
+            return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    log.info(
+        "copying %s (%s bytes)",
+        files.unstrip_protocol(source),
+        "?" if size is None else f"{size:,}",
+    )
+    unfinished = target.with_name(f"{UNFINISHED}{uuid.uuid4().hex}")
+    try:
+        files.get_file(source, str(unfinished))
+        if time is not None:
+            os.utime(unfinished, ns=(time, time))
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
-def _errors() -> type[Exception]:
-    import tensorflow as tf
+def _connect(address: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Return the file system of an address and the path there.
 
-    return tf.errors.OpError
+    Raises:
+        UserError: If nothing that is installed can read such addresses.
+    """
+    protocol = address.split("://")[0]
+    try:
+        return fsspec.url_to_fs(address)
+    except ImportError as error:
+        trouble = reason(error)
+        if protocol in OBJECT_STORES:
+            extra, package = OBJECT_STORES[protocol]
+            trouble = (
+                f"{protocol}:// addresses need the extra [{extra}] of dream-keras, which is not "
+                f"installed: pip install {package}"
+            )
+    except ValueError as error:
+        trouble = f"{reason(error)}. Use gs://, s3:// or another protocol that fsspec knows"
+    raise UserError(f"{address}: {trouble}")

@@ -19,7 +19,7 @@ import yaml
 from dream_keras import menu
 from dream_keras.common.errors import UserError, at_least, unknown, within
 from dream_keras.common.options import checked, yaml_values
-from dream_keras.config.yaml_file import Lines, located, read_yaml
+from dream_keras.config.yaml_file import Lines, Yaml, located, read_yaml
 from dream_keras.data.processor import LABEL_STATISTICS, Processor
 from dream_keras.data.table import ReadSettings, named_columns
 from dream_keras.menu.plugins import load_plugins
@@ -49,14 +49,18 @@ class Choice:
     """A name from one slot of the menu, with the options that differ from its defaults."""
 
     name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, slot: Slot, value: Any) -> "Choice":
+    def parse(cls, slot: Slot, value: object) -> "Choice":
         """Read a name, or a mapping with a name and options, and check both.
 
         Raises:
             UserError: If the name or an option is not on the menu.
+
+        Examples:
+            >>> Choice.parse("core", {"name": "bhi", "units": "64"})
+            Choice(name='bhi', options={'units': 64})
         """
         if isinstance(value, Choice):
             return value
@@ -77,14 +81,26 @@ class Choice:
         """Make the processor or trainer that was chosen."""
         return menu.get(slot, self.name).build(**self.options)
 
-    def plain(self) -> str | dict[str, Any]:
-        """Return what ``parse`` reads: the name alone where no option is set."""
+    def plain(self) -> str | dict[str, object]:
+        """Return what ``parse`` reads: the name alone where no option is set.
+
+        Examples:
+            >>> Choice("bhi").plain(), Choice("bhi", {"kernel_sizes": (9, 15)}).plain()
+            ('bhi', {'name': 'bhi', 'kernel_sizes': [9, 15]})
+        """
         return {"name": self.name, **yaml_values(self.options)} if self.options else self.name
 
 
 @dataclass(frozen=True)
 class Order:
-    """A model from the menu: processor, first, core and final block."""
+    """A model from the menu: processor, first, core and final block.
+
+    Examples:
+        >>> slots = {"processor": "autosome", "first": "bhi", "core": "bhi", "final": "autosome"}
+        >>> order = Order.parse(slots)
+        >>> order.core
+        Choice(name='bhi', options={})
+    """
 
     processor: Choice
     first: Choice
@@ -92,7 +108,7 @@ class Order:
     final: Choice
 
     @classmethod
-    def parse(cls, value: Any) -> "Order":
+    def parse(cls, value: object) -> "Order":
         """Read a mapping of the four slots.
 
         Raises:
@@ -110,7 +126,7 @@ class Order:
                 choices[slot] = Choice.parse(slot, value[slot])
         return cls(**choices)
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, Yaml]:
         """Return what ``parse`` reads."""
         return {slot: getattr(self, slot).plain() for slot in ORDER_SLOTS}
 
@@ -230,6 +246,11 @@ class Experiment:
         plugins: Files whose blocks, processors and trainers are on the menu as well.
         weights_from: Where weights came from that were not trained by this experiment: the
             checkpoint that ``dream_keras.convert`` read.
+
+    Examples:
+        >>> experiment = load_experiment("dream_rnn")
+        >>> experiment.model.core.name, experiment.make_trainer().batch_size
+        ('bhi', 1024)
     """
 
     model: Order
@@ -241,7 +262,7 @@ class Experiment:
     weights_from: str | None = None
 
     @classmethod
-    def parse(cls, value: Any) -> "Experiment":
+    def parse(cls, value: object) -> "Experiment":
         """Read the sections from a mapping; ``trainer`` and ``model`` must be there.
 
         Plugins are loaded first, since the other sections may name what they hold.
@@ -271,7 +292,7 @@ class Experiment:
         weights_from = checked(value.get("weights_from"), str | None, "weights_from")
         return cls(model, trainer, data, runtime, scoring, plugins, weights_from)
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, Yaml]:
         """Return what ``parse`` reads, with every default written out."""
         trainer = menu.get("trainer", self.trainer.name)
         return {
@@ -295,7 +316,7 @@ class Experiment:
         """Build the trainer that it names."""
         return self.trainer.build("trainer")
 
-    def processor_settings(self) -> dict[str, Any]:
+    def processor_settings(self) -> dict[str, object]:
         """Return name and options of the processor, as far as encoding may depend on them.
 
         What is taken from the labels only scales the target.
@@ -315,6 +336,10 @@ def find_config(name: str | Path, folder: Path = CONFIGS) -> Path:
 
     Raises:
         UserError: If there is neither.
+
+    Examples:
+        >>> find_config("dream_cnn").name
+        'dream_cnn.yaml'
     """
     if Path(name).is_file():
         return Path(name)
@@ -330,7 +355,7 @@ def find_config(name: str | Path, folder: Path = CONFIGS) -> Path:
 def load_experiment(
     config: str | Path,
     overrides: Iterable[str] = (),
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     plugins: Iterable[str | Path] = (),
 ) -> Experiment:
     """Read an experiment from a YAML file or built-in config.
@@ -344,6 +369,11 @@ def load_experiment(
 
     Raises:
         UserError: If the file or an override is wrong; the message names the line.
+
+    Examples:
+        >>> experiment = load_experiment("dream_cnn", ["trainer.epochs=5"])
+        >>> experiment.make_trainer().epochs
+        5
     """
     path = find_config(config)
     value, lines = read_config(path, overrides, settings, plugins)
@@ -356,13 +386,18 @@ def load_experiment(
 def change(
     experiment: Experiment,
     overrides: Iterable[str] = (),
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     plugins: Iterable[str | Path] = (),
 ) -> Experiment:
     """Return an experiment with some settings changed; arguments as ``load_experiment``'s.
 
     Raises:
         UserError: If a change is wrong.
+
+    Examples:
+        >>> experiment = change(load_experiment("dream_cnn"), settings={"trainer.epochs": 5})
+        >>> experiment.make_trainer().epochs
+        5
     """
     value = experiment.plain()
     for name, setting in [*map(parse_override, overrides), *(settings or {}).items()]:
@@ -374,9 +409,9 @@ def change(
 def read_config(
     path: Path,
     overrides: Iterable[str] = (),
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     plugins: Iterable[str | Path] = (),
-) -> tuple[dict[str, Any], Lines]:
+) -> tuple[dict[str, Yaml], Lines]:
     """Read a config file's sections as they are, with changes; arguments as ``load_experiment``'s.
 
     Returns:
@@ -398,7 +433,7 @@ def read_config(
     return value, lines
 
 
-def _add_plugins(value: dict[str, Any], folder: Path, plugins: Iterable[str | Path]) -> None:
+def _add_plugins(value: dict[str, object], folder: Path, plugins: Iterable[str | Path]) -> None:
     """Write whole paths of the config's plugins, and of those given, into a config."""
     own = checked(value.get("plugins") or [], tuple[str, ...], "plugins")
     files = [folder / Path(file).expanduser() for file in own] + [Path(file) for file in plugins]
@@ -410,6 +445,10 @@ def preset(name: str) -> Order:
 
     Raises:
         UserError: If there is none of that name.
+
+    Examples:
+        >>> preset("dream_attn").core
+        Choice(name='unlockdna', options={'layers': 4, 'num_heads': 4})
     """
     return load_experiment(name).model
 
@@ -418,7 +457,7 @@ def _sections() -> list[str]:
     return [f.name for f in dataclasses.fields(Experiment)]
 
 
-def _only(given: Mapping[str, Any], allowed: Collection[str], kind: str) -> None:
+def _only(given: Mapping[str, object], allowed: Collection[str], kind: str) -> None:
     """Refuse the first name that is not allowed."""
     for name in given:
         if name not in allowed:
@@ -426,7 +465,7 @@ def _only(given: Mapping[str, Any], allowed: Collection[str], kind: str) -> None
                 raise unknown(kind, str(name), allowed)
 
 
-def _renamed(given: Mapping[str, Any], allowed: Collection[str]) -> dict[str, Any]:
+def _renamed(given: Mapping[str, object], allowed: Collection[str]) -> dict[str, object]:
     """Return options or settings under their present names."""
     renamed = {}
     for name, value in given.items():
@@ -437,11 +476,15 @@ def _renamed(given: Mapping[str, Any], allowed: Collection[str]) -> dict[str, An
     return renamed
 
 
-def read_settings(kind: type[Settings], value: Any, section: str) -> Settings:
+def read_settings(kind: type[Settings], value: object, section: str) -> Settings:
     """Build one section's dataclass from a mapping, every name and type checked.
 
     Raises:
         UserError: If a name is unknown or a value of the wrong type.
+
+    Examples:
+        >>> read_settings(ScoringSettings, {"part": "public"}, "scoring")
+        ScoringSettings(suite=None, part='public')
     """
     if value is None:
         return kind()
@@ -453,8 +496,13 @@ def read_settings(kind: type[Settings], value: Any, section: str) -> Settings:
     return kind(**{name: checked(given, types_of[name], name) for name, given in value.items()})
 
 
-def parse_override(override: str) -> tuple[str, Any]:
-    """Split ``section.key=value`` and read the value as YAML."""
+def parse_override(override: str) -> tuple[str, object]:
+    """Split ``section.key=value`` and read the value as YAML.
+
+    Examples:
+        >>> parse_override("model.first.kernel_sizes=[9, 15]")
+        ('model.first.kernel_sizes', [9, 15])
+    """
     path, equals, text = override.partition("=")
     keys = path.split(".")
     if not equals or len(keys) < 2 or not all(keys):
@@ -467,8 +515,15 @@ def parse_override(override: str) -> tuple[str, Any]:
         raise UserError(f"--set {override}: {text!r} is not a YAML value") from None
 
 
-def set_key(value: dict[str, Any], path: str, setting: Any) -> None:
-    """Set one ``section.key`` in place."""
+def set_key(value: dict[str, Yaml], path: str, setting: object) -> None:
+    """Set one ``section.key`` in place.
+
+    Examples:
+        >>> config = {"model": {"core": "bhi"}}
+        >>> set_key(config, "model.core.units", 64)
+        >>> config
+        {'model': {'core': {'name': 'bhi', 'units': 64}}}
+    """
     *above, last = path.split(".")
     for key in above:
         below = value.get(key)

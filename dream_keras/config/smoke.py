@@ -24,6 +24,12 @@ def shrink(experiment: Experiment, asked: Collection[str] = ()) -> Experiment:
         experiment: The experiment.
         asked: Settings of the trainer, the data and the scoring that were asked for, such as
             ``"scoring.part"``: these stay.
+
+    Examples:
+        >>> from dream_keras.config.experiment import load_experiment
+        >>> small = shrink(load_experiment("dream_cnn"))
+        >>> small.model.core.options
+        {'widths': (16, 8), 'out_channels': 24}
     """
     slots = {slot: _shrunk_choice(slot, getattr(experiment.model, slot)) for slot in ORDER_SLOTS}
     trainer = {k: v for k, v in TRAINER.items() if f"trainer.{k}" not in asked}

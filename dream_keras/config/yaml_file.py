@@ -10,11 +10,13 @@ from dream_keras.common.errors import UserError, unknown, within
 
 Key = tuple[str, ...]
 """Where something stands in a file, outermost section first."""
+Yaml = Any
+"""What YAML holds: a mapping, a list, text, a number, true or false, or nothing."""
 Lines = dict[Key, int | None]
 """The line of each key, counted from 1; None for a key that was changed after reading."""
 
 
-def read_yaml(path: Path) -> tuple[Any, Lines]:
+def read_yaml(path: Path) -> tuple[Yaml, Lines]:
     """Return a file's content and the line on which each key stands.
 
     Raises:
@@ -57,11 +59,19 @@ def located(error: UserError, path: Path, lines: Lines) -> UserError:
     return error
 
 
-def check_keys(value: Any, kind: str, required: Collection[str], optional: Collection[str]) -> None:
+def check_keys(
+    value: object, kind: str, required: Collection[str], optional: Collection[str]
+) -> None:
     """Refuse what is no mapping, and a key that is unknown or missing.
 
     Raises:
         UserError: Names the key, what is allowed and the nearest allowed one.
+
+    Examples:
+        >>> check_keys({"name": "DREAM"}, "a suite", required=("name", "table"), optional=())
+        Traceback (most recent call last):
+            ...
+        dream_keras.common.errors.UserError: a suite lacks the key "table". Required: name, table.
     """
     allowed = [*required, *optional]
     if not isinstance(value, Mapping):
@@ -78,22 +88,36 @@ def check_keys(value: Any, kind: str, required: Collection[str], optional: Colle
             )
 
 
-def text_at(value: Mapping[str, Any], key: str) -> str:
-    """Return the text at a key, or refuse what is none."""
+def text_at(value: Mapping[str, Yaml], key: str) -> str:
+    """Return the text at a key, or refuse what is none.
+
+    Examples:
+        >>> text_at({"name": "DREAM"}, "name")
+        'DREAM'
+        >>> text_at({"name": 2022}, "name")
+        Traceback (most recent call last):
+            ...
+        dream_keras.common.errors.UserError: name: expected text, not 2022.
+    """
     if isinstance(value[key], str) and value[key]:
         return value[key]
     raise at((key,), f"{key}: expected text, not {value[key]!r}.")
 
 
-def texts_at(value: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """Return the text or the list of texts at a key, or refuse what is neither."""
+def texts_at(value: Mapping[str, Yaml], key: str) -> tuple[str, ...]:
+    """Return the text or the list of texts at a key, or refuse what is neither.
+
+    Examples:
+        >>> texts_at({"table": "test.tsv"}, "table")
+        ('test.tsv',)
+    """
     given = value[key] if isinstance(value[key], list) else [value[key]]
     if given and all(isinstance(text, str) and text for text in given):
         return tuple(given)
     raise at((key,), f"{key}: expected text or a list of texts, not {value[key]!r}.")
 
 
-def name_of(key: Any) -> str:
+def name_of(key: object) -> str:
     """Return a key that is a name of the user's choice, or refuse what YAML read otherwise."""
     if isinstance(key, str) and key:
         return key

@@ -32,23 +32,45 @@ _BYTE_OF_TOKEN = np.frombuffer(LETTERS.encode(), np.uint8)
 
 
 def encode(sequence: str | bytes) -> Tokens:
-    """Translate one sequence to tokens, shape (length,); unknown letters become ``INVALID``."""
+    """Translate one sequence to tokens, shape (length,); unknown letters become ``INVALID``.
+
+    Examples:
+        >>> encode("ACGTn").tolist()
+        [0, 1, 2, 3, 4]
+        >>> encode("AXC").tolist()
+        [0, 255, 1]
+    """
     data = sequence.encode("latin-1", "replace") if isinstance(sequence, str) else sequence
     return TOKEN_OF_BYTE[np.frombuffer(data, np.uint8)]
 
 
 def decode(tokens: Tokens) -> str:
-    """Translate the tokens of one sequence, shape (length,), back to letters."""
+    """Translate the tokens of one sequence, shape (length,), back to letters.
+
+    Examples:
+        >>> decode(np.array([0, 1, 2, 3, 4], np.uint8))
+        'ACGTN'
+    """
     return _BYTE_OF_TOKEN[tokens].tobytes().decode()
 
 
 def decode_rows(tokens: Tokens) -> list[str]:
-    """Translate equally long sequences, shape (rows, length), back to letters."""
+    """Translate equally long sequences, shape (rows, length), back to letters.
+
+    Examples:
+        >>> decode_rows(np.array([[0, 1], [2, 3]], np.uint8))
+        ['AC', 'GT']
+    """
     width = tokens.shape[1]
     text = _BYTE_OF_TOKEN[tokens].tobytes().decode()
     return [text[start : start + width] for start in range(0, len(text), width)]
 
 
 def reverse_complement(tokens: Tokens) -> Tokens:
-    """Return the other strand, read 5' to 3'; the last axis is the position."""
+    """Return the other strand, read 5' to 3'; the last axis is the position.
+
+    Examples:
+        >>> decode(reverse_complement(encode("AACGN")))
+        'NCGTT'
+    """
     return COMPLEMENT[tokens][..., ::-1]

@@ -76,7 +76,14 @@ class Adapters(NamedTuple):
 
     @classmethod
     def find(cls, blocks: Iterable[Sequences]) -> "Adapters":
-        """Find the adapters of a table; empty ones where there are none."""
+        """Find the adapters of a table; empty ones where there are none.
+
+        Examples:
+            >>> tokens = np.stack([alphabet.encode(row) for row in ("TGCAACGG", "TGCATTGG")])
+            >>> adapters = Adapters.find([Sequences.of(tokens, np.array([8, 8]))])
+            >>> alphabet.decode(adapters.left), alphabet.decode(adapters.right)
+            ('TGCA', 'GG')
+        """
         left, right = np.zeros((2, 4, LONGEST_ADAPTER), np.int64)
         rows = 0
         for block in blocks:
@@ -116,6 +123,12 @@ def canonical_kmers(inserts: Sequences) -> Keys:
     Returns:
         The smaller of a k-mer's number and its reverse complement's, in base 4, for each place,
         (rows, width - K + 1); ``NONE`` where there is no k-mer.
+
+    Examples:
+        >>> tokens = alphabet.encode("A" * 20 + "C")[None]
+        >>> kmers = canonical_kmers(Sequences.of(tokens, np.array([21])))
+        >>> kmers.tolist()  # A is 0 and C is 1
+        [[0, 1]]
     """
     tokens = inserts.tokens
     rows, places = len(tokens), max(tokens.shape[1] - K + 1, 0)
@@ -141,6 +154,13 @@ def content_keys(inserts: Sequences, seed: int = 0) -> Keys:
 
     Equal inserts have equal keys; different ones have the same key with a probability of about
     2^-60. Their order is another one for every seed.
+
+    Examples:
+        >>> tokens = alphabet.encode("AACGT")[None]
+        >>> strands = (tokens, alphabet.reverse_complement(tokens))
+        >>> one, other = (content_keys(Sequences.of(strand, np.array([5]))) for strand in strands)
+        >>> bool(one == other)
+        True
     """
     width = inserts.tokens.shape[1]
     multipliers = np.random.default_rng(seed).integers(

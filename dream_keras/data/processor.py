@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
+from dream_keras.nn import Tensor, Tensors
 
 Lengths = npt.NDArray[np.int32]
 Labels = npt.NDArray[np.float32]
@@ -104,7 +105,7 @@ class Processor(ABC):
         return (tokens,)
 
     @abstractmethod
-    def make_channels(self, tokens: Any, strand: Any, flags: Any) -> Any:
+    def make_channels(self, tokens: Tensor, strand: Tensor, flags: Tensor) -> Tensor:
         """Make the network's input from tokens; inside the compiled step.
 
         Args:
@@ -117,7 +118,7 @@ class Processor(ABC):
         """
 
     @abstractmethod
-    def make_target(self, labels: Any, tokens: Any, target_type: str) -> Any:
+    def make_target(self, labels: Tensor, tokens: Tensor, target_type: str) -> Tensors:
         """Make the training target from labels; inside the compiled step.
 
         Args:
@@ -126,7 +127,7 @@ class Processor(ABC):
             target_type: One of ``targets``.
         """
 
-    def check_outputs(self, outputs: Any, target_type: str) -> None:  # noqa: B027
+    def check_outputs(self, outputs: Tensors, target_type: str) -> None:  # noqa: B027
         """Refuse a final block whose outputs do not fit the target.
 
         Args:
@@ -168,7 +169,7 @@ class ScalingProcessor(Processor):
         One value for each task, or one for all.
         """
 
-    def make_target(self, labels: Any, tokens: Any, target_type: str) -> Any:
+    def make_target(self, labels: Tensor, tokens: Tensor, target_type: str) -> Tensors:
         """Return scaled labels, (batch, tasks), for ``"value"``; labels as they are for others."""
         if target_type != "value":
             return labels
@@ -205,7 +206,7 @@ class ScalingProcessor(Processor):
         return mean * np.array(self.label_std) + np.array(self.label_center)
 
 
-def strand_of(tokens: Any, strand: Any) -> Any:
+def strand_of(tokens: Tensor, strand: Tensor) -> Tensor:
     """Return rows, or their reverse complements; inside the compiled step.
 
     Args:
@@ -214,6 +215,12 @@ def strand_of(tokens: Any, strand: Any) -> Any:
 
     Returns:
         Tokens, (batch, length), int32.
+
+    Examples:
+        >>> tokens = alphabet.encode("AACG")[None]
+        >>> both = [strand_of(tokens, np.array([strand])) for strand in (0, 1)]
+        >>> [alphabet.decode(np.array(rows[0])) for rows in both]
+        ['AACG', 'CGTT']
     """
     from keras import ops
 
@@ -223,7 +230,7 @@ def strand_of(tokens: Any, strand: Any) -> Any:
     return ops.where(ops.expand_dims(ops.cast(strand, "int32"), -1) == 1, other, tokens)
 
 
-def one_hot(tokens: Any, channels: Sequence[int]) -> Any:
+def one_hot(tokens: Tensor, channels: Sequence[int]) -> Tensor:
     """Return one channel per token in ``channels``; inside the compiled step.
 
     Args:
@@ -232,6 +239,11 @@ def one_hot(tokens: Any, channels: Sequence[int]) -> Any:
 
     Returns:
         (batch, length, channels), float32.
+
+    Examples:
+        >>> tokens = alphabet.encode("CAN")[None].astype("int32")
+        >>> np.array(one_hot(tokens, channels=(alphabet.A, alphabet.C)))[0].tolist()
+        [[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]
     """
     from keras import ops
 

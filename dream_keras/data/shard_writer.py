@@ -31,7 +31,7 @@ MOST_SHARDS = 512
 
 
 def write_shards(
-    parts: Iterable[Rows], out: Path, shards: int, source: str, processor: Mapping[str, Any]
+    parts: Iterable[Rows], out: Path, shards: int, source: str, processor: Mapping[str, object]
 ) -> Manifest:
     """Write a prepared folder; it is there whole or not at all.
 
@@ -109,7 +109,7 @@ class _Writer(ExitStack):
         for shard, digest in zip(self.shards, self.hashes, strict=True):
             shard["sha256"] = digest.hexdigest()
 
-    def manifest(self, source: str, processor: Mapping[str, Any]) -> Manifest:
+    def manifest(self, source: str, processor: Mapping[str, object]) -> Manifest:
         """Return the manifest of what was written."""
         assert self.rest is not None
         return Manifest(

@@ -64,7 +64,7 @@ class Manifest:
     format: str
     dream_keras: str
     source: str
-    processor: Mapping[str, Any]
+    processor: Mapping[str, object]
     length: int
     tasks: int
     block_rows: int
@@ -204,7 +204,7 @@ class ShardedRows:
         return dataclasses.replace(self, blocks=self.blocks[chosen])
 
 
-def open_shards(folder: Path, processor: Processor, settings: Mapping[str, Any]) -> ShardedRows:
+def open_shards(folder: Path, processor: Processor, settings: Mapping[str, object]) -> ShardedRows:
     """Open a prepared folder for a processor.
 
     Args:

@@ -113,6 +113,15 @@ def find_families(
 
     Raises:
         UserError: If there are more rows than can be numbered.
+
+    Examples:
+        >>> from dream_keras.data import alphabet
+        >>> shared = "ACGTTGCAACTTAGGCATCA"
+        >>> rows = ("AAAA" + shared, shared + "CCCC", "GATC" * 6)
+        >>> tokens = np.stack([alphabet.encode(row) for row in rows])
+        >>> inserts = Sequences.of(tokens, np.array([24, 24, 24]))
+        >>> find_families([inserts], content_keys(inserts)).tolist()
+        [0, 0, 1]
     """
     if len(keys) > 2**ROW_BITS:
         raise UserError(

@@ -2,10 +2,10 @@
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +75,7 @@ class Stream(ABC):
         settings: How they are cut.
     """
 
-    rows: Any
+    rows: Sized
     settings: StreamSettings
 
     @property
@@ -150,6 +150,13 @@ class TrainingStream(Stream):
     """A stream of rows in memory: each pass is a permutation drawn from (seed, pass).
 
     Every host has all rows, so the parts of all hosts together are what one host alone gets.
+
+    Examples:
+        >>> tokens, labels = np.zeros((10, 4), np.uint8), np.zeros((10, 1), np.float32)
+        >>> rows = Rows(tokens, labels, np.zeros(10, np.uint8))
+        >>> stream = TrainingStream(rows, StreamSettings(batch_size=8, both_strands=True))
+        >>> stream.rows_per_pass, stream.batch(0).tokens.shape
+        (20, (8, 4))
     """
 
     rows: Rows
@@ -186,7 +193,14 @@ class TrainingStream(Stream):
 
 
 def fingerprint(rows: Rows) -> str:
-    """Return the number of rows and a checksum of their content."""
+    """Return the number of rows and a checksum of their content.
+
+    Examples:
+        >>> tokens, labels = np.zeros((2, 4), np.uint8), np.ones((2, 1), np.float32)
+        >>> rows = Rows(tokens, labels, np.zeros(2, np.uint8))
+        >>> fingerprint(rows)
+        '2-5c9fc5ac'
+    """
     checksum = 0
     for content in (rows.tokens, rows.labels):
         checksum = zlib.crc32(np.ascontiguousarray(content).data, checksum)
@@ -200,6 +214,12 @@ def hold_out(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
         rows: All rows; both parts get at least one.
         share: Share to validate on.
         seed: Of the draw.
+
+    Examples:
+        >>> tokens, labels = np.zeros((10, 4), np.uint8), np.zeros((10, 1), np.float32)
+        >>> rows = Rows(tokens, labels, np.zeros(10, np.uint8))
+        >>> [len(part) for part in hold_out(rows, share=0.2, seed=0)]
+        [8, 2]
     """
     random = np.random.default_rng([seed, 0x5EED])
     chosen = np.zeros(len(rows), bool)

@@ -2,7 +2,7 @@
 
 import sys
 
-if sys.version_info < (3, 10):  # noqa: UP036, the imports below would not get so far
+if sys.version_info < (3, 11):  # noqa: UP036, the imports below would not get so far
     sys.exit("problem  python        this Python is too old: install Python 3.11 or newer")
 
 import dataclasses
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from dream_keras.common.cli import make_callable
 from dream_keras.doctor.checks import CHECKS, Finding
-from dream_keras.doctor.facts import Facts, gather
+from dream_keras.doctor.system import SystemInfo, gather
 
 
 def doctor() -> list[Finding]:
@@ -25,10 +25,10 @@ def doctor() -> list[Finding]:
     return list(diagnose(gather()))
 
 
-def diagnose(facts: Facts) -> Iterator[Finding]:
-    """Yield what each check says about the facts, those that have nothing to say left out."""
+def diagnose(system: SystemInfo) -> Iterator[Finding]:
+    """Yield what each check finds, those that find nothing left out."""
     for subject, check in CHECKS.items():
-        finding = check(facts)
+        finding = check(system)
         if finding is not None:
             yield dataclasses.replace(finding, subject=subject)
 

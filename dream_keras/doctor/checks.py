@@ -1,19 +1,13 @@
-"""What each fact about a machine means: one small function per check."""
+"""Checks of what is found on a machine: one small function each."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from dream_keras.common.cli import backend_trouble
-from dream_keras.doctor.facts import Facts
-from dream_keras.runtime.machine import (
-    LIBTPU,
-    OLDEST,
-    REQUIRED,
-    numbers,
-    tpu_package_trouble,
-)
+from dream_keras.doctor.system import SystemInfo
+from dream_keras.runtime.machine import NAME, fits, tpu_package_trouble
 
 GB = 1e9
 LITTLE_DISK = 1 * GB
@@ -53,162 +47,172 @@ class Finding:
         return f"{line}\n{'':<22} -> {self.cure}" if self.cure else line
 
 
-def check_python(facts: Facts) -> Finding:
+def check_python(system: SystemInfo) -> Finding:
     """Python must be new enough."""
-    if numbers(facts.python) < OLDEST["python"]:
-        cure = f"install Python {_oldest('python')} or newer"
-        return Finding("problem", f"Python {facts.python}", cure)
-    return Finding("ok", facts.python)
+    needed = _needed(system, "").get("python")
+    if needed and not fits(system.python, needed):
+        return Finding("problem", f"Python {system.python}", f"install Python {needed}")
+    return Finding("ok", system.python)
 
 
-def check_packages(facts: Facts) -> Finding:
-    """Every package that the code imports must be there."""
-    missing = [name for name in REQUIRED if name not in facts.versions]
+def check_packages(system: SystemInfo) -> Finding:
+    """This package must be installed, and every package that it needs."""
+    needed = _needed(system, "")
+    if not needed:
+        return Finding(
+            "problem",
+            f"{NAME} is not installed, or not with what it needs",
+            "in its folder: pip install '.[tensorflow]', or pip install '.[jax]'",
+        )
+    missing = [name for name in needed if name not in system.versions and name != "python"]
     if missing:
         return Finding(
-            "problem", f"not installed: {', '.join(missing)}", f"pip install {' '.join(missing)}"
+            "problem", f"not installed: {', '.join(missing)}", _pip_install(missing, needed)
         )
-    return Finding("ok", ", ".join(f"{name} {found}" for name, found in facts.versions.items()))
+    return Finding("ok", ", ".join(f"{name} {found}" for name, found in system.versions.items()))
 
 
-def check_keras(facts: Facts) -> Finding | None:
-    """Keras must be 3, and new enough."""
-    found = facts.versions.get("keras")
-    if found is None:
+def check_versions(system: SystemInfo) -> Finding | None:
+    """The packages, the backend's among them, must be of versions that this one runs on."""
+    needed = _needed(system, "")
+    if system.backend == "jax":
+        needed |= _needed(system, "jax")
+    elif system.backend == "tensorflow":
+        needed |= _needed(system, "tensorflow") | _needed(system, "tpu")
+    needed.pop("libtpu", None)  # has a check of its own
+    wrong = {
+        name: found
+        for name, found in system.versions.items()
+        if name in needed and not fits(found, needed[name])
+    }
+    if not wrong:
         return None
-    if not OLDEST["keras"] <= numbers(found) < (4,):
-        return Finding(
-            "problem", f"Keras {found}", f"pip install -U 'keras>={_oldest('keras')},<4'"
-        )
-    return None
+    found = ", ".join(f"{name} {found}" for name, found in wrong.items())
+    return Finding("problem", found, _pip_install(wrong, needed))
 
 
-def check_backend(facts: Facts) -> Finding:
+def check_backend(system: SystemInfo) -> Finding:
     """A backend must be installed, and KERAS_BACKEND must name one of them."""
-    trouble = backend_trouble(facts.installed, facts.environment.get("KERAS_BACKEND"))
+    trouble = backend_trouble(system.installed, system.environment.get("KERAS_BACKEND"))
     if trouble:
         return Finding("problem", *trouble)
-    if "KERAS_BACKEND" in facts.environment:
-        return Finding("ok", f"{facts.backend}, set by KERAS_BACKEND")
-    others = [name for name in facts.installed if name != facts.backend]
+    if "KERAS_BACKEND" in system.environment:
+        return Finding("ok", f"{system.backend}, set by KERAS_BACKEND")
+    others = [name for name in system.installed if name != system.backend]
     choice = f"KERAS_BACKEND={others[0]} chooses the other" if others else "the only one installed"
-    return Finding("ok", f"{facts.backend}; {choice}")
+    return Finding("ok", f"{system.backend}; {choice}")
 
 
-def check_backend_version(facts: Facts) -> Finding | None:
-    """The backend must be new enough."""
-    if facts.backend is None:
-        return None
-    for name in (facts.backend, f"{facts.backend}-tpu"):
-        found = facts.versions.get(name)
-        if found is not None and numbers(found) < OLDEST[name]:
-            return Finding(
-                "problem", f"{name} {found}", f"pip install -U '{name}>={_oldest(name)}'"
-            )
-    return None
-
-
-def check_tensorflow_twice(facts: Facts) -> Finding | None:
+def check_tensorflow_twice(system: SystemInfo) -> Finding | None:
     """Plain tensorflow and tensorflow-tpu overwrite each other's files."""
-    trouble = tpu_package_trouble("tensorflow", facts.versions.get)
-    if trouble is None or not _has_tensorflow_twice(facts):
+    trouble = tpu_package_trouble("tensorflow", system.versions.get, system.requirements)
+    if trouble is None or not _has_tensorflow_twice(system):
         return None
-    return Finding("problem" if facts.backend == "tensorflow" else "warning", *trouble)
+    return Finding("problem" if system.backend == "tensorflow" else "warning", *trouble)
 
 
-def check_tpu_packages(facts: Facts) -> Finding | None:
+def check_tpu_packages(system: SystemInfo) -> Finding | None:
     """With a TPU, or with packages meant for one, the backend's packages must be able to use it."""
-    if not facts.tpu_signs and not (facts.backend == "tensorflow" and _has_tensorflow_tpu(facts)):
+    if not system.tpu_signs and not (
+        system.backend == "tensorflow" and _has_tensorflow_tpu(system)
+    ):
         return None
-    trouble = facts.backend and tpu_package_trouble(facts.backend, facts.versions.get)
-    if not trouble or (facts.backend == "tensorflow" and _has_tensorflow_twice(facts)):
+    trouble = system.backend and tpu_package_trouble(
+        system.backend, system.versions.get, system.requirements
+    )
+    if not trouble or (system.backend == "tensorflow" and _has_tensorflow_twice(system)):
         return None
-    return Finding("problem" if facts.tpu_signs else "warning", *trouble)
+    return Finding("problem" if system.tpu_signs else "warning", *trouble)
 
 
-def check_libtpu(facts: Facts) -> Finding | None:
+def check_libtpu(system: SystemInfo) -> Finding | None:
     """The libtpu that pip chooses for tensorflow-tpu may be too new to find the TPU.
 
     Those for tensorflow-tpu before 2.19 carry its own number, which is no later one.
     """
-    libtpu = facts.versions.get("libtpu")
-    if libtpu is None or not _has_tensorflow_tpu(facts) or facts.backend != "tensorflow":
+    libtpu, pin = system.versions.get("libtpu"), _needed(system, "tpu").get("libtpu")
+    if (
+        libtpu is None
+        or pin is None
+        or not _has_tensorflow_tpu(system)
+        or system.backend != "tensorflow"
+    ):
         return None
-    if not numbers(LIBTPU) < numbers(libtpu) < (1,) or _finds_tpu(facts):
+    if not fits(libtpu, f"{pin.replace('==', '>')},<1") or _finds_tpu(system):
         return None
     return Finding(
         "warning",
-        f"libtpu {libtpu} may be too new for tensorflow-tpu {facts.versions['tensorflow-tpu']}",
-        f"if no TPU is found: pip install {LIBTPU}, or use the JAX backend: pip install "
+        f"libtpu {libtpu} may be too new for tensorflow-tpu {system.versions['tensorflow-tpu']}",
+        f"if no TPU is found: pip install libtpu{pin}, or use the JAX backend: pip install "
         "'jax[tpu]', and KERAS_BACKEND=jax",
     )
 
 
-def check_tpu(facts: Facts) -> Finding | None:
+def check_tpu(system: SystemInfo) -> Finding | None:
     """A TPU that the machine seems to have must be among the backend's devices."""
-    if _finds_tpu(facts):
-        return Finding("ok", f"found by {facts.backend}")
-    if not facts.tpu_signs:
+    if _finds_tpu(system):
+        return Finding("ok", f"found by {system.backend}")
+    if not system.tpu_signs:
         return Finding("ok", "none on this machine")
-    if facts.backend is None or facts.devices is None or check_tpu_packages(facts):
+    if system.backend is None or system.devices is None or check_tpu_packages(system):
         return None
-    signs = ", ".join(facts.tpu_signs)
-    platforms = facts.environment.get("JAX_PLATFORMS", "")
-    if facts.backend == "jax" and platforms and "tpu" not in platforms:
+    signs = ", ".join(system.tpu_signs)
+    platforms = system.environment.get("JAX_PLATFORMS", "")
+    if system.backend == "jax" and platforms and "tpu" not in platforms:
         cure = f"JAX_PLATFORMS={platforms} hides it: unset the variable"
     else:
         cure = RELEASE
-        if facts.backend != "jax":
+        if system.backend != "jax":
             cure += ", or use the JAX backend: pip install 'jax[tpu]', and KERAS_BACKEND=jax"
-    return Finding("problem", f"there seems to be one ({signs}), {facts.backend} finds none", cure)
+    return Finding("problem", f"there seems to be one ({signs}), {system.backend} finds none", cure)
 
 
-def check_gpu(facts: Facts) -> Finding | None:
+def check_gpu(system: SystemInfo) -> Finding | None:
     """An NVIDIA GPU must be among the backend's devices."""
-    count = sum(kind in GPUS for kind in facts.devices or ())
+    count = sum(kind in GPUS for kind in system.devices or ())
     if count:
-        return Finding("ok", f"{count} found by {facts.backend}")
-    if not facts.gpu:
+        return Finding("ok", f"{count} found by {system.backend}")
+    if not system.gpu:
         return Finding("ok", "none on this machine")
-    if facts.backend is None or facts.devices is None:
+    if system.backend is None or system.devices is None:
         return None
-    visible = facts.environment.get("CUDA_VISIBLE_DEVICES")
+    visible = system.environment.get("CUDA_VISIBLE_DEVICES")
     if visible in ("", "-1"):
         cure = f'CUDA_VISIBLE_DEVICES="{visible}" hides it: unset the variable'
     else:
-        extra = {"tensorflow": "tensorflow[and-cuda]", "jax": "jax[cuda12]"}[facts.backend]
+        extra = {"tensorflow": "tensorflow[and-cuda]", "jax": "jax[cuda12]"}[system.backend]
         cure = f"pip install '{extra}'; nvidia-smi shows whether the driver works"
-    return Finding("warning", f"there is one, {facts.backend} finds none", cure)
+    return Finding("warning", f"there is one, {system.backend} finds none", cure)
 
 
-def check_devices(facts: Facts) -> Finding | None:
+def check_devices(system: SystemInfo) -> Finding | None:
     """The backend must start."""
-    report = facts.reports.get("devices")
-    if facts.backend is None:
+    report = system.reports.get("devices")
+    if system.backend is None:
         return None
     if report is None:
         mend = "mend the problems above, or reinstall the backend"
-        return _failed(facts, "devices", RELEASE if facts.tpu_signs else mend)
+        return _failed(system, "devices", RELEASE if system.tpu_signs else mend)
     names = ", ".join(report["names"])
     return Finding("ok", f"{names}; started in {report['seconds']:.1f} s")
 
 
-def check_strategy(facts: Facts) -> Finding | None:
+def check_strategy(system: SystemInfo) -> Finding | None:
     """Automatic choice of devices must come to something."""
-    report = facts.reports.get("strategy")
+    report = system.reports.get("strategy")
     if report is None:
         one_device = "mend the problems above, or train on one device: --strategy none"
-        return _failed(facts, "strategy", one_device)
+        return _failed(system, "strategy", one_device)
     count = len(report["devices"])
     devices = "1 device" if count == 1 else f"{count} devices"
     return Finding("ok", f"auto chooses {report['name']}: {devices}")
 
 
-def check_step(facts: Facts) -> Finding | None:
+def check_step(system: SystemInfo) -> Finding | None:
     """A training step must give a finite loss."""
-    report = facts.reports.get("step")
+    report = system.reports.get("step")
     if report is None:
-        return _failed(facts, "step", "mend the problems above, or try the other backend")
+        return _failed(system, "step", "mend the problems above, or try the other backend")
     first, second = report["seconds"]
     times = f"{report['rows']} rows in {second * 1e3:.0f} ms, compiled in {first:.1f} s"
     if not all(map(math.isfinite, report["losses"])):
@@ -221,25 +225,24 @@ def check_step(facts: Facts) -> Finding | None:
     return Finding("ok", f"loss {report['losses'][-1]:.2f}, {times}")
 
 
-def check_disk(facts: Facts) -> Finding:
+def check_disk(system: SystemInfo) -> Finding:
     """Runs are written to disk."""
     return _room(
-        facts.disk, LITTLE_DISK, "free in this folder", "free some, or train elsewhere: --out"
+        system.disk, LITTLE_DISK, "free in this folder", "free some, or train elsewhere: --out"
     )
 
 
-def check_memory(facts: Facts) -> Finding:
+def check_memory(system: SystemInfo) -> Finding:
     """Networks and rows are held in memory."""
     cure = "close other programs, or train smaller batches: --set trainer.batch_size=32"
-    return _room(facts.memory, LITTLE_MEMORY, "free", cure)
+    return _room(system.memory, LITTLE_MEMORY, "free", cure)
 
 
-CHECKS: dict[str, Callable[[Facts], Finding | None]] = {
+CHECKS: dict[str, Callable[[SystemInfo], Finding | None]] = {
     "python": check_python,
     "packages": check_packages,
-    "keras": check_keras,
+    "versions": check_versions,
     "backend": check_backend,
-    "version": check_backend_version,
     "tensorflow": check_tensorflow_twice,
     "TPU packages": check_tpu_packages,
     "libtpu": check_libtpu,
@@ -254,11 +257,11 @@ CHECKS: dict[str, Callable[[Facts], Finding | None]] = {
 """By what they look at, in the order in which they are shown. None has nothing to say."""
 
 
-def _failed(facts: Facts, stage: str, cure: str) -> Finding | None:
+def _failed(system: SystemInfo, stage: str, cure: str) -> Finding | None:
     """Report the stage that failed; those behind it were not reached."""
-    if facts.failed_stage != stage:
+    if system.failed_stage != stage:
         return None
-    return Finding("problem", facts.failure or "no report", cure)
+    return Finding("problem", system.failure or "no report", cure)
 
 
 def _room(free: int | None, little: float, where: str, cure: str) -> Finding:
@@ -268,18 +271,22 @@ def _room(free: int | None, little: float, where: str, cure: str) -> Finding:
     return Finding("warning", found, cure) if free < little else Finding("ok", found)
 
 
-def _oldest(name: str) -> str:
-    return ".".join(map(str, OLDEST[name]))
+def _needed(system: SystemInfo, extra: str) -> dict[str, str]:
+    return dict(system.requirements.get(extra, {}))
 
 
-def _has_tensorflow_tpu(facts: Facts) -> bool:
-    return "tensorflow-tpu" in facts.versions
+def _pip_install(names: Iterable[str], needed: Mapping[str, str]) -> str:
+    return " ".join(["pip install -U", *(f"'{name}{needed[name]}'" for name in names)])
 
 
-def _has_tensorflow_twice(facts: Facts) -> bool:
-    return _has_tensorflow_tpu(facts) and "tensorflow" in facts.versions
+def _has_tensorflow_tpu(system: SystemInfo) -> bool:
+    return "tensorflow-tpu" in system.versions
 
 
-def _finds_tpu(facts: Facts) -> bool:
-    chosen = facts.reports.get("strategy", {}).get("name")
-    return "tpu" in (facts.devices or []) or chosen == "tpu"
+def _has_tensorflow_twice(system: SystemInfo) -> bool:
+    return _has_tensorflow_tpu(system) and "tensorflow" in system.versions
+
+
+def _finds_tpu(system: SystemInfo) -> bool:
+    chosen = system.reports.get("strategy", {}).get("name")
+    return "tpu" in (system.devices or []) or chosen == "tpu"

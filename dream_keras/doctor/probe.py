@@ -11,7 +11,7 @@ from typing import Any
 from dream_keras.common.cli import load_backend
 from dream_keras.common.errors import UserError
 from dream_keras.common.text import reason
-from dream_keras.doctor.facts import STAGES
+from dream_keras.doctor.system import STAGES
 
 
 def main() -> None:

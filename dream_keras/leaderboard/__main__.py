@@ -2,18 +2,13 @@
 
 import argparse
 import json
-from typing import Any
+from typing import TypeAlias
 
 from dream_keras.common.cli import run
 from dream_keras.leaderboard import leaderboard
 
 _PHASES = ("public", "private")
-_RESAMPLES: dict[str, Any] = {
-    "type": int,
-    "default": 10_000,
-    "metavar": "N",
-    "help": "bootstrap resamples (default: %(default)s)",
-}
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def _add_init(commands: Any) -> None:
+def _add_init(commands: Commands) -> None:
     init = _command(commands, "init", "make a leaderboard for a suite")
     init.add_argument(
         "--suite", metavar="PATH", required=True, help="folder or YAML file of the suite"
@@ -60,7 +55,7 @@ def _add_init(commands: Any) -> None:
     )
 
 
-def _add_submit(commands: Any) -> None:
+def _add_submit(commands: Commands) -> None:
     submit = _command(commands, "submit", "check, score and keep predictions")
     submit.add_argument("--team", required=True, metavar="NAME", help="name of the team")
     submit.add_argument(
@@ -76,11 +71,11 @@ def _add_submit(commands: Any) -> None:
         "is kept with the submission",
     )
     submit.add_argument("--note", default="", metavar="TEXT", help="a line about the submission")
-    submit.add_argument("--resamples", **_RESAMPLES)
+    _add_resamples(submit)
     _add_suite(submit)
 
 
-def _add_show(commands: Any) -> None:
+def _add_show(commands: Commands) -> None:
     show = _command(commands, "show", "print the standings")
     _add_phase_option(show)
     show.add_argument(
@@ -88,7 +83,7 @@ def _add_show(commands: Any) -> None:
     )
 
 
-def _add_compare(commands: Any) -> None:
+def _add_compare(commands: Commands) -> None:
     compare = _command(
         commands,
         "compare",
@@ -103,24 +98,24 @@ def _add_compare(commands: Any) -> None:
             "folder or file of predictions",
         )
     _add_phase_option(compare)
-    compare.add_argument("--resamples", **_RESAMPLES)
+    _add_resamples(compare)
     _add_suite(compare)
 
 
-def _add_page(commands: Any) -> None:
+def _add_page(commands: Commands) -> None:
     page = _command(commands, "page", "write a web page that needs no server")
     page.add_argument("out", metavar="OUT", help="folder for index.html")
     _add_phase_option(page)
     _add_suite(page)
 
 
-def _add_phase(commands: Any) -> None:
+def _add_phase(commands: Commands) -> None:
     phase = _command(commands, "phase", "end the public phase, or begin it again")
     phase.add_argument("phase", choices=_PHASES)
 
 
 def _command(
-    commands: Any, name: str, text: str, *, board_required: bool = True
+    commands: Commands, name: str, text: str, *, board_required: bool = True
 ) -> argparse.ArgumentParser:
     result: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text + ".")
     result.add_argument(
@@ -134,6 +129,16 @@ def _add_phase_option(command: argparse.ArgumentParser) -> None:
         "--phase",
         choices=_PHASES,
         help="part of the suite to show (default: that of the leaderboard's phase)",
+    )
+
+
+def _add_resamples(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--resamples",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="bootstrap resamples (default: %(default)s)",
     )
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dream_keras.common.errors import UserError, did_you_mean
 from dream_keras.common.text import align
@@ -58,7 +58,7 @@ class Comparison:
                 rows.append((label, *estimates, difference))
         return rows
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the comparison as plain data for JSON."""
         return {
             "a": self.names[0],

@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 PHASES = ("public", "private")
 """The phases of a challenge: while it runs only the public part of the suite is shown."""
@@ -125,11 +125,16 @@ class BoardInfo:
 
 
 def timestamp(moment: datetime.datetime) -> str:
-    """Write a moment as a board stores it; texts sort as moments do."""
+    """Write a moment as a board stores it; texts sort as moments do.
+
+    Examples:
+        >>> timestamp(datetime.datetime(2022, 8, 15, 12, tzinfo=datetime.UTC))
+        '2022-08-15T12:00:00+00:00'
+    """
     return moment.astimezone(datetime.UTC).isoformat(timespec="seconds")
 
 
-def versions() -> dict[str, Any]:
+def versions() -> dict[str, str]:
     """Return the versions that a score depends on."""
     from importlib import metadata
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from dream_keras._version import __version__
 from dream_keras.leaderboard.entry import SCORE_NAMES, Estimate, SubsetInfo
@@ -25,7 +24,7 @@ _LEADS = {
 }
 
 
-def render(standings: Standings, data: dict[str, Any], title: str, formulas: str) -> str:
+def render(standings: Standings, data: dict[str, object], title: str, formulas: str) -> str:
     """Return the page as HTML.
 
     Args:
@@ -66,7 +65,7 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 
-def _script_json(data: Any) -> str:
+def _script_json(data: object) -> str:
     """Write JSON that cannot end the script element it stands in."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

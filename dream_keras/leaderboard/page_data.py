@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +61,7 @@ def write_page(board: "Board", folder: str | Path, phase: str | None = None) -> 
     return folder / "index.html"
 
 
-def page_data(board: "Board", standings: Standings) -> dict[str, Any]:
+def page_data(board: "Board", standings: Standings) -> dict[str, object]:
     """Return what the script draws; nothing in it is from another part of the suite."""
     own = [row for row in standings.rows if not row.entry.is_published]
     samples = {
@@ -87,7 +87,7 @@ def page_data(board: "Board", standings: Standings) -> dict[str, Any]:
     }
 
 
-def _team(row: Row, standings: Standings) -> dict[str, Any]:
+def _team(row: Row, standings: Standings) -> dict[str, object]:
     names = [subset.name for subset in standings.subsets]
     unknown = Estimate(None)
     return {
@@ -106,7 +106,7 @@ def _rounded(numbers: Iterable[float | None]) -> list[float | None]:
     ]
 
 
-def _pair(a: Samples, b: Samples) -> dict[str, Any]:
+def _pair(a: Samples, b: Samples) -> dict[str, object]:
     """Return estimate, interval, wins and losses of each difference, and two histograms."""
     resamples = min(a.resamples, b.resamples)
     groups = {
@@ -120,16 +120,16 @@ def _pair(a: Samples, b: Samples) -> dict[str, Any]:
     return {**groups, "histograms": histograms}
 
 
-def _histogram(values: npt.NDArray[np.floating]) -> dict[str, Any]:
+def _histogram(values: npt.NDArray[np.floating]) -> dict[str, object]:
     counts, edges = np.histogram(values, bins=_BINS)
     return {"range": _rounded((edges[0], edges[-1])), "counts": counts.tolist()}
 
 
-def _scatter(board: "Board", standings: Standings, own: list[Row]) -> list[dict[str, Any]]:
+def _scatter(board: "Board", standings: Standings, own: list[Row]) -> list[dict[str, object]]:
     """The points of each subset: measured values once, predicted ones for each submission."""
     suite, part = board.suite, standings.part
     predictions = [board.predictions(row.entry) for row in own]
-    found = []
+    found: list[dict[str, object]] = []
     for subset in suite.subsets.values():
         measured = subset.pick(suite.measured, part)
         # The same points for every team; the seed keeps the page the same when made again.
@@ -143,7 +143,7 @@ def _scatter(board: "Board", standings: Standings, own: list[Row]) -> list[dict[
     return found
 
 
-def _axis(values: Floats) -> dict[str, Any]:
+def _axis(values: Floats) -> dict[str, object]:
     """Round values to the positions along an axis that spans them."""
     if not len(values):
         return {"range": [0.0, 1.0], "values": []}

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from dream_keras.common.text import align
 from dream_keras.leaderboard.entry import (
@@ -82,7 +81,7 @@ class Standings:
         head, *rows = align(lines, left=(1,))
         return "\n".join([head, "-" * max(map(len, (head, *rows))), *rows, "", *notes])
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the standings as plain data for JSON; intervals are [value, low, high]."""
         return {
             "part": self.part,

@@ -20,7 +20,7 @@ from dream_keras.common.text import align
 from dream_keras.menu.registry import ORDER_SLOTS, SLOTS
 
 if TYPE_CHECKING:
-    from dream_keras.model.summary import Found, Survey
+    from dream_keras.model.summary import Found, Shape, Survey
 
 WIDTH = 100
 """Columns of the terminal that the menu is laid out for."""
@@ -132,12 +132,12 @@ def _wrapped(text: str) -> str:
     )
 
 
-def _type(annotation: Any) -> str:
+def _type(annotation: object) -> str:
     """Return an annotation as it is written in code, modules left out."""
     return re.sub(r"\b[a-z_]+\.", "", inspect.formatannotation(annotation))
 
 
-def _show_orders(finals: Sequence[str]) -> list[dict[str, Any]]:
+def _show_orders(finals: Sequence[str]) -> list[dict[str, object]]:
     """Print all orders and return them as JSON takes them."""
     from tqdm import tqdm
 
@@ -171,7 +171,7 @@ def _table(found: Sequence["Found"]) -> str:
     return "\n".join(align(rows, left=(0, 1, 2, 3, 4, 7)))
 
 
-def _shapes(output: Any) -> str:
+def _shapes(output: "Shape | dict[str, Shape]") -> str:
     """Return the shape of an output, or of each output of several."""
     if isinstance(output, dict):
         return ", ".join(_shapes(shape) for shape in output.values())

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +18,7 @@ from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import Flags, Lengths, Processor, Values, one_hot, strand_of
 from dream_keras.menu.registry import PRIX_FIXE, Head, register
 from dream_keras.menu.trainer import Trainer
+from dream_keras.nn import Tensor
 from dream_keras.nn.initializers import AutosomeInitializer, Normal, Uniform
 from dream_keras.nn.layers import GroupedConv1D, batch_norm, named
 from dream_keras.nn.losses import (
@@ -55,6 +55,12 @@ class AutosomeProcessor(Processor):
             reference does; the default leaves it 0 there, as at test.
         average_validation_strands: Average the two strands' scores of a validation row, as at
             test; the reference scores each strand as a row of its own.
+
+    Examples:
+        >>> processor = AutosomeProcessor(length=20)
+        >>> tokens = alphabet.encode(yeast.LEFT_ADAPTER + "ACGTACGT")[None]
+        >>> alphabet.decode(processor.encode(tokens, np.array([25]))[0])
+        'TTTTTTCACATCACGTACGT'
     """
 
     channels = 6
@@ -89,7 +95,7 @@ class AutosomeProcessor(Processor):
             encoded[rows, :upstream] = self._upstream[len(self._upstream) - upstream :]
         return encoded
 
-    def make_channels(self, tokens: Any, strand: Any, flags: Any) -> Any:
+    def make_channels(self, tokens: Tensor, strand: Tensor, flags: Tensor) -> Tensor:
         """Make the six channels; shapes as in ``Processor.make_channels``."""
         bases = one_hot(strand_of(tokens, strand), CHANNELS)
         ones = ops.ones_like(bases[..., :1])
@@ -98,7 +104,7 @@ class AutosomeProcessor(Processor):
         ]
         return ops.concatenate([bases, *constant], axis=-1)
 
-    def make_target(self, labels: Any, tokens: Any, target_type: str) -> Any:
+    def make_target(self, labels: Tensor, tokens: Tensor, target_type: str) -> Tensor:
         """Return soft bins, (batch, 18), for ``"bins"`` and the labels for ``"value"``."""
         return soft_bins(labels[:, 0]) if target_type == "bins" else labels
 
@@ -110,7 +116,7 @@ class AutosomeProcessor(Processor):
         """Return is_singleton with ``singleton_in_validation``, and 0, as at test, without."""
         return flags if self.singleton_in_validation else np.zeros_like(flags)
 
-    def check_outputs(self, outputs: Any, target_type: str) -> None:
+    def check_outputs(self, outputs: keras.KerasTensor, target_type: str) -> None:
         """Refuse another number of bins."""
         if target_type == "bins" and outputs.shape[-1] != yeast.BINS:
             raise UserError(
@@ -119,7 +125,7 @@ class AutosomeProcessor(Processor):
             )
 
 
-def soft_bins(values: Any) -> Any:
+def soft_bins(values: Tensor) -> Tensor:
     """Spread labels over the sorting bins.
 
     Args:
@@ -128,6 +134,11 @@ def soft_bins(values: Any) -> Any:
     Returns:
         Probabilities, (batch, 18): Normal(label + 0.5, sd 0.5) integrated over
         (-inf, 1], (1, 2], ..., (17, inf).
+
+    Examples:
+        >>> probabilities = np.array(soft_bins(np.array([3.0])))[0]
+        >>> [round(float(share), 3) for share in probabilities[:6]]
+        [0.0, 0.001, 0.157, 0.683, 0.157, 0.001]
     """
     values = ops.expand_dims(ops.cast(values, "float32"), -1)
     edges = ops.arange(1, yeast.BINS, dtype="float32")
@@ -227,7 +238,7 @@ def autosome_core(
 
 def _squeeze_excite(
     x: keras.KerasTensor, width: int, bilinear: bool, name: Callable[[str], str]
-) -> Any:
+) -> keras.KerasTensor:
     """Scale each channel by a gate computed from all channels' means over the length."""
     start = {"kernel_initializer": AutosomeInitializer()}
     gate = keras.layers.GlobalAveragePooling1D(keepdims=True, name=name("mean"))(x)
@@ -258,7 +269,7 @@ class LowRankBilinear(keras.layers.Layer):
     SHARE = 0.5
     DEVIATION = 0.00075
 
-    def __init__(self, units: int, **kwargs: Any):
+    def __init__(self, units: int, **kwargs: object):
         super().__init__(**kwargs)
         self.units = units
 
@@ -270,7 +281,7 @@ class LowRankBilinear(keras.layers.Layer):
         # An entry of W is a sum of ``rank`` products of three factors.
         deviation = (self.DEVIATION / math.sqrt(rank)) ** (1 / 3)
 
-        def factor(name: str, rows: int) -> Any:
+        def factor(name: str, rows: int) -> keras.Variable:
             return self.add_weight(name=name, shape=(rows, rank), initializer=Normal(deviation))
 
         self.scale = self.add_weight(name="scale", shape=(rank,), initializer="ones")
@@ -279,12 +290,12 @@ class LowRankBilinear(keras.layers.Layer):
         self.out = factor("out", self.units)
         self.bias = self.add_weight(name="bias", shape=(self.units,), initializer=Uniform(1))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Turn (..., channels) into (..., units)."""
         products = ops.matmul(inputs, self.left) * ops.matmul(inputs, self.right) * self.scale
         return ops.matmul(products, ops.transpose(self.out)) + self.bias
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         return super().get_config() | {"units": self.units}
 
@@ -365,6 +376,11 @@ class AutosomeTrainer(Trainer):
 
     Attributes:
         weight_decay: Decoupled decay of every weight.
+
+    Examples:
+        >>> optimizer = AutosomeTrainer(learning_rate=0.01).optimizer(total_steps=100)
+        >>> round(float(optimizer.learning_rate), 6)
+        0.0004
     """
 
     learning_rate: float = 0.005
@@ -373,7 +389,7 @@ class AutosomeTrainer(Trainer):
     steps_per_epoch: int | None = 1000
     weight_decay: float = 0.01
 
-    def optimizer(self, total_steps: int) -> Any:
+    def optimizer(self, total_steps: int) -> keras.optimizers.Optimizer:
         """Build the optimiser for a run of ``total_steps`` steps."""
         start = self.learning_rate / 25
         return AdamW(
@@ -383,7 +399,9 @@ class AutosomeTrainer(Trainer):
         )
 
 
-def conv_norm_silu(x: Any, filters: int, kernel_size: int, name: str) -> Any:
+def conv_norm_silu(
+    x: keras.KerasTensor, filters: int, kernel_size: int, name: str
+) -> keras.KerasTensor:
     """Put the autosome team's unit on: convolution without bias, batch normalisation, SiLU."""
     x = keras.layers.Conv1D(
         filters,
@@ -396,6 +414,6 @@ def conv_norm_silu(x: Any, filters: int, kernel_size: int, name: str) -> Any:
     return norm_silu(x, name)
 
 
-def norm_silu(x: Any, name: str) -> Any:
+def norm_silu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Normalise over the batch, then SiLU, as the autosome team does behind a convolution."""
     return keras.layers.Activation("silu", name=f"{name}_silu")(batch_norm(f"{name}_norm")(x))

@@ -6,7 +6,6 @@ Source: Prix Fixe, BHI blocks; the team's submission for the options.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +18,7 @@ from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import Lengths, ScalingProcessor, Values, one_hot, strand_of
 from dream_keras.menu.registry import PRIX_FIXE, Head, register
 from dream_keras.menu.trainer import Trainer
+from dream_keras.nn import Tensor
 from dream_keras.nn.initializers import torch_init
 from dream_keras.nn.layers import TorchLSTM
 from dream_keras.nn.losses import HuberError, task_values
@@ -58,6 +58,11 @@ class BHIProcessor(ScalingProcessor):
             scaled training label, as DeepGXP does; it then lies between 0 and 1.
         label_mean: Mean of the training labels of each task; None takes it from them.
         label_std: Their standard deviations; None takes them from the labels.
+
+    Examples:
+        >>> processor = BHIProcessor(label_std=(2.0,))
+        >>> processor.to_expression(np.array([[[0.5], [1.5]]]), "value").tolist()
+        [[13.0]]
     """
 
     channels = 4
@@ -123,7 +128,7 @@ class BHIProcessor(ScalingProcessor):
         behind = self._right[np.maximum(past, 0)]
         return np.where(at < 0, before, np.where(past < 0, inner, behind))
 
-    def make_channels(self, tokens: Any, strand: Any, flags: Any) -> Any:
+    def make_channels(self, tokens: Tensor, strand: Tensor, flags: Tensor) -> Tensor:
         """Make the four channels; shapes as in ``Processor.make_channels``."""
         return one_hot(strand_of(tokens, strand), CHANNELS)
 
@@ -246,7 +251,7 @@ class BHITrainer(Trainer):
     weight_decay: float = 0.01
     cosine_counts_rows: bool = False
 
-    def optimizer(self, total_steps: int) -> Any:
+    def optimizer(self, total_steps: int) -> keras.optimizers.Optimizer:
         """Build the optimiser for a run of ``total_steps`` steps."""
         length = total_steps * (self.batch_size if self.cosine_counts_rows else 1)
         schedule = keras.optimizers.schedules.CosineDecay(self.learning_rate, length)
@@ -254,8 +259,12 @@ class BHITrainer(Trainer):
 
 
 def parallel_convs(
-    x: Any, out_channels: int, kernel_sizes: tuple[int, ...], dropout: float, prefix: str
-) -> Any:
+    x: keras.KerasTensor,
+    out_channels: int,
+    kernel_sizes: tuple[int, ...],
+    dropout: float,
+    prefix: str,
+) -> keras.KerasTensor:
     """Put convolutions of several kernel sizes side by side and concatenate them in that order.
 
     Each has ``out_channels / len(kernel_sizes)`` filters with bias, then ReLU, then dropout.

@@ -3,7 +3,6 @@
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import yaml
 
@@ -21,7 +20,7 @@ ALLOWED_TYPES = (
 )
 
 
-def options_of(slot: str, name: Any, build: Any) -> dict[str, Any]:
+def options_of(slot: str, name: object, build: Callable[..., object]) -> dict[str, object]:
     """Read the options and their defaults off what is to be registered.
 
     Args:
@@ -93,7 +92,7 @@ def check_head(name: str, head: Head | None) -> None:
         )
 
 
-def _check_class(what: str, slot: str, build: Any) -> None:
+def _check_class(what: str, slot: str, build: Callable[..., object]) -> None:
     base = BASES[slot]
     if not isinstance(build, type) or not issubclass(build, base):
         raise UserError(
@@ -110,7 +109,7 @@ def _check_class(what: str, slot: str, build: Any) -> None:
 
 
 def _parameters_after_the_tensor(
-    what: str, name: str, build: Callable[..., Any]
+    what: str, name: str, build: Callable[..., object]
 ) -> list[inspect.Parameter]:
     if not inspect.isfunction(build):
         raise UserError(
@@ -128,7 +127,7 @@ def _parameters_after_the_tensor(
     return parameters[1:]
 
 
-def _check_option(what: str, option: inspect.Parameter, annotations: Mapping[str, Any]) -> None:
+def _check_option(what: str, option: inspect.Parameter, annotations: Mapping[str, object]) -> None:
     what = f"{what}: option {option.name}"
     if option.kind not in (option.POSITIONAL_OR_KEYWORD, option.KEYWORD_ONLY):
         raise UserError(f"{what} is no single keyword: name every option, with its default")

@@ -2,7 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
+
+from dream_keras.nn import Tensor, Tensors
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -16,5 +21,5 @@ class Head:
         expression: Turns the block's outputs into predicted values, (batch, tasks).
     """
 
-    losses: Mapping[str, Callable[..., Any]]
-    expression: Callable[[Any], Any]
+    losses: "Mapping[str, type[keras.losses.Loss]]"
+    expression: Callable[[Tensors], Tensor]

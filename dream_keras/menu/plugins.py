@@ -24,7 +24,7 @@ _loading: list[Path] = []
 
 
 def load_plugins(files: Iterable[str | Path]) -> None:
-    """Import plugin files, which puts what they register on the menu.
+    r"""Import plugin files, which puts what they register on the menu.
 
     A file that is loaded already, or a copy of one, changes nothing. One that has been edited
     since takes the place of its former version.
@@ -35,6 +35,20 @@ def load_plugins(files: Iterable[str | Path]) -> None:
     Raises:
         UserError: If a file is missing, fails, registers nothing, or registers a name that another
             file has taken; the message names the line.
+
+    Examples:
+        >>> import tempfile
+        >>> lines = (
+        ...     "from dream_keras import menu",
+        ...     "@menu.register('core', 'same', source='me')",
+        ...     "def same(x): return x",
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     plugin = Path(folder) / "my_block.py"
+        ...     write_text(plugin, "\n".join(lines))
+        ...     load_plugins([plugin])
+        >>> registry.get("core", "same").source
+        'me'
     """
     if _loading:
         raise UserError(

@@ -37,7 +37,7 @@ PRIX_FIXE = "prix_fixe"
 PLUGIN_MODULE = "dream_keras_plugin_"
 """How the names of the modules begin that plugin files are imported as."""
 
-Builder = TypeVar("Builder", bound=Callable[..., Any])
+Builder = TypeVar("Builder", bound=Callable[..., object])
 
 
 class NotOnMenuError(UserError):
@@ -73,16 +73,16 @@ class MenuEntry:
     name: str
     build: Callable[..., Any]
     source: str
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     head: Head | None = None
     torch_names: Mapping[str, str] = field(default_factory=dict)
     collection: str = ""
-    smoke: Mapping[str, Any] = field(default_factory=dict)
+    smoke: Mapping[str, object] = field(default_factory=dict)
     module: str = ""
     place: str = ""
 
     @property
-    def build_function(self) -> Callable[..., Any]:
+    def build_function(self) -> Callable[..., object]:
         """The function whose annotations say what type each option has."""
         is_class = isinstance(self.build, type)
         return inspect.getattr_static(self.build, "__init__") if is_class else self.build
@@ -99,7 +99,7 @@ def register(
     head: Head | None = None,
     torch_names: Mapping[str, str] | None = None,
     collection: str = "",
-    smoke: Mapping[str, Any] | None = None,
+    smoke: Mapping[str, object] | None = None,
 ) -> Callable[[Builder], Builder]:
     """Put a block, processor or trainer on the menu under ``name``.
 
@@ -122,6 +122,13 @@ def register(
         UserError: If the slot does not exist, the name is taken, a final block has no head, or
             configs could not hold the options, or ``smoke`` names an option that it does not have;
             see ``dream_keras.menu.checks``.
+
+    Examples:
+        >>> @register("core", "scaled", source="this example")
+        ... def scaled(x, factor: float = 2.0):
+        ...     return factor * x
+        >>> dict(get("core", "scaled").options)
+        {'factor': 2.0}
     """
     if slot not in SLOTS:
         raise unknown("slot", slot, SLOTS)
@@ -210,6 +217,10 @@ def get(slot: Slot, name: str) -> MenuEntry:
 
     Raises:
         NotOnMenuError: If there is none; the message lists what there is.
+
+    Examples:
+        >>> get("core", "bhi").options["kernel_sizes"]
+        (9, 15)
     """
     load_all()
     try:
@@ -224,7 +235,12 @@ def get(slot: Slot, name: str) -> MenuEntry:
 
 
 def names(slot: Slot, collection: str | None = None) -> list[str]:
-    """Return the names in one slot, sorted; all of them, or those of one collection."""
+    """Return the names in one slot, sorted; all of them, or those of one collection.
+
+    Examples:
+        >>> names("core", collection="prix_fixe")
+        ['autosome', 'bhi', 'unlockdna']
+    """
     load_all()
     return sorted(
         name
@@ -234,7 +250,12 @@ def names(slot: Slot, collection: str | None = None) -> list[str]:
 
 
 def entries() -> list[MenuEntry]:
-    """Return everything on the menu, slot by slot."""
+    """Return everything on the menu, slot by slot.
+
+    Examples:
+        >>> list(dict.fromkeys(entry.slot for entry in entries()))
+        ['processor', 'first', 'core', 'final', 'trainer']
+    """
     return [get(slot, name) for slot in SLOTS for name in names(slot)]
 
 

@@ -2,9 +2,12 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dream_keras.common.errors import at_least
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,5 +39,5 @@ class Trainer(ABC):
         at_least(0, learning_rate=self.learning_rate, seed=self.seed)
 
     @abstractmethod
-    def optimizer(self, total_steps: int) -> Any:
+    def optimizer(self, total_steps: int) -> "keras.optimizers.Optimizer":
         """Build the Keras optimiser for a run of ``total_steps`` steps."""

@@ -4,10 +4,9 @@ Source: Prix Fixe, Unlock_DNA blocks; Kwak et al., Proformer (BMC Bioinformatics
 2024) for the options.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +18,7 @@ from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import Lengths, ScalingProcessor, one_hot
 from dream_keras.menu.registry import PRIX_FIXE, Head, register
 from dream_keras.menu.trainer import Trainer
+from dream_keras.nn import Tensor, Tensors
 from dream_keras.nn.initializers import (
     GlorotUniform,
     Init,
@@ -119,12 +119,12 @@ class UnlockDNAProcessor(ScalingProcessor):
         masked = random.random(tokens.shape, np.float32) < self.mask_rate
         return np.where(masked & (tokens != alphabet.N), tokens + alphabet.MASKED, tokens)
 
-    def make_channels(self, tokens: Any, strand: Any, flags: Any) -> Any:
+    def make_channels(self, tokens: Tensor, strand: Tensor, flags: Tensor) -> Tensor:
         """Make the six channels; shapes as in ``Processor.make_channels``."""
         tokens = ops.cast(tokens, "int32")
         return one_hot(ops.where(tokens >= alphabet.MASKED, alphabet.MASK, tokens), CHANNELS)
 
-    def check_outputs(self, outputs: Any, target_type: str) -> None:
+    def check_outputs(self, outputs: Mapping[str, keras.KerasTensor], target_type: str) -> None:
         """Refuse logits for more positions than the input has."""
         if target_type == "masked" and outputs["nucleotides"].shape[1] > self.length:
             raise UserError(
@@ -133,7 +133,7 @@ class UnlockDNAProcessor(ScalingProcessor):
                 f"{self.length}"
             )
 
-    def make_target(self, labels: Any, tokens: Any, target_type: str) -> Any:
+    def make_target(self, labels: Tensor, tokens: Tensor, target_type: str) -> Tensors:
         """Return scaled labels; for ``"masked"`` also which base stands where and was masked.
 
         For ``"masked"``: ``"value"``, (batch, tasks), ``"bases"`` and ``"masked"``, (batch,
@@ -205,7 +205,7 @@ class AddStrandEmbedding(AddEmbedding):
         """Make the table, shape (2, channels)."""
         self._add_table(2, input_shape[-1])
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return (batch, length, channels) plus the vector of each position's half."""
         length, width = inputs.shape[1:]
         # Not a lookup: TensorFlow gives a gradient of slices for one, of which Keras's Adam squares
@@ -230,7 +230,7 @@ class PseudoTokens(keras.layers.Layer):
             with the bias at 0.
     """
 
-    def __init__(self, count: int, init: Init = "torch", **kwargs: Any):
+    def __init__(self, count: int, init: Init = "torch", **kwargs: object):
         super().__init__(**kwargs)
         self.count = count
         self.init = init
@@ -247,7 +247,7 @@ class PseudoTokens(keras.layers.Layer):
             name="bias", shape=(width,), initializer=weights.get("bias_initializer", "zeros")
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Turn (batch, length, channels) into (batch, count + length, channels)."""
         token = ops.zeros_like(inputs[:, :1]) * self.kernel + self.bias
         token = ops.cast(token, inputs.dtype)
@@ -257,7 +257,7 @@ class PseudoTokens(keras.layers.Layer):
         """Return the multiply-adds per row: none, the vector is only copied."""
         return 0
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         return super().get_config() | {"count": self.count, "init": self.init}
 
@@ -467,7 +467,7 @@ class UnlockDNATrainer(Trainer):
         at_least(1, warmup_steps=self.warmup_steps)
         at_least(0, clip_value=self.clip_value, clip_norm=self.clip_norm)
 
-    def optimizer(self, total_steps: int) -> Any:
+    def optimizer(self, total_steps: int) -> keras.optimizers.Optimizer:
         """Build the optimiser; the schedule does not depend on ``total_steps``."""
         return ClippedAdam(
             WarmUp(self.learning_rate, self.warmup_steps),

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -19,7 +18,7 @@ PREDICTION_BATCH = 512
 
 
 def build_network(
-    order: Order | Mapping[str, Any] | str,
+    order: Order | Mapping[str, object] | str,
     length: int = LENGTH,
     channels: int = CHANNELS,
     precision: str | None = None,
@@ -39,6 +38,14 @@ def build_network(
     Raises:
         UserError: If the order names something that is not on the menu, or cannot be built; the
             message then names the nearest order that can.
+
+    Examples:
+        >>> from dream_keras.config.experiment import load_experiment
+        >>> from dream_keras.config.smoke import shrink
+        >>> order = shrink(load_experiment("dream_cnn")).model
+        >>> network = build_network(order, length=20, channels=4)
+        >>> network.output_shape
+        (None, 18)
     """
     if isinstance(order, str):
         order = preset(order)
@@ -82,6 +89,14 @@ def expression(
 
     Returns:
         Expression, (rows,), or (rows, tasks) for a network with several tasks.
+
+    Examples:
+        >>> from dream_keras.config.experiment import load_experiment
+        >>> from dream_keras.config.smoke import shrink
+        >>> order = shrink(load_experiment("dream_cnn")).model
+        >>> network = build_network(order, length=20, channels=4)
+        >>> expression(network, np.zeros((3, 20, 4))).shape
+        (3,)
     """
     rows = np.asarray(inputs, np.float32)
     values = np.empty((0, network.tasks))

@@ -10,6 +10,7 @@ from dream_keras.common.errors import UserError
 from dream_keras.common.text import reason
 from dream_keras.config.experiment import Choice, Order
 from dream_keras.menu.registry import BLOCKS, Slot
+from dream_keras.nn import Tensor, Tensors
 
 LENGTH = 150
 """Input length in bp of the autosome processor, which the DREAM presets use."""
@@ -43,7 +44,13 @@ class Network(keras.Model):
     """
 
     def __init__(
-        self, inputs: Any, outputs: Any, order: Order, length: int, channels: int, **kwargs: Any
+        self,
+        inputs: keras.KerasTensor,
+        outputs: Tensors,
+        order: Order,
+        length: int,
+        channels: int,
+        **kwargs: object,
     ):
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         self.order = order
@@ -57,7 +64,7 @@ class Network(keras.Model):
         assert head is not None  # the registry takes no final block without one
         return head
 
-    def values(self, outputs: Any) -> Any:
+    def values(self, outputs: Tensors) -> Tensor:
         """Return what outputs say of the tasks, (batch, tasks)."""
         values = self.head.expression(outputs)
         return values if len(values.shape) == 2 else keras.ops.expand_dims(values, -1)
@@ -67,16 +74,18 @@ class Network(keras.Model):
         """Number of tasks."""
         return self.values(self.output).shape[-1]
 
-    def expression(self, inputs: Any, training: bool = False) -> Any:
+    def expression(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Return the predicted values of the tasks, (batch, tasks), as a backend tensor."""
         return self.values(self(inputs, training=training))
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the order and the input's size."""
         return {"order": self.order.plain(), "length": self.length, "channels": self.channels}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> "Network":
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, object] | None = None
+    ) -> "Network":
         """Build the network again from ``get_config``."""
         # Version 0.1.0 called them planes.
         channels = config["channels"] if "channels" in config else config["planes"]
@@ -104,7 +113,7 @@ def assemble(
     keras.config.set_dtype_policy(precision or global_policy)
     try:
         inputs = keras.Input((length, channels), name="channels")
-        x: Any = inputs
+        x: Tensors = inputs
         for slot in BLOCKS:
             x = build_block(slot, getattr(order, slot), x)
         return Network(inputs, x, order, length, channels, name="dream_keras")
@@ -112,7 +121,7 @@ def assemble(
         keras.config.set_dtype_policy(global_policy)
 
 
-def build_block(slot: Slot, choice: Choice, x: keras.KerasTensor) -> Any:
+def build_block(slot: Slot, choice: Choice, x: keras.KerasTensor) -> Tensors:
     """Put one block of an order on ``x``, (batch, length, channels).
 
     Raises:

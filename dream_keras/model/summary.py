@@ -37,7 +37,7 @@ class Part:
         target: Kind of target that a final block is trained on; None for other blocks.
     """
 
-    output: Any
+    output: Shape | dict[str, Shape]
     parameters: int
     multiply_adds: int
     target: str | None = None
@@ -71,7 +71,7 @@ class Found:
         """Multiply-adds of a forward pass per sequence."""
         return sum(part.multiply_adds for part in self.parts)
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """Return it as JSON takes it."""
         return {
             **self.order.plain(),
@@ -97,7 +97,7 @@ class Survey:
         processor = _processor(order)
         length, channels = length or processor.length, channels or processor.channels
         parts: list[Part] = []
-        shape: Shape = (length, channels)
+        shape: Any = (length, channels)
         try:
             for slot in BLOCKS:
                 parts.append(self._part(slot, order, shape, processor))
@@ -132,6 +132,12 @@ def orders(finals: Iterable[str] = (), collection: str = PRIX_FIXE) -> list[Orde
 
     Raises:
         UserError: If a final block is not on the menu.
+
+    Examples:
+        >>> len(orders())
+        81
+        >>> orders(finals=["bhi"])[0].final
+        Choice(name='bhi', options={})
     """
     names = {slot: menu.names(slot, collection) for slot in ORDER_SLOTS}
     names["final"] = [menu.get("final", name).name for name in finals] or names["final"]
@@ -139,7 +145,12 @@ def orders(finals: Iterable[str] = (), collection: str = PRIX_FIXE) -> list[Orde
 
 
 def own_order(item: menu.MenuEntry) -> Order:
-    """Return the order that a block is shown in: its team's own, as far as there is one."""
+    """Return the order that a block is shown in: its team's own, as far as there is one.
+
+    Examples:
+        >>> own_order(menu.get("core", "bhi")).plain()
+        {'processor': 'bhi', 'first': 'bhi', 'core': 'bhi', 'final': 'bhi'}
+    """
     own = (item.name if item.name in menu.names(slot) else STAND_IN for slot in ORDER_SLOTS)
     return Order(*map(Choice, own))
 
@@ -155,6 +166,11 @@ def multiply_adds(network: keras.Model) -> int:
 
     Args:
         network: A functional model, (batch, length, channels) in.
+
+    Examples:
+        >>> x = keras.Input((20, 4))
+        >>> multiply_adds(keras.Model(x, keras.layers.Conv1D(8, 5, padding="same")(x)))
+        3200
     """
     total = 0
     for node in itertools.chain.from_iterable(network._nodes_by_depth.values()):
@@ -166,7 +182,7 @@ def multiply_adds(network: keras.Model) -> int:
     return total
 
 
-def _layer_multiply_adds(layer: keras.Layer, inputs: Any, outputs: Any) -> int:
+def _layer_multiply_adds(layer: keras.Layer, inputs: Shape, outputs: Shape) -> int:
     if hasattr(layer, "multiply_adds"):
         return layer.multiply_adds(inputs)
     if isinstance(layer, keras.Sequential):
@@ -186,7 +202,8 @@ def _processor(order: Order) -> Processor:
 def _build(slot: Slot, order: Order, shape: Shape, processor: Processor) -> Part:
     """Build one block of an order on an input of its own; only numbers of it are kept."""
     inputs = keras.Input(shape)
-    outputs = build_block(slot, getattr(order, slot), inputs)
+    # Keras 3.13 refuses a model whose output is its input, as a block that passes it on makes.
+    outputs = build_block(slot, getattr(order, slot), keras.layers.Identity()(inputs))
     network = Network(inputs, outputs, order, *shape)
     return Part(
         keras.tree.map_structure(lambda tensor: tuple(tensor.shape[1:]), outputs),

@@ -17,7 +17,7 @@ from dream_keras.menu.registry import BLOCKS
 from dream_keras.model.network import Network
 from dream_keras.nn import layers
 
-Array = npt.NDArray[Any]
+Array = npt.NDArray[np.generic]
 
 IGNORED = (
     r".*\.num_batches_tracked",
@@ -39,7 +39,7 @@ class _Entry:
     """One weight of ours, the PyTorch entry it comes from, and how to turn that one into it."""
 
     name: str
-    variable: Any
+    variable: keras.Variable
     turn: Callable[[Array], Array]
 
 
@@ -57,7 +57,7 @@ def _depthwise(array: Array) -> Array:
     return np.transpose(array, (2, 0, 1))
 
 
-def _entries(layer: Any, name: str) -> Iterator[_Entry]:
+def _entries(layer: keras.Layer, name: str) -> Iterator[_Entry]:
     """List the weights of one layer under the PyTorch module name ``name``."""
     if isinstance(layer, keras.layers.Bidirectional):
         for direction, end in ((layer.forward_layer, ""), (layer.backward_layer, "_reverse")):
@@ -90,7 +90,7 @@ def _entries(layer: Any, name: str) -> Iterator[_Entry]:
             yield _Entry(f"{name}.bias", layer.bias, _same)
 
 
-def _kmer_windows(layer: Any) -> Callable[[Array], Array]:
+def _kmer_windows(layer: keras.Layer) -> Callable[[Array], Array]:
     """Turn the dense layer over flattened windows, (out, k * in), into a kernel (k, in, out)."""
     return lambda array: array.T.reshape(layer.kernel.shape) if array.ndim == 2 else array
 
@@ -115,7 +115,7 @@ def _all_entries(network: Network) -> Iterator[_Entry]:
             )
 
 
-def load_torch_weights(network: Network, state_dict: Mapping[str, Any]) -> None:
+def load_torch_weights(network: Network, state_dict: Mapping[str, npt.ArrayLike]) -> None:
     """Copy PyTorch weights into a network.
 
     Args:
@@ -127,6 +127,18 @@ def load_torch_weights(network: Network, state_dict: Mapping[str, Any]) -> None:
     Raises:
         UserError: If an entry is unknown, missing or of the wrong shape; the message names them
             and nothing has been copied.
+
+    Examples:
+        Entries that are missing are named:
+
+        >>> from dream_keras import build_network, load_experiment
+        >>> from dream_keras.config.smoke import shrink
+        >>> network = build_network(shrink(load_experiment("dream_cnn")).model, 20, 4)
+        >>> try:
+        ...     load_torch_weights(network, {})
+        ... except UserError as error:
+        ...     print(str(error).splitlines()[1].strip())
+        missing: first.conv_list.0.conv.weight
     """
     arrays = {name: _to_numpy(value) for name, value in _unwrapped(state_dict).items()}
     entries = list(_all_entries(network))
@@ -137,7 +149,7 @@ def load_torch_weights(network: Network, state_dict: Mapping[str, Any]) -> None:
         for name in arrays
         if name not in wanted and not any(re.fullmatch(ignored, name) for ignored in IGNORED)
     ]
-    values: list[tuple[Any, Array]] = []
+    values: list[tuple[keras.Variable, Array]] = []
     for entry in entries:
         if entry.name not in arrays:
             continue

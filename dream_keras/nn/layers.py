@@ -6,12 +6,12 @@ of the same name and part of its config.
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from dream_keras.nn import Tensor
 from dream_keras.nn.initializers import (
     GlorotUniform,
     Init,
@@ -32,10 +32,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
     variance over n - 1; Keras keeps the former. The difference shows in evaluation.
     """
 
-    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any):
+    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: object):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """Normalise (batch, length, channels) over batch and length."""
         if not training or not self.trainable:
             return super().call(inputs, training=training, mask=mask)
@@ -70,14 +72,19 @@ class GroupedConv1D(keras.layers.Layer):
         kernel_size: k.
         channels_per_group: Channels in a group; must divide the number of channels.
         kernel_initializer: Initialiser of the kernel; Glorot's uniform one by default.
+
+    Examples:
+        >>> layer = GroupedConv1D(kernel_size=3)
+        >>> tuple(layer(ops.ones((1, 10, 8))).shape), tuple(layer.kernel.shape)
+        ((1, 10, 8), (3, 2, 8))
     """
 
     def __init__(
         self,
         kernel_size: int,
         channels_per_group: int = 2,
-        kernel_initializer: Any = None,
-        **kwargs: Any,
+        kernel_initializer: keras.initializers.Initializer | dict[str, object] | None = None,
+        **kwargs: object,
     ):
         super().__init__(**kwargs)
         self.kernel_size = kernel_size
@@ -95,7 +102,7 @@ class GroupedConv1D(keras.layers.Layer):
             initializer=self.kernel_initializer,
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Convolve (batch, length, channels) to the same shape."""
         size, per_group = self.kernel_size, self.channels_per_group
         length, channels = inputs.shape[1:]
@@ -114,7 +121,7 @@ class GroupedConv1D(keras.layers.Layer):
             terms.append(ops.depthwise_conv(x, turned, strides=1, padding="same"))
         return sum(terms[1:], terms[0])
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         return super().get_config() | {
             "kernel_size": self.kernel_size,
@@ -130,7 +137,7 @@ class AddEmbedding(keras.layers.Layer):
         init: PyTorch's initial weights, N(0, 1), or Keras's, U(-0.05, 0.05).
     """
 
-    def __init__(self, init: Init = "torch", **kwargs: Any):
+    def __init__(self, init: Init = "torch", **kwargs: object):
         super().__init__(**kwargs)
         self.init = init
 
@@ -142,7 +149,7 @@ class AddEmbedding(keras.layers.Layer):
         """Return the multiply-adds per row: none, a table is only added."""
         return 0
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         return super().get_config() | {"init": self.init}
 
@@ -155,7 +162,7 @@ class AddPositionEmbedding(AddEmbedding):
         """Make the table for (batch, length, channels)."""
         self._add_table(*input_shape[1:])
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return the inputs plus the table."""
         return inputs + ops.cast(self.embedding, inputs.dtype)
 
@@ -170,11 +177,11 @@ class _TwoBiasCell(keras.layers.LSTMCell):
         )
 
     @property
-    def bias(self) -> Any:
+    def bias(self) -> Tensor:
         return ops.add(self.input_bias, self.recurrent_bias)
 
     @bias.setter
-    def bias(self, weight: Any) -> None:
+    def bias(self, weight: keras.Variable) -> None:
         self.input_bias = weight
 
 
@@ -191,7 +198,7 @@ class TorchLSTM(keras.layers.LSTM):
         units: int,
         return_sequences: bool = False,
         go_backwards: bool = False,
-        **kwargs: Any,
+        **kwargs: object,
     ):
         weights = torch_uniform(units)
         cell = _TwoBiasCell(
@@ -211,7 +218,7 @@ class TorchLSTM(keras.layers.LSTM):
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.use_cudnn = "auto"
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         config = super().get_config()
         kept = ("name", "trainable", "dtype", "units", "return_sequences", "go_backwards")
@@ -220,9 +227,14 @@ class TorchLSTM(keras.layers.LSTM):
 
 @register
 class SwiGLU(keras.layers.Layer):
-    """Gate: the first half of the channels times the SiLU of the second half."""
+    """Gate: the first half of the channels times the SiLU of the second half.
 
-    def call(self, inputs: Any) -> Any:
+    Examples:
+        >>> tuple(SwiGLU()(ops.ones((1, 10, 8))).shape)
+        (1, 10, 4)
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
         """Turn (batch, length, 2 * channels) into (batch, length, channels)."""
         value, gate = ops.split(inputs, 2, axis=-1)
         return value * ops.silu(gate)
@@ -241,6 +253,11 @@ class SelfAttention(keras.layers.Layer):
         init: PyTorch's initial weights: the input projection Xavier-uniform over its whole
             matrix, the output projection U(+-1/sqrt(its inputs)). Or those of Keras's
             ``MultiHeadAttention`` in 2022. Biases start at 0 in both.
+
+    Examples:
+        >>> layer = SelfAttention(num_heads=2, head_width=4)
+        >>> tuple(layer(ops.ones((1, 10, 6))).shape), tuple(layer.in_kernel.shape)
+        ((1, 10, 6), (6, 24))
     """
 
     def __init__(
@@ -248,7 +265,7 @@ class SelfAttention(keras.layers.Layer):
         num_heads: int,
         head_width: int | None = None,
         init: Init = "torch",
-        **kwargs: Any,
+        **kwargs: object,
     ):
         super().__init__(**kwargs)
         self.num_heads = num_heads
@@ -275,7 +292,7 @@ class SelfAttention(keras.layers.Layer):
         self.out_kernel = self.add_weight(name="out_kernel", shape=(inner, width), initializer=out)
         self.out_bias = self.add_weight(name="out_bias", shape=(width,), initializer="zeros")
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Attend among the positions of (batch, length, channels); same shape out.
 
         One head after another, each with its own part of the weights. With all heads in one array,
@@ -307,7 +324,7 @@ class SelfAttention(keras.layers.Layer):
         weights = math.prod(self.in_kernel.shape) + math.prod(self.out_kernel.shape)
         return length * weights + 2 * length**2 * inner
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         return super().get_config() | {
             "num_heads": self.num_heads,
@@ -327,5 +344,10 @@ def batch_norm(name: str) -> BatchNormalization:
 
 
 def named(prefix: str) -> Callable[[str], str]:
-    """Return a function that puts ``prefix_`` in front of a layer name."""
+    """Return a function that puts ``prefix_`` in front of a layer name.
+
+    Examples:
+        >>> named("core_stage0")("expand")
+        'core_stage0_expand'
+    """
     return lambda name: f"{prefix}_{name}"

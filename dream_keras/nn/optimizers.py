@@ -1,10 +1,15 @@
 """AdamW as PyTorch computes it, with a beta1 that may follow a schedule; Adam that clips twice."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias
 
 import keras
 from keras import ops
+
+from dream_keras.nn import Tensor
+
+Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
+"""A number, or a schedule of the step."""
 
 
 @keras.saving.register_keras_serializable(package="dream_keras")
@@ -18,26 +23,36 @@ class AdamW(keras.optimizers.AdamW):
         learning_rate: A number or a schedule.
         beta_1: A number or a schedule.
         weight_decay: Decoupled decay, applied to every weight, biases and norms included.
+
+    Examples:
+        >>> weight = keras.Variable([1.0])
+        >>> optimizer = AdamW(learning_rate=0.1, weight_decay=0.0)
+        >>> optimizer.build([weight])
+        >>> optimizer.apply([ops.ones((1,))], [weight])
+        >>> round(float(weight.value[0]), 4)
+        0.9
     """
 
     def __init__(
         self,
-        learning_rate: Any,
+        learning_rate: Rate,
         weight_decay: float = 0.01,
-        beta_1: Any = 0.9,
+        beta_1: Rate = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
-        **kwargs: Any,
+        **kwargs: object,
     ):
         super().__init__(
             learning_rate, weight_decay, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **kwargs
         )
 
-    def current_beta_1(self) -> Any:
+    def current_beta_1(self) -> Tensor | float:
         """Return beta1 at the step that comes next."""
         return self.beta_1(self.iterations) if callable(self.beta_1) else self.beta_1
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
         """Move one weight along its gradient."""
         dtype = variable.dtype
         gradient = ops.cast(gradient, dtype)
@@ -52,7 +67,7 @@ class AdamW(keras.optimizers.AdamW):
         size = ops.cast(learning_rate, dtype) / (1 - ops.power(beta_1, step))
         self.assign_sub(variable, size * momentum / root)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         config = super().get_config()
         if callable(self.beta_1):
@@ -60,7 +75,9 @@ class AdamW(keras.optimizers.AdamW):
         return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "AdamW":
+    def from_config(
+        cls, config: dict[str, object], custom_objects: dict[str, object] | None = None
+    ) -> "AdamW":
         """Build the optimiser again from ``get_config``."""
         if isinstance(config.get("beta_1"), dict):
             schedule = keras.saving.deserialize_keras_object(config["beta_1"], custom_objects)
@@ -86,22 +103,26 @@ class ClippedAdam(keras.optimizers.Adam):
 
     def __init__(
         self,
-        learning_rate: Any,
+        learning_rate: Rate,
         clip_norm: float = 1.0,
         clip_value: float = 0.5,
         each_weight: bool = False,
-        **kwargs: Any,
+        **kwargs: object,
     ):
         super().__init__(learning_rate, **kwargs)
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.each_weight = each_weight
 
-    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+    def apply(
+        self,
+        grads: Sequence[Tensor | None],
+        trainable_variables: Sequence[keras.Variable] | None = None,
+    ) -> None:
         """Clip the gradients and move the weights along them."""
         super().apply(self.clipped(grads), trainable_variables)
 
-    def clipped(self, gradients: Sequence[Any]) -> list[Any]:
+    def clipped(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Return clipped gradients; None, for a weight without one, stays."""
         known = [gradient for gradient in gradients if gradient is not None]
         if self.each_weight:
@@ -113,12 +134,12 @@ class ClippedAdam(keras.optimizers.Adam):
         clipped = iter(new)
         return [None if gradient is None else next(clipped) for gradient in gradients]
 
-    def _factor(self, gradients: Sequence[Any]) -> Any:
+    def _factor(self, gradients: Sequence[Tensor]) -> Tensor:
         """Return what brings gradients to a norm of at most ``clip_norm`` together."""
         norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in gradients))
         return self.clip_norm / ops.maximum(norm, self.clip_norm)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         return super().get_config() | {
             "clip_norm": self.clip_norm,

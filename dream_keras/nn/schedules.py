@@ -1,10 +1,11 @@
 """Learning-rate schedules per step, with the exact shape of the published trainers."""
 
 import math
-from typing import Any
 
 import keras
 from keras import ops
+
+from dream_keras.nn import Tensor
 
 register = keras.saving.register_keras_serializable(package="dream_keras")
 
@@ -22,6 +23,11 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         end: Value at the last step, ``total_steps - 1``, and ever after.
         total_steps: Steps in the whole cycle.
         rise: Share of the steps on the way up; 0.3 as published.
+
+    Examples:
+        >>> schedule = OneCycle(0.1, 1.0, 0.01, total_steps=10)
+        >>> [round(float(schedule(step)), 4) for step in (0, 2, 9)]
+        [0.1, 1.0, 0.01]
     """
 
     def __init__(self, start: float, peak: float, end: float, total_steps: int, rise: float = 0.3):
@@ -31,7 +37,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         self.total_steps = total_steps
         self.rise = rise
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor | int) -> Tensor:
         """Return the value at ``step``, counted from 0."""
         turn = self.rise * self.total_steps - 1
         last = max(self.total_steps - 1, 1)
@@ -42,7 +48,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         falling = _half_cosine(self.peak, self.end, down)
         return ops.where(step <= turn, rising, falling)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         return {
             "start": self.start,
@@ -60,23 +66,28 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         peak: The highest value, at step ``steps`` counted from 1.
         steps: Steps until then.
+
+    Examples:
+        >>> schedule = WarmUp(peak=1.0, steps=4)
+        >>> [float(schedule(step)) for step in (0, 3, 15)]
+        [0.25, 1.0, 0.5]
     """
 
     def __init__(self, peak: float, steps: int):
         self.peak = peak
         self.steps = steps
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor | int) -> Tensor:
         """Return the value at ``step``, counted from 0."""
         share = (ops.cast(step, "float32") + 1) / self.steps
         return self.peak * ops.minimum(share, ops.rsqrt(share))
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         return {"peak": self.peak, "steps": self.steps}
 
 
-def _half_cosine(start: float, end: float, share: Any) -> Any:
+def _half_cosine(start: float, end: float, share: Tensor) -> Tensor:
     """Go from ``start`` (share 0) to ``end`` (share 1) along half a cosine.
 
     (1 + cos(pi * share)) / 2 is written as a square, which loses no digits in float32.

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from dream_keras.common.cli import load_backend, make_callable
 
@@ -61,7 +61,7 @@ def compile_config(
     from dream_keras.preflight.compiling import compile_step, prepare_environment
 
     place = Topology.parse(topology)
-    settings: dict[str, Any] = {} if batch is None else {"trainer.batch_size": batch}
+    settings: dict[str, object] = {} if batch is None else {"trainer.batch_size": batch}
     prepare_environment(backend)
     load_backend()
     load_plugins(plugins)

@@ -60,6 +60,11 @@ class Topology:
 
         Raises:
             UserError: If it is none, or its chip is not known.
+
+        Examples:
+            >>> topology = Topology.parse("v5p:2x2x1")
+            >>> topology.chips, str(topology)
+            (4, 'v5p:2x2x1')
         """
         kind, colon, shape = text.partition(":")
         examples = ", ".join(chip.example for chip in CHIPS.values())

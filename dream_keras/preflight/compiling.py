@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
@@ -20,6 +20,12 @@ from dream_keras.preflight.chips import GIB, Topology
 from dream_keras.preflight.findings import USABLE, Findings
 from dream_keras.preflight.loops import Program
 from dream_keras.preflight.roofline import largest_batch
+
+if TYPE_CHECKING:
+    import jax
+
+    from dream_keras.model.network import Network
+    from dream_keras.runtime.steps_jax import JaxSteps
 
 ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
@@ -101,15 +107,16 @@ def compile_step(experiment: Experiment, topology: Topology, batch: int) -> Find
     return _findings(compiled, topology, batch, weights, len(devices), seconds)
 
 
-def _compile_jax(steps: Any, devices: list[Any], batch: int) -> Any:
+def _compile_jax(steps: "JaxSteps", devices: "list[jax.Device]", batch: int) -> Any:
     """Compile the step of all devices: each has the weights and its part of the rows."""
     import jax
+    import keras
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
     mesh = Mesh(np.array(devices), ("rows",))
     everywhere, shared = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("rows",)))
 
-    def like(variable: Any) -> Any:
+    def like(variable: keras.Variable) -> jax.ShapeDtypeStruct:
         value = variable.value
         return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=everywhere)
 
@@ -160,7 +167,7 @@ def _findings(
     )
 
 
-def find_devices(topology: Topology) -> list[Any]:
+def find_devices(topology: Topology) -> "list[jax.Device]":
     """Return stand-ins for a TPU's devices, to compile for.
 
     Raises:
@@ -198,7 +205,7 @@ def build_steps(experiment: Experiment) -> Any:
     return Steps(network, run.processor, trainer.optimizer(total))
 
 
-def check_shapes(network: Any) -> None:
+def check_shapes(network: "Network") -> None:
     """Refuse a network with a side, apart from the batch, that is not known before it is run.
 
     Raises:
@@ -217,7 +224,7 @@ def check_shapes(network: Any) -> None:
 
 
 @contextlib.contextmanager
-def _as_on(devices: list[Any]) -> Iterator[None]:
+def _as_on(devices: "list[jax.Device]") -> Iterator[None]:
     """Let Keras, which asks JAX where it is and has other code for TPUs, find these devices."""
     import jax
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 from dream_keras.preflight.chips import Topology
 from dream_keras.preflight.roofline import Roofline, largest_batch
@@ -75,7 +74,7 @@ class Findings:
         """Hours of that many steps, at that time."""
         return steps * self.roofline.seconds / 3600
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """Return everything for JSON."""
         figures = dataclasses.asdict(self)
         roofline = self.roofline

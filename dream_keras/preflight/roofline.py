@@ -13,6 +13,12 @@ class Roofline:
         flops: Operations.
         moved: Bytes to and from the chip's main memory.
         chip: The chip.
+
+    Examples:
+        >>> from dream_keras.preflight.chips import CHIPS
+        >>> step = Roofline(flops=421e9, moved=23e9, chip=CHIPS["v5e"])
+        >>> step.bound, round(step.seconds, 4)
+        ('memory', 0.0281)
     """
 
     flops: float
@@ -52,6 +58,10 @@ def largest_batch(batch: int, fixed: float, proportional: float, limit: float, s
 
     Returns:
         A multiple of ``step``; 0 if not even that many rows fit.
+
+    Examples:
+        >>> largest_batch(1024, fixed=2e9, proportional=4e9, limit=16e9, step=32)
+        3584
     """
     if fixed >= limit:
         return 0

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import tensorflow as tf
 from jax.interpreters import mlir
 from jaxlib import xla_client
@@ -11,7 +12,7 @@ from dream_keras.common.text import reason
 from dream_keras.runtime.steps_tensorflow import TensorFlowSteps
 
 
-def compile_replica(steps: TensorFlowSteps, device: Any, rows: int) -> Any:
+def compile_replica(steps: TensorFlowSteps, device: jax.Device, rows: int) -> Any:
     """Compile the step of one replica.
 
     TensorFlow makes a program of the very function that each replica of a strategy runs, and the
@@ -45,7 +46,7 @@ def compile_replica(steps: TensorFlowSteps, device: Any, rows: int) -> Any:
         return device.client.compile(module, xla_client.DeviceList((device,)), options)
 
 
-def _drop_copies(operation: Any) -> None:
+def _drop_copies(operation: mlir.ir.Operation) -> None:
     """Let what TensorFlow copies into its variables be given as it is.
 
     The copies are of a dialect that the TPU's compiler does not take, and only say that a

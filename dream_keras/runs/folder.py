@@ -32,9 +32,11 @@ from dream_keras.common.files import UNFINISHED, replacing, write_text
 from dream_keras.common.remote import Mirror, is_remote
 from dream_keras.config.experiment import Experiment
 from dream_keras.menu.plugins import copy_plugins
-from dream_keras.runtime.machine import PACKAGES, version
+from dream_keras.runtime.machine import packages, version
 
 if TYPE_CHECKING:
+    import keras
+
     from dream_keras.model.network import Network
 
 log = logging.getLogger(__name__)
@@ -125,7 +127,7 @@ class RunFolder:
             )
 
     def create(
-        self, experiment: Experiment, computed_on: Mapping[str, Any] = MappingProxyType({})
+        self, experiment: Experiment, computed_on: Mapping[str, object] = MappingProxyType({})
     ) -> None:
         """Make the folder and write down the experiment, its plugins and its environment.
 
@@ -151,7 +153,7 @@ class RunFolder:
         )
         write_text(self.config, dataclasses.replace(experiment, plugins=plugins).to_yaml())
 
-    def write_json(self, name: str, content: Any) -> None:
+    def write_json(self, name: str, content: object) -> None:
         """Write a JSON file whole or not at all."""
         write_text(self.path / name, json.dumps(content, indent=2) + "\n")
 
@@ -165,7 +167,7 @@ class RunFolder:
         with replacing(path) as temporary:
             network.save_weights(temporary)
 
-    def save_state(self, state: State, variables: list[Any]) -> None:
+    def save_state(self, state: State, variables: "list[keras.Variable]") -> None:
         """Write where the run stands and all variables, weights and optimiser's alike."""
         arrays = {f"variable_{i}": np.asarray(v) for i, v in enumerate(variables)}
         with replacing(self.state) as temporary, temporary.open("wb") as file:
@@ -173,7 +175,7 @@ class RunFolder:
         if self.mirror:
             self.mirror.send(last=self.state.name)
 
-    def load_state(self, variables: list[Any]) -> State:
+    def load_state(self, variables: "list[keras.Variable]") -> State:
         """Read where the run stands, and set all variables.
 
         Raises:
@@ -202,10 +204,10 @@ def open_folder(path: str | Path) -> RunFolder:
     return RunFolder(mirror.folder, mirror)
 
 
-def environment(experiment: Experiment) -> dict[str, Any]:
+def environment(experiment: Experiment) -> dict[str, object]:
     """Return versions, platform and seed, to be kept with a run."""
     versions = {"dream_keras": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages():
         if (found := version(package)) is not None:
             versions[package] = found
     return {

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ def predict_views(
     steps: Steps,
     tokens: Tokens,
     flags: Flags | None = None,
-    done: Callable[[int], Any] = lambda rows: None,
+    done: Callable[[int], object] = lambda rows: None,
 ) -> npt.NDArray[np.float64]:
     """Predict encoded rows in every way that the processor looks at them.
 
@@ -55,7 +55,7 @@ def predict_views(
 
 
 def predict_rows(
-    steps: Steps, tokens: Tokens, done: Callable[[int], Any] = lambda rows: None
+    steps: Steps, tokens: Tokens, done: Callable[[int], object] = lambda rows: None
 ) -> npt.NDArray[np.float64]:
     """Predict encoded rows, (rows, tasks), the mean over all views of each.
 
@@ -84,6 +84,14 @@ def predict_sequences(
 
     Raises:
         UserError: If a sequence is too long for the processor or holds another letter.
+
+    Examples:
+        >>> from dream_keras import build_network, load_experiment
+        >>> from dream_keras.config.smoke import shrink
+        >>> experiment = shrink(load_experiment("dream_cnn"))
+        >>> network, processor = build_network(experiment.model), experiment.make_processor()
+        >>> predict_sequences(network, processor, ["TGCATTTTTTTCACATC" + "ACGT" * 20]).shape
+        (1, 1)
     """
     encoded = processor.encode(*tokenize(sequences, processor.max_length))
     with progress_bar(progress, len(sequences)) as bar:

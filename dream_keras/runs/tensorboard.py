@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.graph_pb2 import GraphDef
@@ -63,7 +63,9 @@ class EventWriter:
         graph = layer_graph(network)
         self._file.add_event(Event(wall_time=time.time(), graph_def=graph.SerializeToString()))
 
-    def search(self, answers: Mapping[str, Sequence[Any] | None], metrics: Iterable[str]) -> None:
+    def search(
+        self, answers: Mapping[str, Sequence[str | float] | None], metrics: Iterable[str]
+    ) -> None:
         """Write what a search asks, for the HParams tab.
 
         Args:
@@ -105,7 +107,7 @@ class EventWriter:
         """Write out what is waiting and close the file."""
         self._file.close()
 
-    def _add(self, summary: Any, step: int) -> None:
+    def _add(self, summary: Summary, step: int) -> None:
         # Protocol buffers of the plugins and of ours may be different classes of one message.
         same = Summary.FromString(summary.SerializeToString())
         self._file.add_event(Event(wall_time=time.time(), step=step, summary=same))

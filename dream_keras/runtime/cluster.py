@@ -44,6 +44,14 @@ def find_worker_process(strategy: str) -> WorkerProcess:
 
     Raises:
         UserError: If the strategy has several workers and ``TF_CONFIG`` does not name them.
+
+    Examples:
+        >>> from unittest import mock
+        >>> find_worker_process("mirrored")
+        WorkerProcess(worker=0, addresses=())
+        >>> with mock.patch.dict(os.environ, {VARIABLE: EXAMPLE}):
+        ...     find_worker_process("multiworker")
+        WorkerProcess(worker=0, addresses=('10.0.0.1:2222', '10.0.0.2:2222'))
     """
     if strategy != "multiworker":
         return ALONE

@@ -1,8 +1,7 @@
-"""What the machine has: TPUs, and packages that do not go together. Imports no framework."""
+"""TPUs of this machine, and the packages on it. Imports no framework."""
 
 import os
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -12,33 +11,10 @@ TPU_VARIABLES = ("TPU_NAME", "COLAB_TPU_ADDR", "TPU_ACCELERATOR_TYPE")
 """Environment variables that TPU machines and runtimes set."""
 TPU_DEVICES = ("/dev/accel0", "/dev/vfio/0")
 """Device files of the chips on TPU machines."""
-LIBTPU = "libtpu==0.0.14"
-"""For tensorflow-tpu 2.20, whose own pin lets pip choose one that finds no TPU. Untested."""
-REQUIRED = (
-    "keras",
-    "keras-tuner",
-    "tensorboard",
-    "numpy",
-    "pandas",
-    "scipy",
-    "PyYAML",
-    "matplotlib",
-    "tqdm",
-    "pooch",
-)
-"""Packages that nothing works without, as in pyproject.toml."""
-FRAMEWORKS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu", "jax", "jaxlib", "libtpu")
-"""Packages that some backend or device needs."""
-PACKAGES = (*REQUIRED, *FRAMEWORKS)
-"""Packages whose versions matter to a result."""
-OLDEST = {
-    "python": (3, 11),
-    "keras": (3, 10),
-    "tensorflow": (2, 18),
-    "tensorflow-tpu": (2, 18),
-    "jax": (0, 4, 35),
-}
-"""First versions that the package runs on, as in pyproject.toml."""
+NAME = "dream-keras"
+"""Of this package, as pip knows it."""
+FRAMEWORKS = ("keras", "tensorflow", "tensorflow-cpu", "tensorflow-tpu", "jax", "jaxlib", "libtpu")
+"""Packages that compute, or that some device needs for it."""
 
 
 def has_tpu() -> bool:
@@ -52,11 +28,6 @@ def tpu_signs() -> list[str]:
     return variables + [device for device in TPU_DEVICES if Path(device).exists()]
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version, at most three, to be compared."""
-    return tuple(map(int, re.findall(r"\d+", version.partition("+")[0])[:3]))
-
-
 def version(package: str) -> str | None:
     """Return the version of an installed package, or None."""
     try:
@@ -65,41 +36,85 @@ def version(package: str) -> str | None:
         return None
 
 
+def requirements() -> dict[str, dict[str, str]]:
+    """Return what this package needs: by extra, "" for none, the versions of each package.
+
+    They stand in pyproject.toml, like ``"<4,>=3.10"``, and are read from what pip has written down
+    when it installed the package; the Python is among them as "python". Empty where that, or the
+    package that can read it, is missing.
+    """
+    try:
+        own = metadata.metadata(NAME)
+        from packaging.requirements import Requirement
+    except ImportError:
+        return {}
+    extras = ["", *(own.get_all("Provides-Extra") or [])]
+    found: dict[str, dict[str, str]] = {extra: {} for extra in extras}
+    found[""]["python"] = own["Requires-Python"]
+    for needed in map(Requirement, metadata.requires(NAME) or []):
+        for extra in extras:
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                found[extra][needed.name] = str(needed.specifier)
+                break
+    return found
+
+
+def fits(found: str, needed: str) -> bool:
+    """Whether a version is one of those needed; development versions count as versions."""
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return SpecifierSet(needed).contains(Version(found), prereleases=True)
+    except InvalidVersion:
+        return True  # nothing can be said of it
+
+
+def packages() -> list[str]:
+    """Return the packages whose versions matter to a result."""
+    needed = requirements().get("", {})
+    return [name for name in dict.fromkeys([*needed, *FRAMEWORKS]) if name != "python"]
+
+
 def check_tpu_packages(backend: str) -> None:
     """Refuse a set of packages with which a backend finds no TPU.
 
     Raises:
         UserError: Says what to install.
     """
-    trouble = tpu_package_trouble(backend, version)
+    trouble = tpu_package_trouble(backend, version, requirements())
     if trouble:
         raise UserError(": ".join(trouble))
 
 
-def tpu_package_trouble(backend: str, find: Callable[[str], str | None]) -> tuple[str, str] | None:
+def tpu_package_trouble(
+    backend: str, find: Callable[[str], str | None], needed: Mapping[str, Mapping[str, str]]
+) -> tuple[str, str] | None:
     """Return what keeps a backend from a TPU and its cure, or None if nothing does.
 
     Args:
         backend: "jax" or "tensorflow".
         find: Returns the version of a package, or None if it is not installed.
+        needed: What ``requirements`` returns.
     """
     if backend == "jax":
         if find("libtpu") is None:
             return "JAX cannot use a TPU without libtpu", "pip install 'jax[tpu]'"
         return None
+    libtpu = "libtpu" + needed.get("tpu", {}).get("libtpu", "")
     instead = "or use the JAX backend: pip install 'jax[tpu]', and KERAS_BACKEND=jax"
     if find("tensorflow-tpu") is None:
         return (
             f"TensorFlow {find('tensorflow')} has no TPU support",
             "use the JAX backend (pip install 'jax[tpu]', and KERAS_BACKEND=jax), or pip uninstall "
-            f"-y tensorflow, then pip install tensorflow-tpu {LIBTPU}",
+            f"-y tensorflow, then pip install tensorflow-tpu {libtpu}",
         )
     if find("tensorflow") is not None:
         return (
             "tensorflow and tensorflow-tpu are both installed and overwrite each other's files",
             "pip uninstall -y tensorflow tensorflow-tpu, then pip install tensorflow-tpu "
-            f"{LIBTPU}; {instead}",
+            f"{libtpu}; {instead}",
         )
     if find("libtpu") is None:
-        return "TensorFlow cannot use a TPU without libtpu", f"pip install {LIBTPU}; {instead}"
+        return "TensorFlow cannot use a TPU without libtpu", f"pip install {libtpu}; {instead}"
     return None

@@ -1,8 +1,8 @@
 """What training and prediction compute, whatever the backend."""
 
 from abc import ABC, abstractmethod
-from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 from keras import ops
@@ -12,6 +12,7 @@ from dream_keras.data.processor import Flags, Processor
 from dream_keras.data.stream import Batch
 from dream_keras.model.network import Network
 from dream_keras.model.targets import choose_target_type
+from dream_keras.nn import Tensor, Tensors
 
 
 class StepsBase(ABC):
@@ -31,10 +32,16 @@ class StepsBase(ABC):
             their sizes do not fit.
     """
 
-    def __init__(self, network: Network, processor: Processor, optimizer: Any = None):
+    def __init__(
+        self,
+        network: Network,
+        processor: Processor,
+        optimizer: keras.optimizers.Optimizer | None = None,
+    ):
         self.network = network
         self.processor = processor
-        self.optimizer = optimizer
+        # Only steps that have one are asked to train.
+        self.optimizer: keras.optimizers.Optimizer = optimizer
         self.target_type = choose_target_type(network, processor)
         self.loss = network.head.losses[self.target_type](reduction="none")
         if optimizer is not None:
@@ -75,7 +82,9 @@ class StepsBase(ABC):
     @abstractmethod
     def _predict_rows(self, tokens: Tokens, flags: Flags) -> npt.NDArray: ...
 
-    def _training_rows(self, tokens: Any, strand: Any, flags: Any, labels: Any) -> tuple[Any, Any]:
+    def _training_rows(
+        self, tokens: Tensor, strand: Tensor, flags: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensors]:
         """Return channels and target of a batch, of both strands where a step takes both."""
         if self.processor.strands == "step":
             rows = ops.shape(tokens)[0]
@@ -85,7 +94,7 @@ class StepsBase(ABC):
         channels = self.processor.make_channels(tokens, strand, flags)
         return channels, self.processor.make_target(labels, tokens, self.target_type)
 
-    def _prediction_rows(self, tokens: Any, flags: Any) -> Any:
+    def _prediction_rows(self, tokens: Tensor, flags: Tensor) -> Tensor:
         """Return the channels of all strands, one strand after the other."""
         rows = ops.shape(tokens)[0]
         return self.processor.make_channels(
@@ -94,7 +103,7 @@ class StepsBase(ABC):
             ops.tile(flags, [self.strands]),
         )
 
-    def _by_row(self, values: Any) -> Any:
+    def _by_row(self, values: Tensor) -> Tensor:
         """Turn values of strands one after the other, (strands * rows, tasks), into rows.
 
         Returns:

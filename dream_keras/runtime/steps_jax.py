@@ -1,7 +1,6 @@
 """Training and prediction compiled by JAX, on one device or several."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +13,12 @@ from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import Flags, Processor
 from dream_keras.data.stream import Batch
 from dream_keras.model.network import Network
+from dream_keras.nn import Tensor
 from dream_keras.runtime.steps_base import StepsBase
 
-State = tuple[list[Any], list[Any], list[Any]]
+State = tuple[list[Tensor], list[Tensor], list[Tensor]]
 """Values of the trainable, the other and the optimiser's variables."""
+Variables = list[keras.Variable]
 
 
 class JaxSteps(StepsBase):
@@ -27,7 +28,12 @@ class JaxSteps(StepsBase):
     works as anywhere in Keras.
     """
 
-    def __init__(self, network: Network, processor: Processor, optimizer: Any = None):
+    def __init__(
+        self,
+        network: Network,
+        processor: Processor,
+        optimizer: keras.optimizers.Optimizer | None = None,
+    ):
         super().__init__(network, processor, optimizer)
         self._distribution = keras.distribution.distribution()
         self._train = jax.jit(self._train_many, donate_argnums=0)
@@ -49,7 +55,7 @@ class JaxSteps(StepsBase):
                 variable.assign(value)
         return np.asarray(report, np.float64)
 
-    def train_step(self, state: State, batch: Sequence[Any]) -> tuple[State, Any]:
+    def train_step(self, state: State, batch: Sequence[Tensor]) -> tuple[State, Tensor]:
         """Train one step: a pure function, from state and batch to state and (loss, rate).
 
         Args:
@@ -59,7 +65,7 @@ class JaxSteps(StepsBase):
         trainable, other, moments = state
         inputs, target = self._training_rows(*batch)
 
-        def mean_loss(weights: list[Any]) -> tuple[Any, Any]:
+        def mean_loss(weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
             outputs, changed = self.network.stateless_call(weights, other, inputs, training=True)
             return jnp.mean(self.loss(target, outputs)), changed
 
@@ -70,12 +76,12 @@ class JaxSteps(StepsBase):
         return (trainable, other, moments), jnp.stack([loss, rate])
 
     @property
-    def _variables(self) -> tuple[list[Any], list[Any], list[Any]]:
+    def _variables(self) -> tuple[Variables, Variables, Variables]:
         network = self.network
         moments = [] if self.optimizer is None else self.optimizer.variables
         return network.trainable_variables, network.non_trainable_variables, moments
 
-    def _train_many(self, state: State, *batches: Any) -> tuple[State, Any]:
+    def _train_many(self, state: State, *batches: Tensor) -> tuple[State, Tensor]:
         if batches[0].shape[0] == 1:
             state, report = self.train_step(state, [part[0] for part in batches])
             return state, report[None]
@@ -86,12 +92,14 @@ class JaxSteps(StepsBase):
         shared = (self._shared(rows, 0) for rows in (tokens, flags))
         return np.asarray(self._predict(trainable, other, *shared))
 
-    def _predict_strands(self, trainable: Any, other: Any, tokens: Any, flags: Any) -> Any:
+    def _predict_strands(
+        self, trainable: list[Tensor], other: list[Tensor], tokens: Tensor, flags: Tensor
+    ) -> Tensor:
         inputs = self._prediction_rows(tokens, flags)
         outputs, _ = self.network.stateless_call(trainable, other, inputs, training=False)
         return self._by_row(self.network.values(outputs))
 
-    def _shared(self, rows: npt.NDArray, axis: int) -> Any:
+    def _shared(self, rows: npt.NDArray, axis: int) -> Tensor:
         """Put rows on the devices, each with its share along an axis."""
         if self._distribution is None:
             return rows

@@ -1,7 +1,6 @@
 """Training and prediction compiled by TensorFlow, under any of its distribution strategies."""
 
-from typing import Any
-
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -16,7 +15,12 @@ from dream_keras.runtime.steps_base import StepsBase
 class TensorFlowSteps(StepsBase):
     """Training and prediction under TensorFlow's current strategy."""
 
-    def __init__(self, network: Network, processor: Processor, optimizer: Any = None):
+    def __init__(
+        self,
+        network: Network,
+        processor: Processor,
+        optimizer: keras.optimizers.Optimizer | None = None,
+    ):
         super().__init__(network, processor, optimizer)
         self.strategy = tf.distribute.get_strategy()
         self._train_step = tf.function(self._train_one)
@@ -37,7 +41,7 @@ class TensorFlowSteps(StepsBase):
             return [number]
         return self._gather(tf.constant([number], tf.int64)).numpy().tolist()[:: self._local]
 
-    def _gather_numbers(self, number: Any) -> Any:
+    def _gather_numbers(self, number: tf.Tensor) -> tf.Tensor:
         return self.strategy.gather(self.strategy.run(tf.identity, (number,)), axis=0)
 
     def train(self, batches: list[Batch]) -> npt.NDArray[np.float64]:
@@ -52,7 +56,7 @@ class TensorFlowSteps(StepsBase):
     def _predict_rows(self, tokens: Tokens, flags: Flags) -> npt.NDArray:
         return self._predict(tf.constant(tokens), tf.constant(flags)).numpy()
 
-    def _train_many(self, *batches: Any) -> Any:
+    def _train_many(self, *batches: tf.Tensor) -> tf.Tensor:
         steps = tf.shape(batches[0])[0]
         reports = tf.TensorArray(tf.float32, steps, element_shape=(2,))
         for step in tf.range(steps):
@@ -60,12 +64,12 @@ class TensorFlowSteps(StepsBase):
             reports = reports.write(step, report)
         return reports.stack()
 
-    def _train_one(self, *batch: Any) -> Any:
+    def _train_one(self, *batch: tf.Tensor) -> tf.Tensor:
         rate = tf.cast(self.optimizer.learning_rate, tf.float32)
         losses = self.strategy.run(self._train_replica, batch)
         return tf.stack([self.strategy.reduce("SUM", losses, axis=None), rate])
 
-    def _train_replica(self, *batch: Any) -> Any:
+    def _train_replica(self, *batch: tf.Tensor) -> tf.Tensor:
         """Train on this replica's rows; return its part of the batch's mean loss."""
         inputs, target = self._training_rows(*(self._share(rows, self._local) for rows in batch))
         with tf.GradientTape() as tape:
@@ -80,17 +84,17 @@ class TensorFlowSteps(StepsBase):
         self.optimizer.apply([tf.convert_to_tensor(g) for g in gradients], weights)
         return loss
 
-    def _predict_strands(self, tokens: Any, flags: Any) -> Any:
+    def _predict_strands(self, tokens: tf.Tensor, flags: tf.Tensor) -> tf.Tensor:
         parts = self.strategy.run(self._predict_replica, (tokens, flags))
         if self._local < self.replicas:
             return self.strategy.gather(parts, axis=0)
         return tf.concat(self.strategy.experimental_local_results(parts), axis=0)
 
-    def _predict_replica(self, *batch: Any) -> Any:
+    def _predict_replica(self, *batch: tf.Tensor) -> tf.Tensor:
         rows = (self._share(rows, self.replicas) for rows in batch)
         return self._by_row(self.network.expression(self._prediction_rows(*rows)))
 
-    def _share(self, rows: Any, parts: int) -> Any:
+    def _share(self, rows: tf.Tensor, parts: int) -> tf.Tensor:
         """Return this replica's part of some rows: of a worker's own, or of all replicas'."""
         if parts == 1:
             return rows

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 from dream_keras.common.cli import EXIT_RESUME
 from dream_keras.common.errors import UserError
@@ -33,7 +32,7 @@ class Strategy:
 
     name: str
     devices: tuple[str, ...]
-    scope: Callable[[], AbstractContextManager[Any]]
+    scope: Callable[[], AbstractContextManager[object]]
     process: WorkerProcess = ALONE
 
     @property
@@ -46,6 +45,16 @@ class Strategy:
 
         Raises:
             UserError: Names the two nearest batch sizes that they can.
+
+        Examples:
+            >>> devices = ("gpu:0", "gpu:1", "gpu:2")
+            >>> strategy = Strategy("mirrored:3", devices, contextlib.nullcontext)
+            >>> strategy.check_batch_size(99)
+            >>> try:
+            ...     strategy.check_batch_size(100)
+            ... except UserError as error:
+            ...     print(str(error).partition("; ")[2])
+            the nearest that do: 99 and 102
         """
         left = batch_size % self.replicas
         if left:
@@ -77,7 +86,7 @@ class Strategy:
             log.debug("%s", error)
             raise SystemExit(EXIT_RESUME) from None
 
-    def describe(self, batch_size: int, precision: str) -> dict[str, Any]:
+    def describe(self, batch_size: int, precision: str) -> dict[str, object]:
         """Return what a run is computed on, for people and for the run folder."""
         import keras
 

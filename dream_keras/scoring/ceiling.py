@@ -70,6 +70,11 @@ def noise_ceiling(
 
     Raises:
         UserError: The replicates are not equally long vectors of finite numbers.
+
+    Examples:
+        >>> ceiling = noise_ceiling([1, 2, 3, 4], [1, 3, 2, 4], resamples=10)
+        >>> round(ceiling.reliability.estimate, 4), round(ceiling.single.estimate, 4)
+        (0.8, 0.8944)
     """
     at_least(1, resamples=resamples)
     at_least(0, seed=seed)

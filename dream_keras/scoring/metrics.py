@@ -7,7 +7,7 @@ prediction and measurement mean anything. Everything is computed in float64 from
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +72,7 @@ class Intervals:
     subsets: Mapping[str, Mapping[str, Interval]]
     undefined: Mapping[str, float]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain data for JSON: [low, high], or None where there is no interval."""
         return {
             "level": self.level,
@@ -124,9 +124,9 @@ class ScoreCard:
         terms = [s.weight * value(s.pearson, s.spearman) for s in defined]
         return math.fsum(terms) / self.total_weight
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the card as plain data for JSON; undefined correlations are None."""
-        plain: dict[str, Any] = {
+        plain: dict[str, object] = {
             "part": self.part,
             "pearson_score": self.pearson_score,
             "spearman_score": self.spearman_score,
@@ -163,6 +163,14 @@ def score(suite: Suite, predictions: npt.ArrayLike, part: str | None = None) -> 
     Raises:
         UserError: The suite has no such part, or the predictions have the wrong shape or are
             not all finite where the part needs them.
+
+    Examples:
+        >>> from dream_keras.scoring.suite import Subset
+        >>> measured = np.array([[1.0], [2.0], [3.0], [5.0]])
+        >>> subsets = {"random": Subset(1.0, {"all": np.arange(4)})}
+        >>> card = score(Suite("example", ["ACGT"] * 4, measured, subsets), [0.1, 0.2, 0.3, 0.4])
+        >>> round(card.pearson_score, 4), round(card.spearman_score, 4)
+        (0.9657, 1.0)
     """
     part = suite.default_part if part is None else part
     needed = suite.rows(part)
@@ -185,7 +193,13 @@ def score(suite: Suite, predictions: npt.ArrayLike, part: str | None = None) -> 
 
 
 def score_subset(predicted: Floats, measured: Floats, weight: float = 1.0) -> SubsetScore:
-    """Score one subset from its predicted and measured values, shapes (n,)."""
+    """Score one subset from its predicted and measured values, shapes (n,).
+
+    Examples:
+        >>> subset = score_subset(np.array([0.1, 0.2, 0.4]), np.array([1.0, 2.0, 3.0]))
+        >>> subset.n, round(subset.pearson, 4), round(subset.r2, 4)
+        (3, 0.982, 0.9643)
+    """
     return SubsetScore(
         weight=weight,
         n=len(predicted),
@@ -200,6 +214,12 @@ def pearson(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> float:
 
     Raises:
         UserError: The shapes differ, are not one-dimensional, or a value is not finite.
+
+    Examples:
+        >>> round(pearson([0.1, 0.2, 0.4], [1, 2, 3]), 4)
+        0.982
+        >>> pearson([1, 1, 1], [1, 2, 3])
+        nan
     """
     x, y = _vectors(predicted, measured)
     if why_undefined(x, y):
@@ -211,13 +231,22 @@ def spearman(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> float:
     """Spearman's correlation rho: Pearson's r of the ranks, ties sharing their mean rank.
 
     Shapes (n,); NaN when it is undefined. Raises what ``pearson`` raises.
+
+    Examples:
+        >>> round(spearman([0.1, 0.2, 0.4], [1, 10, 100]), 4)
+        1.0
     """
     x, y = _vectors(predicted, measured)
     return pearson(rankdata(x), rankdata(y))
 
 
 def why_undefined(predicted: Floats, measured: Floats) -> str:
-    """Say why two vectors have no correlation; an empty string when they have one."""
+    """Say why two vectors have no correlation; an empty string when they have one.
+
+    Examples:
+        >>> why_undefined(np.array([1.0, 1.0]), np.array([1.0, 2.0]))
+        'constant predictions'
+    """
     if len(predicted) < 2:
         return "fewer than 2 values"
     if predicted.min() == predicted.max():

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -43,7 +42,7 @@ def read_submission(path: str | Path, suite: Suite) -> Floats:
     return _from_lines(path, text.rstrip(), suite)
 
 
-def _from_items(path: Path, items: list[tuple[str, Any]], suite: Suite) -> Floats:
+def _from_items(path: Path, items: list[tuple[str, object]], suite: Suite) -> Floats:
     rows, targets = len(suite.sequences), len(suite.targets)
     predictions = dict(items)
     positions = [str(row) for row in range(rows)]
@@ -65,7 +64,7 @@ def _from_items(path: Path, items: list[tuple[str, Any]], suite: Suite) -> Float
     return np.array([predictions[key] for key in positions], np.float64).reshape(rows, targets)
 
 
-def _is_prediction(value: Any, targets: int) -> bool:
+def _is_prediction(value: object, targets: int) -> bool:
     if targets == 1:
         return is_finite_number(value)
     return isinstance(value, list) and len(value) == targets and all(map(is_finite_number, value))

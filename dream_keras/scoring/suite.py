@@ -63,6 +63,11 @@ class Subset:
             values: All rows' values: (rows, targets), of which its target is taken, or (rows,) of
                 that target.
             part: The part of the suite.
+
+        Examples:
+            >>> pairs = Subset(1.0, {"all": np.array([[0, 1], [2, 1]])})
+            >>> pairs.pick(np.array([3.0, 1.0, 0.5]), "all").tolist()
+            [2.0, -0.5]
         """
         values = values[:, self.target] if values.ndim == 2 else values
         positions = self.positions[part]

@@ -6,13 +6,13 @@ Reading one looks at no other file: the tables it names are read by ``suite.load
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dream_keras.common.errors import UserError, unknown, within
 from dream_keras.config.yaml_file import (
     Lines,
+    Yaml,
     at,
     check_keys,
     located,
@@ -124,7 +124,7 @@ def read_declaration(path: Path) -> Declaration:
         raise located(error, path, lines) from None
 
 
-def _declaration(path: Path, lines: Lines, value: Any) -> Declaration:
+def _declaration(path: Path, lines: Lines, value: Yaml) -> Declaration:
     check_keys(
         value,
         "a suite",
@@ -155,7 +155,7 @@ def _declaration(path: Path, lines: Lines, value: Any) -> Declaration:
     return declaration
 
 
-def _columns(value: Any) -> tuple[Column, dict[str, Column], Column | None]:
+def _columns(value: Yaml) -> tuple[Column, dict[str, Column], Column | None]:
     with within("columns"):
         check_keys(value, "columns", required=("sequence", "targets"), optional=("id",))
         with within("targets"):
@@ -170,7 +170,7 @@ def _columns(value: Any) -> tuple[Column, dict[str, Column], Column | None]:
         return _column(value, "sequence"), names, identity
 
 
-def _reverse(value: Mapping[str, Any]) -> tuple[Column, str] | None:
+def _reverse(value: Mapping[str, Yaml]) -> tuple[Column, str] | None:
     if "reverse" not in value:
         return None
     with within("reverse"):
@@ -178,7 +178,7 @@ def _reverse(value: Mapping[str, Any]) -> tuple[Column, str] | None:
         return _column(value["reverse"], "column"), text_at(value["reverse"], "contains")
 
 
-def _formulas(value: Any) -> Formulas:
+def _formulas(value: Yaml) -> Formulas:
     with within("scores"):
         check_keys(value, "scores", required=tuple(ALLOWED), optional=())
         for score, allowed in ALLOWED.items():
@@ -187,7 +187,7 @@ def _formulas(value: Any) -> Formulas:
         return Formulas(**value)
 
 
-def _subsets(value: Any, targets: Sequence[str]) -> dict[str, Members]:
+def _subsets(value: Yaml, targets: Sequence[str]) -> dict[str, Members]:
     with within("subsets"):
         if not isinstance(value, Mapping) or not value:
             raise UserError(f"subsets: expected a mapping of names to subsets, not {value!r}.")
@@ -207,7 +207,7 @@ def _subsets(value: Any, targets: Sequence[str]) -> dict[str, Members]:
         return subsets
 
 
-def _members(value: Any, targets: Sequence[str]) -> Members:
+def _members(value: Yaml, targets: Sequence[str]) -> Members:
     """Read one subset: all rows, some by ``rows``, or those that a file lists."""
     check_keys(
         value,
@@ -241,7 +241,7 @@ def _members(value: Any, targets: Sequence[str]) -> Members:
     )
 
 
-def _weight(value: Mapping[str, Any]) -> float:
+def _weight(value: Mapping[str, Yaml]) -> float:
     given = value["weight"]
     # YAML reads 5e-1 as text.
     number = to_float(given) if isinstance(given, str) else given
@@ -252,14 +252,14 @@ def _weight(value: Mapping[str, Any]) -> float:
     return float(number)
 
 
-def _equal_pairs(value: Mapping[str, Any]) -> bool:
+def _equal_pairs(value: Mapping[str, Yaml]) -> bool:
     equal = value.get("equal_pairs", False)
     if not isinstance(equal, bool) or (equal and "pairs" not in value):
         raise at(("equal_pairs",), "equal_pairs: expected true or false, beside pairs.")
     return equal
 
 
-def _target(value: Mapping[str, Any], targets: Sequence[str]) -> int:
+def _target(value: Mapping[str, Yaml], targets: Sequence[str]) -> int:
     if "target" not in value:
         if len(targets) == 1:
             return 0
@@ -269,7 +269,7 @@ def _target(value: Mapping[str, Any], targets: Sequence[str]) -> int:
     return targets.index(value["target"])
 
 
-def _filter(value: Mapping[str, Any]) -> dict[Column, tuple[str, ...]]:
+def _filter(value: Mapping[str, Yaml]) -> dict[Column, tuple[str, ...]]:
     """Read ``rows``: a word, a whole number or a list of these for each column."""
     if "rows" not in value:
         return {}
@@ -293,11 +293,11 @@ def _filter(value: Mapping[str, Any]) -> dict[Column, tuple[str, ...]]:
         return result
 
 
-def _column(value: Mapping[Any, Any], key: Any) -> Column:
+def _column(value: Mapping[Yaml, Yaml], key: Yaml) -> Column:
     return _checked_column(str(key), value[key])
 
 
-def _checked_column(key: str, column: Any) -> Column:
+def _checked_column(key: str, column: Yaml) -> Column:
     if (type(column) is str and column) or (type(column) is int and column >= 0):
         return column
     raise at((key,), f"{key}: expected a column's name, or its number from 0, not {column!r}.")

@@ -11,7 +11,6 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from dream_keras.common.errors import UserError
 
@@ -45,7 +44,7 @@ def read_text(path: Path) -> str:
     return text
 
 
-def parse_json(path: Path, text: str) -> list[tuple[str, Any]]:
+def parse_json(path: Path, text: str) -> list[tuple[str, object]]:
     """Parse one JSON object to (key, value) pairs; all its numbers come as float.
 
     Raises:
@@ -67,13 +66,20 @@ def parse_json(path: Path, text: str) -> list[tuple[str, Any]]:
     return items
 
 
-def is_finite_number(value: Any) -> bool:
+def is_finite_number(value: object) -> bool:
     """Whether a value out of ``parse_json`` is a finite number."""
     return isinstance(value, float) and math.isfinite(value)
 
 
 def refuse(problem: str, offenders: Iterable[str], remedy: str = "") -> None:
-    """Raise a UserError that names the first offenders, unless there are none."""
+    """Raise a UserError that names the first offenders, unless there are none.
+
+    Examples:
+        >>> refuse("unknown positions", ["7", "8", "9", "10"])
+        Traceback (most recent call last):
+            ...
+        dream_keras.common.errors.UserError: unknown positions: 7, 8, 9 and 1 more.
+    """
     all_offenders = list(offenders)
     if not all_offenders:
         return
@@ -83,7 +89,12 @@ def refuse(problem: str, offenders: Iterable[str], remedy: str = "") -> None:
 
 
 def to_float(text: str) -> float:
-    """Read a number; NaN when the text is none."""
+    """Read a number; NaN when the text is none.
+
+    Examples:
+        >>> to_float("5e-1"), to_float("1_5"), to_float("high")
+        (0.5, nan, nan)
+    """
     if "_" in text:  # Python reads "1_5" as 15, as in its source code.
         return math.nan
     try:
@@ -92,7 +103,12 @@ def to_float(text: str) -> float:
         return math.nan
 
 
-def short(value: Any) -> str:
-    """Return a value's text, cut where it is too long for a message."""
+def short(value: object) -> str:
+    """Return a value's text, cut where it is too long for a message.
+
+    Examples:
+        >>> short("ACGT" * 20)
+        'ACGTACGTACGTACGTACGTACGTACGTACGTACGTA...'
+    """
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

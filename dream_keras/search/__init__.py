@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dream_keras.common.cli import load_backend, make_callable
 
@@ -63,7 +63,7 @@ def search(
     from dream_keras.common.remote import absolute
     from dream_keras.search.session import run_search
 
-    changes: dict[str, Any] = {
+    changes: dict[str, object] = {
         "search.tuner": tuner,
         "search.objective": objective,
         "search.max_trials": max_trials,

@@ -5,14 +5,18 @@ import threading
 import time
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dream_keras.common.errors import UserError
+from dream_keras.config.yaml_file import Yaml
 from dream_keras.search.journal import Journal, Metrics, Trial
 from dream_keras.search.plan import Plan
 from dream_keras.search.space import Answers
+
+if TYPE_CHECKING:
+    import keras_tuner
 
 
 class Answer(Enum):
@@ -37,7 +41,7 @@ class Task:
     """
 
     number: int
-    config: dict[str, Any]
+    config: dict[str, Yaml]
     seeds: list[int]
     objective: str
     lease: float
@@ -141,7 +145,7 @@ class Chief:
         with self._lock:
             return [replace(trial) for trial in self.trials.values()]
 
-    def _task(self, trial: Trial, config: dict[str, Any]) -> Task:
+    def _task(self, trial: Trial, config: dict[str, Yaml]) -> Task:
         settings = self.plan.settings
         return Task(trial.number, config, settings.seeds, settings.objective, settings.lease)
 
@@ -170,7 +174,7 @@ class Chief:
                 self._finish(number, Outcome([], str(error)))
         return None
 
-    def _create(self) -> Any:
+    def _create(self) -> "keras_tuner.engine.trial.Trial":
         # An oracle gives everyone one trial at a time; who runs it is our business, not its.
         return self._oracle.create_trial(str(len(self.trials) + 1))
 

@@ -8,11 +8,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from multiprocessing.process import BaseProcess
+from typing import TypeVar, TypeVarTuple
 
 from tqdm import tqdm
 
 from dream_keras.common.errors import UserError
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
 
 CALLS = 8
 """Calls after which the child is replaced: what a framework does not free is freed then. The first
@@ -32,18 +36,18 @@ class Child:
     def __init__(self, calls: int = CALLS):
         self._calls = calls
         self._pool: ProcessPoolExecutor | None = None
-        self._others: set[Any] = set()
+        self._others: set[BaseProcess] = set()
 
     def __enter__(self) -> "Child":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         if kind is None:
             self.end()
         else:
             self.kill()
 
-    def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def run(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         """Call a function of a module in the child, and return what it returns.
 
         Raises:
@@ -90,7 +94,7 @@ class Child:
                 process.kill()
         self.end()
 
-    def _processes(self) -> list[Any]:
+    def _processes(self) -> list[BaseProcess]:
         return [p for p in multiprocessing.active_children() if p not in self._others]
 
 

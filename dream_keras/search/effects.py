@@ -47,6 +47,13 @@ def main_effects(
 
     Returns:
         The mean, and one effect per question.
+
+    Examples:
+        >>> first = Choose("first", (), (), {"bhi": "bhi", "autosome": "autosome"}, False, ())
+        >>> answers = [{"first": "bhi"}, {"first": "autosome"}]
+        >>> mean, (effect,) = main_effects([first], answers, [[0.8], [0.6]])
+        >>> round(mean, 4), effect.change.round(4).tolist()
+        (0.7, [0.1, -0.1])
     """
     values = np.atleast_2d(np.asarray(scores, np.float64))
     codes = [_codes(question, answers) for question in questions]

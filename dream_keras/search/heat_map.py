@@ -24,6 +24,7 @@ from dream_keras.search.space import Choose
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
 PLACES = ("core", "first", "final", "processor", "trainer")
@@ -161,7 +162,9 @@ def _panel(axes: "Axes", grid: _Grid, row: int, column: int) -> None:
         )
 
 
-def _cell(axes: "Axes", x: int, y: int, grid: _Grid, trials: list[Trial], scale: Any) -> None:
+def _cell(
+    axes: "Axes", x: int, y: int, grid: _Grid, trials: list[Trial], scale: "Normalize"
+) -> None:
     """Draw one order: its score on its colour, or why there is none."""
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle

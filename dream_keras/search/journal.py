@@ -61,7 +61,7 @@ class Journal:
 
     path: Path
 
-    def append(self, event: str, **content: Any) -> None:
+    def append(self, event: str, **content: object) -> None:
         """Write an event down."""
         line = json.dumps({"event": event, **content}) + "\n"
         with self.path.open("a", encoding="utf-8") as file:

@@ -5,7 +5,6 @@ on disk by an oracle: the journal is, and a search that goes on tells a new orac
 """
 
 import contextlib
-from typing import Any
 
 import keras_tuner
 import numpy as np
@@ -19,14 +18,14 @@ DRAWS = 1_000
 once in 250,000 times."""
 
 
-def make_oracle(plan: Plan) -> Any:
+def make_oracle(plan: Plan) -> keras_tuner.Oracle:
     """Return a keras-tuner oracle for a plan.
 
     Raises:
         UserError: If the tuner needs a library that is not installed.
     """
     settings = plan.settings
-    arguments: dict[str, Any] = {
+    arguments: dict[str, object] = {
         "objective": keras_tuner.Objective(settings.objective, "max"),
         "hyperparameters": hyperparameters(plan.space),
         # A seed of 0 would be replaced by a random one.
@@ -36,7 +35,7 @@ def make_oracle(plan: Plan) -> Any:
     }
     try:
         if settings.tuner == "hyperband":
-            oracle: Any = _Hyperband(max_epochs=plan.terms.epochs, **arguments)
+            oracle: _Oracle = _Hyperband(max_epochs=plan.terms.epochs, **arguments)
         elif settings.tuner == "bayesian":
             oracle = _Bayesian(max_trials=None, **arguments)
         else:
@@ -48,7 +47,7 @@ def make_oracle(plan: Plan) -> Any:
     return oracle
 
 
-def hyperparameters(space: Space) -> Any:
+def hyperparameters(space: Space) -> keras_tuner.HyperParameters:
     """Return a space as keras-tuner's hyperparameters: labels of choices, and numbers."""
     found = keras_tuner.HyperParameters()
     for question in space.questions:
@@ -74,10 +73,10 @@ class _Oracle(keras_tuner.Oracle):
     def save(self) -> None:
         """Keep nothing; see the module."""
 
-    def _save_trial(self, trial: Any) -> None:
+    def _save_trial(self, trial: "keras_tuner.engine.trial.Trial") -> None:
         """Keep nothing; see the module."""
 
-    def unseen(self, seed: int) -> dict[str, Any]:
+    def unseen(self, seed: int) -> dict[str, object]:
         """Return an order at random that no trial has had, or the end of the search."""
         random = np.random.default_rng([self.seed, seed])
         for _ in range(DRAWS):
@@ -94,7 +93,7 @@ class _Oracle(keras_tuner.Oracle):
 class _Grid(_Oracle):
     """Every order once, in the space's order. Keras-tuner's own grid cannot be resumed."""
 
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
+    def populate_space(self, trial_id: str) -> dict[str, object]:
         """Return the next order."""
         if not hasattr(self, "orders"):
             self.orders = self.space.orders()
@@ -105,7 +104,7 @@ class _Grid(_Oracle):
 class _Random(_Oracle):
     """Every order at most once, at random."""
 
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
+    def populate_space(self, trial_id: str) -> dict[str, object]:
         """Return an order at random."""
         return self.unseen(len(self.trials))
 
@@ -113,7 +112,7 @@ class _Random(_Oracle):
 class _Bayesian(_Oracle, keras_tuner.oracles.BayesianOptimizationOracle):
     """Gaussian process; it may propose an order again, which would teach it nothing."""
 
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
+    def populate_space(self, trial_id: str) -> dict[str, object]:
         """Return what looks best, or a random order where that has been tried."""
         import sklearn
         import threadpoolctl

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 
@@ -20,8 +20,9 @@ from dream_keras.config.experiment import (
     read_settings,
 )
 from dream_keras.config.smoke import shrink
+from dream_keras.config.yaml_file import Yaml
 from dream_keras.search.read_space import read_space
-from dream_keras.search.space import Key, Space
+from dream_keras.search.space import Answers, Key, Space
 
 SPACES = CONFIGS / "search"
 """The built-in search spaces."""
@@ -40,6 +41,10 @@ class Terms:
         epochs: Epochs.
         steps_per_epoch: Steps in an epoch; a number, since "one pass over the rows" is twice as
             long for processors that train on each strand as a row of its own.
+
+    Examples:
+        >>> Terms(batch_size=64, epochs=2, steps_per_epoch=10).rows
+        1280
     """
 
     batch_size: int
@@ -108,9 +113,9 @@ class Plan:
     settings: SearchSettings
     terms: Terms
     space: Space
-    config: Mapping[str, Any]
+    config: Mapping[str, Yaml]
 
-    def experiment(self, answers: Mapping[str, Any]) -> Experiment:
+    def experiment(self, answers: Answers) -> Experiment:
         """Return the experiment that a trial runs, once per seed.
 
         Raises:
@@ -138,7 +143,7 @@ class Plan:
 def load_plan(
     space: str | Path,
     overrides: Iterable[str] = (),
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     plugins: Iterable[str | Path] = (),
 ) -> Plan:
     """Read a search space and check all of it.
@@ -170,7 +175,7 @@ def load_plan(
     return dataclasses.replace(plan, space=read_space(_without_search(config)), config=config)
 
 
-def read_search(config: Mapping[str, Any]) -> tuple[SearchSettings, Terms]:
+def read_search(config: Mapping[str, Yaml]) -> tuple[SearchSettings, Terms]:
     """Read the section ``search``.
 
     Raises:
@@ -193,7 +198,7 @@ def read_search(config: Mapping[str, Any]) -> tuple[SearchSettings, Terms]:
             return settings, read_settings(Terms, terms, "search.terms")
 
 
-def _without_search(config: Mapping[str, Any]) -> dict[str, Any]:
+def _without_search(config: Mapping[str, object]) -> dict[str, object]:
     return {section: value for section, value in config.items() if section != "search"}
 
 
@@ -226,7 +231,7 @@ def _check_settings(plan: Plan, experiments: list[Experiment]) -> None:
         )
 
 
-def _check_trainer(trainer: Any) -> None:
+def _check_trainer(trainer: object) -> None:
     """Refuse a trainer that goes its own way."""
     fixed = {**{field.name: "terms" for field in dataclasses.fields(Terms)}, "seed": "seed"}
     for name in trainer if isinstance(trainer, Mapping) else ():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dream_keras.runs.plots import BLUE, GREY
-from dream_keras.search.effects import Effect, main_effects
+from dream_keras.search.effects import Effect, Floats, main_effects
 from dream_keras.search.journal import Trial
 from dream_keras.search.plan import Plan
 from dream_keras.search.results import SLOTS, column_of, comparable, trainer_follows, value_of
@@ -106,7 +106,7 @@ def _title(plan: Plan, question: Question) -> str:
     return column_of(question) + (f"\n({', '.join(above)})" if above else "")
 
 
-def _dots(axes: "Axes", question: Question, trials: Sequence[Trial], scores: Any) -> None:
+def _dots(axes: "Axes", question: Question, trials: Sequence[Trial], scores: Floats) -> None:
     """Draw the trials: beside their label, or over their number."""
     style: Any = {"s": 9, "color": GREY, "alpha": 0.45, "linewidth": 0, "zorder": 2}
     asked = [i for i, trial in enumerate(trials) if question.name in trial.answers]

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from dream_keras.common.errors import UserError, did_you_mean, unknown
+from dream_keras.config.yaml_file import Yaml
 from dream_keras.menu.registry import ORDER_SLOTS
 from dream_keras.search.space import (
     Between,
@@ -24,11 +24,16 @@ ASKED = ("model", "trainer", "runtime")
 _WORDS = ("choose", "between", "step", "scale", "follow")
 
 
-def read_space(config: Mapping[str, Any]) -> Space:
+def read_space(config: Mapping[str, object]) -> Space:
     """Find the questions of a config.
 
     Raises:
         UserError: If one is not well formed; its ``key`` says where in the file it stands.
+
+    Examples:
+        >>> space = read_space({"trainer": {"name": "bhi", "batch_size": {"choose": [256, 512]}}})
+        >>> list(space.orders())
+        [{'trainer.batch_size': '256'}, {'trainer.batch_size': '512'}]
     """
     reader = _Reader()
     # The model first: what follows it asks questions that depend on its answers.
@@ -44,7 +49,7 @@ class _Reader:
         self.questions: list[Question] = []
         self._slots: dict[str, list[tuple[str, Conditions]]] = {}
 
-    def part(self, value: Any, key: Key, at: Key, name: str, conditions: Conditions) -> Any:
+    def part(self, value: object, key: Key, at: Key, name: str, conditions: Conditions) -> object:
         """Read one value of the config.
 
         Args:
@@ -59,7 +64,7 @@ class _Reader:
             self._slots[key[1]] = _names(part, name, conditions)
         return part
 
-    def _read(self, value: Any, key: Key, at: Key, name: str, conditions: Conditions) -> Any:
+    def _read(self, value: object, key: Key, at: Key, name: str, conditions: Conditions) -> object:
         if isinstance(value, list):
             return [
                 self._read(v, (*key, str(i)), (*at, str(i)), f"{name}[{i}]", conditions)
@@ -78,7 +83,9 @@ class _Reader:
             error.key = error.key or at
             raise
 
-    def _question(self, value: Any, key: Key, at: Key, name: str, conditions: Conditions) -> Any:
+    def _question(
+        self, value: Mapping[str, Yaml], key: Key, at: Key, name: str, conditions: Conditions
+    ) -> Question | Follow:
         if key[0] not in ASKED:
             raise UserError(
                 f"{name}: all trials share the same {key[0]}; questions may stand in "
@@ -103,7 +110,9 @@ class _Reader:
             return self._choose(value["choose"], key, at, name, conditions)
         return self._between(value, key, at, name, conditions)
 
-    def _choose(self, options: Any, key: Key, at: Key, name: str, conditions: Conditions) -> Choose:
+    def _choose(
+        self, options: object, key: Key, at: Key, name: str, conditions: Conditions
+    ) -> Choose:
         if not isinstance(options, list) or not options:
             raise UserError(f"{name}: choose needs a list of answers, got {options!r}")
         labels = _labels(options)
@@ -127,7 +136,7 @@ class _Reader:
         return question
 
     def _between(
-        self, value: Any, key: Key, at: Key, name: str, conditions: Conditions
+        self, value: Mapping[str, Yaml], key: Key, at: Key, name: str, conditions: Conditions
     ) -> Question:
         _alone(value, ("between", "step", "scale"), name)
         ends = value["between"]
@@ -153,7 +162,9 @@ class _Reader:
         self.questions.append(question)
         return question
 
-    def _follow(self, value: Any, key: Key, at: Key, name: str, conditions: Conditions) -> Any:
+    def _follow(
+        self, value: Mapping[str, Yaml], key: Key, at: Key, name: str, conditions: Conditions
+    ) -> Follow:
         slot, entries = value["follow"], value.get("choose")
         _alone(value, ("follow", "choose"), name)
         if key[0] == "model" or slot not in self._slots:
@@ -168,7 +179,7 @@ class _Reader:
             named = {str(k): (entry, (*at, "choose", str(k))) for k, entry in entries.items()}
         else:
             raise UserError(f"{name}: follow needs choose: entries by name, got {entries!r}")
-        parts: dict[str, tuple[Any, Key]] = {}
+        parts: dict[str, tuple[object, Key]] = {}
         for chosen, condition in _merged(self._slots[slot]):
             if chosen not in named:
                 raise UserError(
@@ -186,7 +197,7 @@ def _below(name: str, key: str) -> str:
     return str(key) if name == "model" else f"{name}.{key}"
 
 
-def _names(part: Any, name: str, conditions: Conditions) -> list[tuple[str, Conditions]]:
+def _names(part: object, name: str, conditions: Conditions) -> list[tuple[str, Conditions]]:
     """Return which names a slot can have, and under which answers."""
     if not isinstance(part, Choose):
         return [(name_of(part), conditions)]
@@ -212,7 +223,7 @@ def _merged(names: list[tuple[str, Conditions]]) -> list[tuple[str, Conditions]]
     return list(merged.items())
 
 
-def _labels(options: list[Any]) -> list[str]:
+def _labels(options: list[object]) -> list[str]:
     """Return a short text for each answer: its name, with what tells it from its namesakes."""
     names = [_label(option) for option in options]
     labels = []
@@ -229,7 +240,7 @@ def _labels(options: list[Any]) -> list[str]:
     return labels
 
 
-def _label(option: Any) -> str:
+def _label(option: object) -> str:
     if isinstance(option, str):
         return option
     if isinstance(option, Mapping):
@@ -239,13 +250,13 @@ def _label(option: Any) -> str:
     return json.dumps(option, default=str)
 
 
-def _alone(value: Mapping[str, Any], allowed: tuple[str, ...], name: str) -> None:
+def _alone(value: Mapping[str, object], allowed: tuple[str, ...], name: str) -> None:
     for word in value:
         if word not in allowed:
             raise UserError(f'{name}: "{word}" does not go with "{allowed[0]}"')
 
 
-def _number(value: Any, name: str) -> int | float:
+def _number(value: object, name: str) -> int | float:
     """Return a number; YAML reads ``1e-3`` as text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value

@@ -3,17 +3,21 @@
 import gc
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dream_keras._version import __version__
 from dream_keras.common.files import replacing, write_text
+from dream_keras.config.yaml_file import Yaml
 from dream_keras.search.heat_map import heat_map
 from dream_keras.search.journal import Trial
 from dream_keras.search.plan import Plan
 from dream_keras.search.plots import DPI, OBJECTIVES, effects_figure
 from dream_keras.search.results import best_of, comparable, describe, spread
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TOP = 10
 """Orders in the table."""
@@ -114,7 +118,7 @@ def _top(plan: Plan, trials: Sequence[Trial]) -> list[str]:
 def _terms(plan: Plan, trials: Sequence[Trial]) -> list[str]:
     """Return what all trials share, and how the search was run."""
     settings, terms = plan.settings, plan.terms
-    data: dict[str, Any] = dict(plan.config.get("data") or {})
+    data: dict[str, Yaml] = dict(plan.config.get("data") or {})
     source = data.get("train") or f"{data.get('simulated_rows', 100_000):,} simulated rows"
     epochs = f"{terms.epochs} epochs of {terms.steps_per_epoch} steps of {terms.batch_size} rows"
     lines = [
@@ -146,6 +150,6 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _picture(path: Path, figure: Any) -> None:
+def _picture(path: Path, figure: "Figure") -> None:
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI)

@@ -102,7 +102,7 @@ def table(plan: Plan, trials: Sequence[Trial]) -> pd.DataFrame:
     metrics = list(dict.fromkeys(m for t in trials for repeat in t.repeats for m in repeat))
     rows = []
     for trial in trials:
-        row: dict[str, Any] = {"trial": trial.name, "status": trial.status}
+        row: dict[str, object] = {"trial": trial.name, "status": trial.status}
         row |= {"score": trial.mean(objective), "score_sd": spread(trial, objective)}
         scores = [repeat.get(objective, np.nan) for repeat in trial.repeats]
         row |= {f"seed_{seed}": score for seed, score in zip(seeds, scores, strict=False)}

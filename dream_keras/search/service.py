@@ -33,6 +33,8 @@ _OPTIONS = [
     ("grpc.max_receive_message_length", 64 << 20),
 ]
 _GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+Message = Any
+"""One of keras-tuner's protocol buffers, whose classes depend on the version of protobuf."""
 _messages, _service = protos.get_proto(), protos.get_service()
 _IDLE = _messages.TrialStatus.IDLE
 _RUNNING = _messages.TrialStatus.RUNNING
@@ -61,7 +63,7 @@ class _Servicer(protos.get_service_grpc().OracleServicer):  # type: ignore[misc]
     def __init__(self, chief: Chief):
         self.chief = chief
 
-    def CreateTrial(self, request: Any, context: Any) -> Any:
+    def CreateTrial(self, request: Message, context: grpc.ServicerContext) -> Message:
         task = self.chief.ask(request.tuner_id)
         if isinstance(task, Task):
             trial = _trial(task.number, asdict(task))
@@ -70,11 +72,11 @@ class _Servicer(protos.get_service_grpc().OracleServicer):  # type: ignore[misc]
             trial = _messages.Trial(status=status)
         return _service.CreateTrialResponse(trial=trial)
 
-    def UpdateTrial(self, request: Any, context: Any) -> Any:
+    def UpdateTrial(self, request: Message, context: grpc.ServicerContext) -> Message:
         self.chief.sign(int(request.trial_id))
         return _service.UpdateTrialResponse()
 
-    def EndTrial(self, request: Any, context: Any) -> Any:
+    def EndTrial(self, request: Message, context: grpc.ServicerContext) -> Message:
         outcome = Outcome(**_content(request.trial))
         self.chief.tell(int(request.trial.trial_id), outcome)
         return _service.EndTrialResponse()
@@ -123,7 +125,7 @@ class RemoteChief:
     def __enter__(self) -> "RemoteChief":
         return self
 
-    def __exit__(self, *exception: Any) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._channel.close()
 
     def ask(self, worker: str) -> Task | Answer:
@@ -166,7 +168,7 @@ class RemoteChief:
         trial = _trial(number, asdict(outcome))
         self._call(self._stub.EndTrial, _service.EndTrialRequest(trial=trial))
 
-    def _call(self, method: Callable[..., Any], request: Any) -> Any:
+    def _call(self, method: Callable[..., Message], request: Message) -> Message:
         began, told = time.monotonic(), False
         while True:
             try:
@@ -188,7 +190,7 @@ class RemoteChief:
             time.sleep(min(1.0, self._patience / 10))
 
 
-def _trial(number: int, content: dict[str, Any]) -> Any:
+def _trial(number: int, content: dict[str, object]) -> Message:
     value = _messages.Value(string_value=json.dumps(content))
     values = _messages.HyperParameters.Values(values={_CONTENT: value})
     return _messages.Trial(
@@ -198,5 +200,5 @@ def _trial(number: int, content: dict[str, Any]) -> Any:
     )
 
 
-def _content(trial: Any) -> dict[str, Any]:
+def _content(trial: Message) -> dict[str, Any]:
     return dict(json.loads(trial.hyperparameters.values.values[_CONTENT].string_value))

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from dream_keras.common.errors import UserError, unknown
 from dream_keras.common.files import UNFINISHED, write_text
 from dream_keras.config.experiment import parse_override, set_key
+from dream_keras.config.yaml_file import Yaml
 from dream_keras.search.chief import Chief, Outcome
 from dream_keras.search.journal import Journal
 from dream_keras.search.plan import Plan, Terms, load_plan
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 def run_search(
     space: str | Path | None,
-    settings: dict[str, Any],
+    settings: dict[str, Yaml],
     overrides: Iterable[str] = (),
     plugins: Iterable[str | Path] = (),
     *,
@@ -84,7 +84,7 @@ def _open(
     out: str | Path | None,
     resume: bool,
     overrides: list[str],
-    settings: dict[str, Any],
+    settings: dict[str, object],
     plugins: list[str],
 ) -> tuple[Plan, Path]:
     """Read the plan of a new search, or of the one to go on with; make its folder."""
@@ -187,8 +187,8 @@ def _serve(boss: Chief, address: str, record: Record) -> None:
 
 
 def _own_changes(
-    overrides: list[str], settings: dict[str, Any], plugins: list[str]
-) -> dict[str, Any]:
+    overrides: list[str], settings: dict[str, object], plugins: list[str]
+) -> dict[str, object]:
     """Return what a worker changes in every trial's experiment.
 
     Raises:
@@ -204,11 +204,11 @@ def _own_changes(
     return {**changes, **({"plugins": plugins} if plugins else {})}
 
 
-def _work(folder: Path, address: str, changes: dict[str, Any]) -> SearchResult:
+def _work(folder: Path, address: str, changes: dict[str, object]) -> SearchResult:
     """Run a chief's trials in a folder of this worker's own."""
     from dream_keras.search.service import RemoteChief
 
-    def adapt(config: dict[str, Any]) -> dict[str, Any]:
+    def adapt(config: dict[str, Yaml]) -> dict[str, Yaml]:
         for key, value in changes.items():
             set_key(config, key, value)
         # A worker that lacks the files must not use up the search's trials.

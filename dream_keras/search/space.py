@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from dream_keras.common.errors import UserError
+from dream_keras.config.yaml_file import Yaml
 
 Key = tuple[str, ...]
 """Where something stands, outermost section first."""
@@ -45,20 +46,20 @@ class Choose:
     name: str
     key: Key
     at: Key
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     numbers: bool
     conditions: Conditions
 
     @property
-    def ends(self) -> list[Any]:
+    def ends(self) -> list[str]:
         """Answers between which all others lie, or all of them."""
         return list(self.options)
 
-    def answers(self) -> list[Any]:
+    def answers(self) -> list[str]:
         """Return all answers, in the order of the file."""
         return list(self.options)
 
-    def draw(self, random: np.random.Generator) -> Any:
+    def draw(self, random: np.random.Generator) -> str:
         """Return an answer at random."""
         return list(self.options)[random.integers(len(self.options))]
 
@@ -87,11 +88,11 @@ class Between:
         return isinstance(self.low, int)
 
     @property
-    def ends(self) -> list[Any]:
+    def ends(self) -> list[int | float]:
         """The lowest and the highest answer."""
         return [self.low, self.high]
 
-    def answers(self) -> list[Any]:
+    def answers(self) -> list[int | float]:
         """Return all answers.
 
         Raises:
@@ -104,7 +105,7 @@ class Between:
             )
         return list(range(int(self.low), int(self.high) + 1))
 
-    def draw(self, random: np.random.Generator) -> Any:
+    def draw(self, random: np.random.Generator) -> int | float:
         """Return an answer at random."""
         share = random.random()
         high = self.high + 1 if self.whole else self.high
@@ -123,7 +124,7 @@ class Follow:
     """What the name chosen for a slot decides; entries by name, each with its place in the file."""
 
     slot: str
-    entries: Mapping[str, tuple[Any, Key]]
+    entries: Mapping[str, tuple[object, Key]]
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class Space:
     """
 
     questions: tuple[Question, ...]
-    parts: Mapping[str, Any]
+    parts: Mapping[str, object]
 
     def asked(self, question: Question, answers: Answers) -> bool:
         """Return whether a question is asked, given the answers to those before it."""
@@ -192,11 +193,17 @@ class Space:
             names = (question.name for question in here)
             yield self._trimmed({**first, **dict(zip(names, ends, strict=True))})
 
-    def fill(self, answers: Mapping[str, Any]) -> tuple[dict[str, Any], dict[Key, Key]]:
+    def fill(self, answers: Answers) -> tuple[dict[str, Yaml], dict[Key, Key]]:
         """Put answers in the place of the questions.
 
         Returns:
             The config, and for each of its keys where in the file it stands.
+
+        Examples:
+            >>> from dream_keras.search.read_space import read_space
+            >>> space = read_space({"trainer": {"name": "bhi", "epochs": {"choose": [5, 10]}}})
+            >>> space.fill({"trainer.epochs": "10"})[0]
+            {'trainer': {'name': 'bhi', 'epochs': 10}}
         """
         filling = _Filling(answers, {})
         for name, part in self.parts.items():
@@ -215,13 +222,13 @@ class Space:
 class _Filling:
     """A config being filled with answers."""
 
-    answers: Mapping[str, Any]
-    config: dict[str, Any]
+    answers: Answers
+    config: dict[str, Yaml]
 
     def __post_init__(self) -> None:
         self.places: dict[Key, Key] = {}
 
-    def fill(self, part: Any, key: Key, at: Key) -> Any:
+    def fill(self, part: object, key: Key, at: Key) -> Yaml:
         self.places[key] = at
         if isinstance(part, Choose):
             label = self.answers[part.name]
@@ -240,6 +247,6 @@ class _Filling:
         return part
 
 
-def name_of(entry: Any) -> str:
+def name_of(entry: object) -> str:
     """Return the name of an entry of the menu."""
     return str(entry.get("name")) if isinstance(entry, Mapping) else str(entry)

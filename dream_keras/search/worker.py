@@ -11,13 +11,14 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import yaml
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import write_text
 from dream_keras.common.text import reason
+from dream_keras.config.yaml_file import Yaml
 from dream_keras.search.chief import Answer, Outcome, Task
 from dream_keras.search.child import Child, ChildDied
 from dream_keras.search.journal import Metrics
@@ -31,7 +32,7 @@ _OURS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
 """Errors of the machine, not of a trial: every other trial would fail of them as well."""
 
 log = logging.getLogger(__name__)
-Repeat = Callable[[dict[str, Any], str], Metrics]
+Repeat = Callable[[dict[str, Yaml], str], Metrics]
 
 
 class Boss(Protocol):
@@ -40,7 +41,7 @@ class Boss(Protocol):
     def ask(self, worker: str) -> Task | Answer:
         """Return a trial, or whether to wait or stop."""
 
-    def alive(self, task: Task) -> contextlib.AbstractContextManager[Any]:
+    def alive(self, task: Task) -> contextlib.AbstractContextManager[object]:
         """Give signs of life inside this context."""
 
     def tell(self, number: int, outcome: Outcome) -> None:
@@ -51,7 +52,7 @@ def work(
     boss: Boss,
     name: str,
     folder: Path,
-    adapt: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config,
+    adapt: Callable[[dict[str, Yaml]], dict[str, Yaml]] = lambda config: config,
     after: Callable[[int, Outcome], None] = lambda number, outcome: None,
 ) -> None:
     """Run trials until there are no more.
@@ -75,7 +76,7 @@ def work(
             after(task.number, outcome)
 
 
-def run_trial(task: Task, config: dict[str, Any], folder: Path, child: Child) -> Outcome:
+def run_trial(task: Task, config: dict[str, Yaml], folder: Path, child: Child) -> Outcome:
     """Run a trial, or what is left of it; the first run that fails ends it."""
     trial = folder / "trials" / f"{task.number:04d}"
     trial.mkdir(parents=True, exist_ok=True)
@@ -111,7 +112,7 @@ def _replicas(run: Path) -> int:
         return 1
 
 
-def _quietly(repeat: Repeat, config: dict[str, Any], folder: str) -> tuple[Metrics, str]:
+def _quietly(repeat: Repeat, config: dict[str, Yaml], folder: str) -> tuple[Metrics, str]:
     """Run one seed in the child; all it says goes into ``log.txt`` beside its folder.
 
     Returns:
@@ -133,7 +134,7 @@ def _quietly(repeat: Repeat, config: dict[str, Any], folder: str) -> tuple[Metri
         return {}, f"{type(error).__name__}: {reason(error)[:300]} (log.txt has more)"
 
 
-def run_repeat(config: dict[str, Any], folder: str) -> Metrics:
+def run_repeat(config: dict[str, Yaml], folder: str) -> Metrics:
     """Train and score one run of a trial; a broken-off one goes on, a finished one is read."""
     run = Path(folder)
     if (run / RESULT).exists():

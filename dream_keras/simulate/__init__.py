@@ -28,7 +28,7 @@ def simulate(
             already, nothing is done.
         train_rows: Rows of ``train.txt``; ``val.txt`` gets a ninth as many, at least one.
         test_rows: Rows of the test table, at least 600.
-        seed: Any number from 0.
+        seed: A number, 0 or more.
         progress: Whether to show a progress bar on a terminal when it takes long.
 
     Returns:

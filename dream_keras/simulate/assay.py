@@ -78,7 +78,12 @@ def _base_of_word() -> Tokens:
 
 
 def with_adapters(inserts: Tokens) -> Tokens:
-    """Put inserts, shape (rows, length), between the adapters, shape (rows, length + 30)."""
+    """Put inserts, shape (rows, length), between the adapters, shape (rows, length + 30).
+
+    Examples:
+        >>> alphabet.decode_rows(with_adapters(alphabet.encode("ACGT")[None]))
+        ['TGCATTTTTTTCACATCACGTGGTTACGGCTGTT']
+    """
     left, right = alphabet.encode(yeast.LEFT_ADAPTER), alphabet.encode(yeast.RIGHT_ADAPTER)
     rows, length = inserts.shape
     tokens = np.empty((rows, len(left) + length + len(right)), np.uint8)
@@ -156,7 +161,12 @@ def _cell_shares() -> Floats:
 
 
 def deep_scale(expression: Floats) -> Floats:
-    """Translate expression in bins to the scale of the test experiment."""
+    """Translate expression in bins to the scale of the test experiment.
+
+    Examples:
+        >>> deep_scale(np.array([LOWEST, HIGHEST])).round(2).tolist()
+        [-1.4, 1.66]
+    """
     return DEEP_RANGE[0] + DEEP_SLOPE * (expression - LOWEST)
 
 

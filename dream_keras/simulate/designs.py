@@ -25,13 +25,26 @@ EVOLUTION_MUTANTS = 20
 
 
 def instance(motif: Motif, rng: np.random.Generator) -> Tokens:
-    """Draw one sequence that fits the consensus in every column, shape (width,)."""
+    """Draw one sequence that fits the consensus in every column, shape (width,).
+
+    Examples:
+        >>> random = np.random.default_rng(0)
+        >>> alphabet.decode(instance(MOTIFS[MOTIF_NUMBER["poly-dA"]], random))
+        'AAAAAAAA'
+    """
     letters = [IUPAC[letter.upper()] for letter in motif.consensus]
     return alphabet.encode("".join(rng.choice(list(letter)) for letter in letters))
 
 
 def mutate(site: Tokens, columns: npt.ArrayLike, rng: np.random.Generator) -> Tokens:
-    """Replace the bases at ``columns`` by other ones, drawn at random."""
+    """Replace the bases at ``columns`` by other ones, drawn at random.
+
+    Examples:
+        >>> site = alphabet.encode("TTCCAGAA")
+        >>> changed = mutate(site, [0, 3], np.random.default_rng(0))
+        >>> (changed != site).tolist()
+        [True, False, False, True, False, False, False, False]
+    """
     mutated = site.copy()
     columns = np.asarray(columns)
     mutated[columns] = (mutated[columns] + rng.integers(1, 4, columns.shape)) % 4
@@ -39,7 +52,14 @@ def mutate(site: Tokens, columns: npt.ArrayLike, rng: np.random.Generator) -> To
 
 
 def plant(insert: Tokens, site: Tokens, start: int, strand: int = 1) -> None:
-    """Write a site into one insert, in place; ``strand`` -1 writes its reverse complement."""
+    """Write a site into one insert, in place; ``strand`` -1 writes its reverse complement.
+
+    Examples:
+        >>> insert = alphabet.encode("AAAAAA")
+        >>> plant(insert, alphabet.encode("CCG"), start=1, strand=-1)
+        >>> alphabet.decode(insert)
+        'ACGGAA'
+    """
     oriented = site if strand > 0 else alphabet.reverse_complement(site)
     insert[start : start + len(site)] = oriented
 

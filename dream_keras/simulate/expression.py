@@ -35,7 +35,13 @@ _TATA = MOTIF_NUMBER["TATA"]
 
 
 def occupancy(tokens: Tokens) -> Floats:
-    """Fraction of time that each factor is bound anywhere, 0..1, shape (rows, motifs)."""
+    """Fraction of time that each factor is bound anywhere, 0..1, shape (rows, motifs).
+
+    Examples:
+        >>> tokens = alphabet.encode("GCTA" * 12 + "ATGACTCAT" + "GCTA" * 12)[None]
+        >>> occupancy(tokens)[0, MOTIF_NUMBER["Gcn4"]].round(2).item()
+        0.99
+    """
     return _occupancy(scan.doses(tokens))
 
 
@@ -45,6 +51,13 @@ def noise_free_expression(tokens: Tokens) -> Floats:
     Args:
         tokens: Sequences with their adapters, shape (rows, length), 5' to 3', aligned on the
             right; fill shorter ones with N on the left.
+
+    Examples:
+        >>> around, site = "GCTA" * 12, "ATGACTCAT"
+        >>> rows = (around + site + around, around + "GGGGGGGGG" + around)
+        >>> tokens = np.stack([alphabet.encode(row) for row in rows])
+        >>> noise_free_expression(tokens).round(2).tolist()
+        [8.38, 6.97]
     """
     return _expression(_occupancy(scan.doses(tokens)), _gc(tokens))
 
@@ -64,6 +77,12 @@ def motif_sites(tokens: Tokens) -> npt.NDArray[np.void]:
 
     Returns:
         Records of dtype ``scan.SITE``; ``position`` is the column of ``tokens``.
+
+    Examples:
+        >>> tokens = alphabet.encode("GCTA" * 12 + "ATGACTCAT" + "GCTA" * 12)[None]
+        >>> sites = motif_sites(tokens)
+        >>> [(MOTIFS[s["motif"]].name, int(s["position"]), int(s["strand"])) for s in sites]
+        [('Gcn4', 48, 1), ('Gcn4', 48, -1)]
     """
     return expression_and_sites(tokens)[1]
 

@@ -41,6 +41,13 @@ class Motif:
         spread: Standard deviation of the hump of position effect around ``centre``, in bp.
         hill: Hill coefficient: above 1, several sites of the factor bind cooperatively.
         source: Paper that gives the consensus.
+
+    Examples:
+        >>> motif = MOTIFS[MOTIF_NUMBER["TATA"]]
+        >>> motif.consensus, motif.width
+        ('TATAWAWR', 8)
+        >>> motif.matrix[0].round(2).tolist()  # A, C, G, T in the first column, a T
+        [0.05, 0.05, 0.05, 0.85]
     """
 
     name: str

@@ -4,7 +4,6 @@ import csv
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +64,9 @@ def write_suite(folder: Path, suite: Suite, measured: Floats, rng: np.random.Gen
     _write_public(folder / "public_leaderboard_ids", suite, values, rng)
 
 
-def _write_csv(folder: Path, name: str, header: Sequence[str], rows: Iterable[list[Any]]) -> None:
+def _write_csv(
+    folder: Path, name: str, header: Sequence[str], rows: Iterable[Sequence[str | int]]
+) -> None:
     twice = name in _TWICE_NUMBERED
     with (folder / f"{SUBSET_FILES[name]}.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -89,5 +90,5 @@ def _write_public(
     _write_json(folder / "sample_submission.json", dict(zip(everything, guesses, strict=True)))
 
 
-def _write_json(path: Path, content: dict[Any, Any]) -> None:
+def _write_json(path: Path, content: dict[int, float] | dict[str, list[float]]) -> None:
     path.write_text(json.dumps(content))

@@ -3,7 +3,6 @@
 import math
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +12,7 @@ from dream_keras import menu
 from dream_keras.data.alphabet import MASKED
 from dream_keras.data.processor import LABEL_STATISTICS
 from dream_keras.model.network import Network
+from dream_keras.nn import Tensor, Tensors
 from dream_keras.testing.case import ROWS, Case, listed, predict_outputs, same
 
 STEPS = 40
@@ -65,7 +65,7 @@ def learning(case: Case) -> Iterator[str]:
         yield f"dead_weights names {listed(wrong)}, which it does not have or which do learn"
 
 
-def _train(case: Case, loss: Any, target: Any) -> list[float]:
+def _train(case: Case, loss: keras.losses.Loss, target: Tensors) -> list[float]:
     """Train the network on one batch; return the loss of each step."""
     learner = _Learner(case.network, loss)
     optimizer = keras.optimizers.Adam(LEARNING_RATE)
@@ -80,26 +80,26 @@ def _train(case: Case, loss: Any, target: Any) -> list[float]:
 class _Learner(keras.Model):
     """A network trained with a head's loss by Keras's own loop, on any backend."""
 
-    def __init__(self, network: Network, loss: Any):
+    def __init__(self, network: Network, loss: keras.losses.Loss):
         super().__init__(name="learner")
         self.network = network
         self.row_loss = loss
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensors:
         return self.network(inputs, training=training)
 
     def compute_loss(
         self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
+        x: Tensor = None,
+        y: Tensors = None,
+        y_pred: Tensors = None,
+        sample_weight: Tensor = None,
         training: bool = True,
-    ) -> Any:
+    ) -> Tensor:
         return ops.mean(self.row_loss(y, y_pred))
 
 
-def _target(target_type: str, case: Case, seed: int) -> Any:
+def _target(target_type: str, case: Case, seed: int) -> Tensors:
     """Make up a target of a type that some processor on the menu makes, for ROWS rows."""
     random = np.random.default_rng(seed)
     normal = random.normal(size=(ROWS, case.network.tasks)).astype(np.float32)

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
 
 import keras
 
 from dream_keras.common.errors import UserError
 from dream_keras.config.experiment import Choice
 from dream_keras.menu.registry import BLOCKS, Slot
+from dream_keras.nn import Tensors
 from dream_keras.testing import behaviour, harness, saving, structure
 from dream_keras.testing.case import CHANNELS, INPUT_CHANNELS, Case, order_around, shape_of
 from dream_keras.testing.harness import (
@@ -33,11 +33,11 @@ CHECKS: Mapping[str, Callable[[Case], Iterator[str]]] = {
 
 def check_block(
     slot: Slot,
-    block: str | Callable[..., Any],
+    block: str | Callable[..., Tensors],
     *,
     length: int = 24,
     channels: int | None = None,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, object] | None = None,
     dead_weights: Collection[str] = (),
     fresh_process: bool = False,
 ) -> Report:

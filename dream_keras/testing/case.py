@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import keras
 import numpy as np
@@ -14,6 +13,7 @@ from dream_keras import menu
 from dream_keras.config.experiment import Choice, Order
 from dream_keras.menu.registry import BLOCKS, Slot
 from dream_keras.model.network import Network, assemble
+from dream_keras.nn import Tensors
 
 INPUT_CHANNELS = 6
 """Input channels of a first block, as the autosome processor makes them."""
@@ -61,7 +61,7 @@ class Case:
         shape = (ROWS, self.length, self.input_channels)
         return np.random.default_rng(0).integers(0, 2, shape).astype(np.float32)
 
-    def build(self, x: keras.KerasTensor) -> Any:
+    def build(self, x: keras.KerasTensor) -> Tensors:
         """Put the block on ``x``."""
         return self.item.build(x, **getattr(self.order, self.item.slot).options)
 
@@ -69,7 +69,7 @@ class Case:
         """Build the whole network."""
         return assemble(self.order, self.length, self.input_channels, precision)
 
-    def own_weights(self) -> dict[str, npt.NDArray[Any]]:
+    def own_weights(self) -> dict[str, npt.NDArray[np.floating]]:
         """Return the values of the block's trainable weights in the network, by path."""
         others = tuple(f"{slot}_" for slot in BLOCKS if slot != self.item.slot)
         weights = self.network.trainable_weights

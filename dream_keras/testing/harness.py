@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dream_keras import menu
 from dream_keras.common.errors import line_in
@@ -40,7 +40,7 @@ class Report:
     """
 
     what: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         facts = [f"{k} {v:,}" if isinstance(v, int) else f"{k} {v}" for k, v in self.facts.items()]
@@ -48,7 +48,7 @@ class Report:
 
 
 @contextlib.contextmanager
-def on_the_menu(slot: Slot, part: str | Callable[..., Any]) -> Iterator[menu.MenuEntry]:
+def on_the_menu(slot: Slot, part: str | Callable[..., object]) -> Iterator[menu.MenuEntry]:
     """Give the item of that name, or of that function or class.
 
     One that is not registered is put on the menu for the length of the ``with``.
@@ -72,7 +72,7 @@ def on_the_menu(slot: Slot, part: str | Callable[..., Any]) -> Iterator[menu.Men
         remove(slot, name)
 
 
-def describe_part(item: menu.MenuEntry, options: Mapping[str, Any]) -> str:
+def describe_part(item: menu.MenuEntry, options: Mapping[str, object]) -> str:
     """Return slot, name and options as messages name a part."""
     told = ", ".join(f"{name}={value!r}" for name, value in options.items())
     return f'{item.slot} "{item.name}"' + (f" ({told})" if told else "")

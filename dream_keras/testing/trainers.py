@@ -4,7 +4,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -26,7 +25,7 @@ class Case:
 
 
 def check_trainer(
-    trainer: str | type[Trainer], *, options: Mapping[str, Any] | None = None
+    trainer: str | type[Trainer], *, options: Mapping[str, object] | None = None
 ) -> Report:
     """Try a trainer's optimiser for some steps and say in words what is wrong with it.
 
@@ -40,6 +39,10 @@ def check_trainer(
     Raises:
         BlockProblems: Lists every problem, and what to do about it.
         UserError: If it is not on the menu or cannot be registered, or an option is wrong.
+
+    Examples:
+        >>> check_trainer("bhi")
+        trainer "bhi" is fine; rate 0.0015 to 9.23e-06
     """
     with on_the_menu("trainer", trainer) as item:
         choice = Choice.parse("trainer", {"name": item.name, **dict(options or {})})

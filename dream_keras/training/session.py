@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -65,14 +64,14 @@ class Result:
     is_chief: bool = True
 
     @property
-    def metrics(self) -> dict[str, Any] | None:
+    def metrics(self) -> dict[str, object] | None:
         """The suite's score as in ``metrics.json``."""
         return self.score.to_dict() if self.score else None
 
 
 def run_training(
     config: str | Path | Experiment | None,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     overrides: Iterable[str] = (),
     plugins: Collection[str | Path] = (),
     *,
@@ -118,7 +117,7 @@ def run_training(
 def _experiment(
     config: str | Path | Experiment,
     overrides: Iterable[str],
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     plugins: Collection[str | Path] = (),
 ) -> Experiment:
     if isinstance(config, Experiment):
@@ -188,7 +187,7 @@ def _check_same(run: Run, given: Experiment) -> None:
                 )
 
 
-def _with_statistics(experiment: Experiment, statistics: Mapping[str, Any]) -> Experiment:
+def _with_statistics(experiment: Experiment, statistics: Mapping[str, object]) -> Experiment:
     """Write what a processor found in the labels into its options, where they say nothing."""
     processor = experiment.model.processor
     options = {k: v for k, v in processor.options.items() if v is not None}
@@ -276,7 +275,7 @@ def _load_suite(run: Run) -> Suite | None:
     return suite
 
 
-def _make_folder(run: Run, computed_on: dict[str, Any], skipped: list[BadRow]) -> None:
+def _make_folder(run: Run, computed_on: dict[str, object], skipped: list[BadRow]) -> None:
     """Make a new run's folder, or see that a resumed one holds something to resume."""
     if not run.folder.config.exists():
         run.folder.create(run.experiment, computed_on)

@@ -8,6 +8,7 @@ from dream_keras.config.experiment import (
     PRESETS,
     Experiment,
     Order,
+    change,
     load_experiment,
     preset,
 )
@@ -132,3 +133,44 @@ def test_every_option_on_the_menu_is_typed_and_passes_through_a_config(item):
     else:
         parsed = getattr(Order.parse({**MODEL, item.slot: plain}), item.slot)
     assert parsed.options == {k: v for k, v in value.items() if k != "name"}
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    path = config(tmp_path, FULL + "trainer: bhi\n")
+    with pytest.raises(UserError, match=r'experiment\.yaml:10: "trainer" stands on line 7 too'):
+        load_experiment(path)
+
+
+VERSION_1 = """\
+data:
+  train: a.txt
+  sequence_column: seq
+  target_column: activity
+  longest: 120
+model:
+  processor: {name: bhi, label_mean: 11.25, label_deviation: 2.5}
+  first: {name: unlockdna, start: keras}
+  core: {name: unlockdna, start: keras}
+  final: bhi
+trainer: bhi
+"""
+
+
+def test_configs_of_version_1_are_read(tmp_path):
+    """Run folders hold these names and single label statistics."""
+    experiment = load_experiment(config(tmp_path, VERSION_1))
+    assert experiment.data.target_columns == ("activity",)
+    assert experiment.data.max_length == 120
+    assert experiment.model.processor.options == {"label_mean": (11.25,), "label_std": (2.5,)}
+    assert experiment.model.core.options == {"init": "keras"}
+    again = Experiment.parse(yaml.safe_load(experiment.to_yaml()))
+    assert again == experiment
+
+
+def test_changes_of_an_experiment(tmp_path):
+    experiment = load_experiment(config(tmp_path, FULL))
+    changed = change(experiment, ["trainer.epochs=3"], {"data.train": "b.txt"})
+    assert (changed.make_trainer().epochs, changed.data.train) == (3, "b.txt")
+    assert changed.model == experiment.model
+    with pytest.raises(UserError, match='Did you mean "epochs"'):
+        change(experiment, ["trainer.epoch=3"])

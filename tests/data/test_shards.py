@@ -16,7 +16,7 @@ from dream_keras.data.sharded_stream import ShardedStream
 from dream_keras.data.shards import ShardedRows, open_shards
 from dream_keras.data.stream import StreamSettings, TrainingStream
 from dream_keras.data.table import Rows
-from dream_keras.data.tfrecord import crc32c, frame, masked_crc32c
+from dream_keras.data.tfrecord import frame
 from dream_keras.menu.autosome import AutosomeProcessor
 
 SETTINGS = {"name": "autosome", "length": 5}
@@ -67,17 +67,9 @@ def shards_batches(stream, first, steps):
 # The files
 
 
-def test_checksum_is_the_known_one():
-    """RFC 3720, appendix B.4, and the customary check value."""
-    assert crc32c(b"123456789") == 0xE3069283
-    assert crc32c(bytes(32)) == 0x8A9136AA
-    assert crc32c(bytes(range(32))) == 0x46DD794E
-
-
-@pytest.mark.parametrize("length", [4, 5, 8, 31, 32, 33, 255, 1000, 4097])
-def test_checksum_and_frame_are_tensorboards(length, random):
+@pytest.mark.parametrize("length", [0, 1, 8, 33, 4097])
+def test_a_frame_is_tensorboards(length, random):
     data = random.bytes(length)
-    assert masked_crc32c(data) == reference(data)
     size = struct.pack("<Q", length)
     parts = (size, struct.pack("<I", reference(size)), data, struct.pack("<I", reference(data)))
     assert frame(data) == b"".join(parts)

@@ -2,6 +2,8 @@ import pytest
 
 from dream_keras import menu
 from dream_keras.common.errors import UserError
+from dream_keras.config.experiment import Experiment
+from dream_keras.config.smoke import shrink
 from dream_keras.menu import registry
 
 
@@ -53,3 +55,25 @@ def test_every_item_says_what_it_is(item):
     if item.slot not in ("trainer",):
         for option in item.options:
             assert f"{option}:" in documented, f"option {option} is not documented"
+
+
+@pytest.mark.usefixtures("empty_place")
+def test_smoke_sizes_and_collections():
+    with pytest.raises(UserError, match=r'in smoke "widht".*Did you mean "width"'):
+
+        @menu.register("core", "wrong", source="here", smoke={"widht": 4})
+        def wrong(x, width: int = 8):
+            return x
+
+    @menu.register("core", "mine", source="here", smoke={"width": 4, "sizes": (2, 3)})
+    def mine(x, width: int = 8, sizes: tuple[int, ...] = (1, 9, 9), depth: int | None = None):
+        return x
+
+    order = {"processor": "autosome", "first": "autosome", "core": "mine", "final": "autosome"}
+    experiment = Experiment.parse({"model": order, "trainer": "autosome"})
+    assert shrink(experiment).model.core.options == {"width": 4, "sizes": (1, 3)}
+    order["core"] = {"name": "mine", "width": 3}
+    experiment = Experiment.parse({"model": order, "trainer": "autosome"})
+    assert shrink(experiment).model.core.options["width"] == 3
+    assert "mine" in menu.names("core")
+    assert "mine" not in menu.names("core", "prix_fixe")

@@ -138,6 +138,7 @@ def tpu(monkeypatch):
     calls = StandInResolver.calls = []
     versions = {"tensorflow-tpu": "2.20", "libtpu": "0.0.14"}
     monkeypatch.setattr(machine, "version", versions.get)
+    monkeypatch.setattr(machine, "requirements", lambda: {"tpu": {"libtpu": "==0.0.14"}})
     monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", StandInResolver)
     connect, start = "experimental_connect_to_cluster", "initialize_tpu_system"
     monkeypatch.setattr(tf.config, connect, lambda resolver: calls.append("connect"))

@@ -21,6 +21,11 @@ SMALL = [
 ]
 
 
+def first_loss(run):
+    """The loss of a run's first epoch, as its history has it."""
+    return (run / "history.csv").read_text().split("\n")[1].split(",")[2]
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, training_table):
     folder = tmp_path_factory.mktemp("settings")
@@ -28,6 +33,14 @@ def finished(tmp_path_factory, training_table):
     run = folder / "run"
     dream_keras.train("dream_cnn", train=table, out=run, overrides=SMALL, progress=False)
     return run
+
+
+def test_an_experiment_trains_as_its_file_does(finished, tmp_path):
+    experiment = dream_keras.load_run(finished).experiment
+    again = dream_keras.train(experiment, out=tmp_path / "run", progress=False)
+    first = dream_keras.load_run(finished)
+    assert again.folder.joinpath("config.yaml").read_text() == first.folder.config.read_text()
+    assert first_loss(again.folder) == first_loss(finished)
 
 
 def test_a_finished_run_says_so(finished, caplog):
@@ -89,12 +102,12 @@ def test_a_users_keras_json_changes_nothing(tmp_path, training_table):
     )
     command = [sys.executable, "-m", "dream_keras.train", "--smoke", "--train", training_table]
     told = {"0": os.environ, "1": {**os.environ, "KERAS_HOME": str(tmp_path)}}
-    weights = []
+    losses = []
     for name, environment in told.items():
         out = tmp_path / name
         done = subprocess.run(
             [*command, "--out", out], env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-        weights.append((out / "history.csv").read_text().split("\n")[1].split(",")[2])
-    assert weights[0] == weights[1]  # the loss of the first epoch
+        losses.append(first_loss(out))
+    assert losses[0] == losses[1]

@@ -1,4 +1,4 @@
-"""What is found on the machine. Imports no framework, and nothing here can fail."""
+"""What is found on this machine. Imports no framework, and nothing here can fail."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from typing import Any
 
 from dream_keras._version import __version__
 from dream_keras.common.cli import backend_trouble, installed_backends
-from dream_keras.runtime.machine import PACKAGES, tpu_signs, version
+from dream_keras.runtime.machine import packages, requirements, tpu_signs, version
 
 STAGES = ("devices", "strategy", "step")
 """What the probe reports, in this order; each may be the one that a process dies of."""
@@ -27,12 +27,13 @@ VARIABLES = ("KERAS_BACKEND", "JAX_PLATFORMS", "CUDA_VISIBLE_DEVICES")
 
 
 @dataclass(frozen=True)
-class Facts:
+class SystemInfo:
     """What was found.
 
     Attributes:
         python: Version of Python.
-        versions: Versions of the installed packages among ``machine.PACKAGES``, by name.
+        requirements: What the package needs, as ``machine.requirements`` returns it.
+        versions: Versions of the installed packages among ``machine.packages``, by name.
         installed: The backends that can be imported.
         environment: The variables among ``VARIABLES`` that are set.
         tpu_signs: What makes the machine look as if it had a TPU.
@@ -45,6 +46,7 @@ class Facts:
     """
 
     python: str = "3.11.0"
+    requirements: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     installed: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -74,15 +76,16 @@ class Facts:
         return next((stage for stage in STAGES if stage not in self.reports), None)
 
 
-def gather() -> Facts:
+def gather() -> SystemInfo:
     """Look at this machine and at what a process that starts a backend says."""
     installed = tuple(installed_backends())
     environment = {name: os.environ[name] for name in VARIABLES if name in os.environ}
     startable = backend_trouble(installed, environment.get("KERAS_BACKEND")) is None
     reports, failure = probe() if startable else ({}, None)
-    found = {name: version(name) for name in PACKAGES}
-    return Facts(
+    found = {name: version(name) for name in packages()}
+    return SystemInfo(
         python=platform.python_version(),
+        requirements=requirements(),
         versions={"dream_keras": __version__} | {k: v for k, v in found.items() if v},
         installed=installed,
         environment=environment,
