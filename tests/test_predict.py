@@ -39,16 +39,18 @@ def test_every_form_of_input_gives_the_same_predictions_in_order(run, inserts, t
         "table": "".join(f"{s}\t{n}\n" for n, s in enumerate(inserts)),
         "header": "id\tseq\n" + "".join(f"{n}\t{s}\n" for n, s in enumerate(inserts)),
         "fasta": fasta,
+        "fasta after a comment": f"; made by hand\n\n{fasta}",
+        "fasta with old line ends": fasta.replace("\n", "\r"),
     }
     got = {}
     for form, text in forms.items():
-        (tmp_path / form).write_text(text)
+        (tmp_path / form).write_bytes(text.encode())
         column = "seq" if form == "header" else None
         out = tmp_path / f"{form}.tsv"
         rows = dream_keras.predict(run, tmp_path / form, out, sequence_column=column)
         assert rows == len(inserts)
         names, got[form] = predictions(out)
-        assert names == ([f"s{n}" for n in range(5)] if form == "fasta" else inserts)
+        assert names == ([f"s{n}" for n in range(5)] if "fasta" in form else inserts)
     (tmp_path / "gz").write_bytes(gzip.compress(forms["text"].encode()))
     dream_keras.predict(run, tmp_path / "gz", tmp_path / "gz.tsv")
     got["gzip"] = predictions(tmp_path / "gz.tsv")[1]
@@ -73,6 +75,9 @@ def test_blocks_of_input_change_nothing(run, inserts, tmp_path, monkeypatch):
     ("text", "said"),
     [
         (f"{LEFT}ACGT\n{LEFT}ACXT\n", r"in:2: letter 'X' at position 20"),
+        (f"# a comment\n{LEFT}ACGT\n{LEFT}ACXT\n", r"in:3: letter 'X' at position 20"),
+        (f">s0\n{LEFT}ACGT\n>s1\n", r"in:3: record 's1': the sequence is empty"),
+        ("\n\n\n", "in: no sequences in it"),
         (f"{LEFT}ACGT\n\n{LEFT}\n", r"in:2: "),
         (f">a\n{LEFT}\n>b\n>c\nACGT\n", r"in:3: record 'b'"),
         (f">a\n{LEFT}\n>b\nAC-T\n", r"in:3: record 'b': letter '-'"),

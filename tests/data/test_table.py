@@ -168,6 +168,49 @@ def test_header_without_names_is_recognised(tmp_path):
         load_rows(write(tmp_path, "AAAA\texpression\nACGT\t1\n"), AutosomeProcessor())
 
 
+@pytest.mark.parametrize("header", ["sequence\texpression", "id\tactivity", "AAAA\tvalue"])
+def test_a_header_is_called_one_whatever_its_letters(tmp_path, header):
+    path = write(tmp_path, f"{header}\n{GOOD}")
+    with pytest.raises(
+        UserError, match=rf"{path}:1: this looks like a header \({header[:2]}"
+    ) as error:
+        load_rows(path, AutosomeProcessor())
+    assert "skip" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["1e39", "17-Sep", "", "-"])
+def test_a_bad_first_value_is_no_header(tmp_path, value):
+    path = write(tmp_path, f"{GOOD.split()[0]}\t{value}\n{GOOD}")
+    with pytest.raises(UserError, match=r":1: .* is not a finite number. Correct the row"):
+        load_rows(path, AutosomeProcessor())
+
+
+def test_a_column_name_that_stands_twice_is_refused(tmp_path):
+    path = write(tmp_path, f"seq\ty\ty\n{GOOD.strip()}\t2\n")
+    with pytest.raises(UserError, match=r'has more than one column "y". Rename one'):
+        load_rows(path, AutosomeProcessor(), ReadSettings(named_columns("seq", ["y"])))
+
+
+def test_long_headers_are_cut_short_in_messages(tmp_path):
+    names = [f"column{number}" for number in range(2_000)]
+    path = write(tmp_path, "\t".join(names) + "\n")
+    with pytest.raises(UserError, match=r"and others, 2000 in all\.") as error:
+        load_rows(path, AutosomeProcessor(), ReadSettings(named_columns("seq", ["y"])))
+    assert len(str(error.value)) < 600
+
+
+def test_old_line_ends_comments_and_blank_lines(tmp_path):
+    plain = read(write(tmp_path, GOOD * 3))
+    for text in ((GOOD * 3).replace("\n", "\r"), f"# made by hand\n\n# so\n{GOOD * 3}"):
+        got, values, bad = read(write(tmp_path, text))
+        assert got == plain[0]
+        np.testing.assert_array_equal(values, plain[1])
+        assert not bad
+    path = write(tmp_path, f"# one\n\n{GOOD}ACGX\t1\n")
+    with pytest.raises(UserError, match=r"table\.txt:4: letter 'X'"):
+        load_rows(path, AutosomeProcessor())
+
+
 def test_one_column_name_is_not_enough():
     with pytest.raises(UserError, match="needs both"):
         named_columns("seq", None)
@@ -176,8 +219,10 @@ def test_one_column_name_is_not_enough():
 def test_long_rows_fail_with_their_count_or_are_dropped_or_cropped(tmp_path):
     long = f"{ADAPTER}{'A' * 151}\t1\n"
     path = write(tmp_path, GOOD + long * 3)
-    with pytest.raises(UserError, match=r"3 sequences .* 167 bp .* 168.*drop.*crop"):
+    said = r"3 sequences .* 167 bp .* 168.*model\.processor\.length=168\. .*drop.*crop"
+    with pytest.raises(UserError, match=said):
         load_rows(path, AutosomeProcessor())
+    assert len(load_rows(path, AutosomeProcessor(length=168))) == 4
     assert len(load_rows(path, AutosomeProcessor(), ReadSettings(long_rows="drop"))) == 1
     cropped = load_rows(path, AutosomeProcessor(), ReadSettings(long_rows="crop"))
     assert len(cropped) == 4
