@@ -48,7 +48,8 @@ def train(table, out, *overrides, **settings):
 
 def opened(folder):
     experiment = dream_keras.load_experiment("dream_cnn")
-    return shards.open_shards(folder, experiment.processor_settings())
+    settings = experiment.processor_settings()
+    return shards.open_shards(folder, experiment.make_processor(), settings)
 
 
 def test_the_rows_are_those_of_the_table(prepared, training_table):
