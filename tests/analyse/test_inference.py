@@ -63,7 +63,7 @@ def one_at_a_time(run, sequence, reverse):
     said = []
     for view in processor.prediction_views(encoded):
         channels = processor.make_channels(
-            view, np.array([reverse]), np.array([0]), prediction=True
+            view, np.array([reverse]), np.array([0])
         )
         said.append(float(run.network.expression(channels)[0, 0]))
     return np.array(said)[:, None]
