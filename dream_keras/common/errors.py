@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 
 class UserError(ValueError):
@@ -69,6 +69,23 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     return f' Did you mean "{close[0]}"?' if close else ""
 
 
+LONGEST_LIST = 300
+"""Characters of a list of allowed names in a message, which may be a table's header."""
+
+
+def short_list(names: Sequence[str]) -> str:
+    """Join names for a message; of a long list only the beginning.
+
+    Examples:
+        >>> short_list(["seq", "activity"])
+        'seq, activity'
+    """
+    shown = ", ".join(names)
+    if len(shown) <= LONGEST_LIST:
+        return shown
+    return f"{shown[:LONGEST_LIST].rpartition(', ')[0]} and others, {len(names)} in all"
+
+
 def unknown(kind: str, word: str, allowed: Iterable[str]) -> UserError:
     """Build the error for a name that is not one of the allowed names.
 
@@ -78,7 +95,7 @@ def unknown(kind: str, word: str, allowed: Iterable[str]) -> UserError:
     """
     names = sorted(allowed)
     return UserError(
-        f'unknown {kind} "{word}".{did_you_mean(word, names)} Allowed: {", ".join(names)}.'
+        f'unknown {kind} "{word}".{did_you_mean(word, names)} Allowed: {short_list(names)}.'
     )
 
 

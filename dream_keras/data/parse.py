@@ -83,6 +83,9 @@ def parse_block(text: bytes, first_line: int, layout: Layout) -> Chunk:
     reasons: dict[int, tuple[str, str]] = {}
     for row in np.flatnonzero(wrong).tolist():
         found = 0 if blank[row] else int(tab_count[row]) + 1
+        if blank[row] and needed == 0 and expected is None:
+            reasons[row] = ("empty", "the sequence is empty")
+            continue
         reasons[row] = (
             "columns",
             f"expected {wanted} tab-separated columns, found {found}",
@@ -128,10 +131,7 @@ def parse_block(text: bytes, first_line: int, layout: Layout) -> Chunk:
             unusable &= ~_is_missing(texts, widths)
         for row in np.flatnonzero(unusable).tolist():
             given = bytes(texts[row, : widths[row]]).decode("utf-8", "replace")
-            hint = _header_hint(given, first_line + int(good[row]))
-            reasons.setdefault(
-                int(good[row]), ("number", f"{given!r} is not a finite number{hint}")
-            )
+            reasons.setdefault(int(good[row]), ("number", f"{given!r} is not a finite number"))
     if several:
         for row in np.flatnonzero(np.isnan(values).all(axis=1)).tolist():
             reasons.setdefault(int(good[row]), ("number", "all of its values are missing"))
@@ -142,15 +142,6 @@ def parse_block(text: bytes, first_line: int, layout: Layout) -> Chunk:
         bad.append(BadRow(first_line + number, reason, detail, line))
     lines = good[kept] + first_line
     return Chunk(tokens[kept], lengths[kept].astype(np.int32), values[kept], lines, bad)
-
-
-def _header_hint(given: str, line: int) -> str:
-    if line != 1 or not any(letter.isalpha() for letter in given):
-        return ""
-    return (
-        " (a table with a header needs --sequence-column and --target-column, or "
-        "data.sequence_column and data.target_column in its config)"
-    )
 
 
 def _gather(data: Bytes, begin: Positions, end: Positions) -> tuple[Bytes, Positions]:

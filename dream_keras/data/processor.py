@@ -41,6 +41,7 @@ class Processor(ABC):
         strands: How both strands are trained on: as ``"rows"`` of their own, both in each
             ``"step"`` with the mean of their losses, or both in one ``"input"``.
         average_validation_strands: Whether a validation row's score is the mean of its strands.
+        length_option: The option that decides how long a sequence may be.
     """
 
     length: int
@@ -51,6 +52,7 @@ class Processor(ABC):
     label_ranges: ClassVar[Mapping[str, tuple[float, float]]] = MappingProxyType({})
     strands: Literal["rows", "step", "input"]
     average_validation_strands: bool = True
+    length_option: ClassVar[str] = "length"
 
     @property
     def min_length(self) -> int:

@@ -11,7 +11,13 @@ from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.parse import Chunk
 from dream_keras.data.processor import Lengths
-from dream_keras.data.table import Columns, open_text, parse_lines, read_chunks
+from dream_keras.data.table import (
+    Columns,
+    open_text,
+    parse_lines,
+    read_chunks,
+    skip_leading,
+)
 
 RECORDS = 50_000
 """FASTA records handled at a time."""
@@ -44,18 +50,21 @@ def read_sequences(path: str | Path, column: str | None = None) -> Iterator[Sequ
         UserError: If the file cannot be read or a sequence is not one; the message names the line.
     """
     file = open_text(path)
+    skipped = skip_leading(file, b"#;")
     if file.peek(1)[:1] == b">":  # type: ignore[attr-defined]
-        yield from _read_fasta(path, file)
+        yield from _read_fasta(path, file, skipped)
         return
-    for chunk in read_chunks(path, Columns(column or 0, (), None), file):
+    if not file.peek(1):  # type: ignore[attr-defined]
+        raise UserError(f"{path}: no sequences in it")
+    for chunk in read_chunks(path, Columns(column or 0, (), None), file, skipped):
         _refuse_bad(path, chunk)
         rows = zip(chunk.tokens, chunk.lengths, strict=True)
         names = [alphabet.decode(tokens[:length]) for tokens, length in rows]
         yield Sequences(names, chunk.tokens, chunk.lengths)
 
 
-def _read_fasta(path: str | Path, file: IO[bytes]) -> Iterator[Sequences]:
-    records = _fasta_records(file)
+def _read_fasta(path: str | Path, file: IO[bytes], skipped: int) -> Iterator[Sequences]:
+    records = _fasta_records(file, skipped)
     while block := list(islice(records, RECORDS)):
         names, lines, sequences = zip(*block, strict=True)
         chunk = parse_lines(b"\n".join(sequences) + b"\n")
@@ -65,10 +74,10 @@ def _read_fasta(path: str | Path, file: IO[bytes]) -> Iterator[Sequences]:
         yield Sequences(list(names), chunk.tokens, chunk.lengths)
 
 
-def _fasta_records(file: IO[bytes]) -> Iterator[tuple[str, int, bytes]]:
+def _fasta_records(file: IO[bytes], skipped: int) -> Iterator[tuple[str, int, bytes]]:
     """Yield name, line of the name, and sequence of each record."""
     name, at, parts = "", 0, list[bytes]()
-    for number, line in enumerate(file, 1):
+    for number, line in enumerate(file, 1 + skipped):
         line = line.strip()
         if line.startswith(b">"):
             if at:

@@ -6,8 +6,10 @@ line ends, with or without a UTF-8 byte-order mark. Whole blocks of text are han
 """
 
 import gzip
+import inspect
 import io
 import logging
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +19,7 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
-from dream_keras.common.errors import UserError, unknown
+from dream_keras.common.errors import UserError, short_list, unknown
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.parse import BadRow, Chunk, Layout, Positions, parse_block
@@ -121,7 +123,10 @@ class Rows:
 
 
 def read_chunks(
-    path: str | Path, columns: Columns = OFFICIAL, file: IO[bytes] | None = None
+    path: str | Path,
+    columns: Columns = OFFICIAL,
+    file: IO[bytes] | None = None,
+    skipped: int = 0,
 ) -> Iterator[Chunk]:
     """Read a table block by block; ``-`` reads standard input.
 
@@ -129,6 +134,7 @@ def read_chunks(
         path: The file.
         columns: Where sequence and values stand.
         file: The file, when it is open already.
+        skipped: Lines of it that have been read.
 
     Yields:
         Chunks with the good rows and a list of the bad ones; it is the caller's to refuse those.
@@ -137,9 +143,11 @@ def read_chunks(
         UserError: If the file is missing, empty, a folder, not text, or lacks a named column.
     """
     with file or open_text(path) as file:
+        first_line = 1 + skipped + skip_leading(file)
         header = file.readline().rstrip(b"\r\n") if columns.named else None
         layout = _layout(path, columns, header)
-        first_line = 1 if header is None else 2
+        first_line += header is not None
+        may_be_header = first_line if header is None and columns.targets else 0
         left = b""
         while True:
             block = file.read(BLOCK)
@@ -154,6 +162,8 @@ def read_chunks(
                 if b"\0" in text[:end]:
                     raise UserError(f"{path}: not a text file (it holds zero bytes)")
                 chunk = parse_block(text[:end], first_line, layout)
+                if chunk.bad and chunk.bad[0].line == may_be_header:
+                    _refuse_header(path, chunk.bad[0], layout)
                 first_line += text.count(b"\n", 0, end)
                 yield chunk
             if not block:
@@ -214,8 +224,9 @@ def read_rows(
     if too_long and long_rows == "fail":
         raise UserError(
             f"{path}: {too_long} sequences are longer than the {takes} bp that the "
-            f"processor takes (the longest has {longest_row}). Leave them out with --set "
-            "data.long_rows=drop, or shorten them with --set data.long_rows=crop."
+            f"processor takes (the longest has {longest_row}). {_whole(processor, longest_row)}"
+            "Leave them out with --set data.long_rows=drop, or shorten them with --set "
+            "data.long_rows=crop."
         )
     if too_long:
         log.info("%s: %d sequences too long: %s", path, too_long, long_rows)
@@ -224,6 +235,30 @@ def read_rows(
         log.warning("%s: left out %d bad rows (%s)", path, reasons.total(), counts)
     if not rows:
         raise UserError(f"{path}: no usable row is left of this table")
+
+
+def _whole(processor: Processor, length: int) -> str:
+    """Return how a processor takes sequences of some length whole, if an option says so."""
+    option = processor.length_option
+    if option not in inspect.signature(type(processor)).parameters:
+        return ""
+    return f"Take them whole with --set model.processor.{option}={length}. "
+
+
+def _refuse_header(path: str | Path, row: BadRow, layout: Layout) -> None:
+    """Refuse a table whose first line is bad because it names the columns.
+
+    Raises:
+        UserError: Says how the columns are named.
+    """
+    cells = row.text.split("\t")
+    wanted = [cells[column] for column in layout.targets if column < len(cells)]
+    if wanted and all(re.match("[A-Za-z_]", cell) for cell in wanted):
+        raise UserError(
+            f"{path}:{row.line}: this looks like a header ({short_list(cells)}). A table with a "
+            "header needs --sequence-column and --target-column, or data.sequence_column and "
+            "data.target_columns in its config."
+        )
 
 
 def load_rows(
@@ -296,7 +331,40 @@ def open_text(path: str | Path) -> IO[bytes]:
         raise UserError(f"{path} is empty")
     if start == b"\xef\xbb\xbf":
         file.read(3)
+    begin = file.peek(1)
+    if b"\r" in begin[:-1] and b"\n" not in begin:
+        file = io.BufferedReader(_OldLineEnds(file))
     return file
+
+
+def skip_leading(file: IO[bytes], comments: bytes = b"#") -> int:
+    """Read past blank lines and comments at the beginning of a file; return how many.
+
+    Args:
+        file: A file from ``open_text``.
+        comments: What a comment may begin with.
+    """
+    skipped = 0
+    while (first := file.peek(1)[:1]) and first in b"\r\n" + comments:  # type: ignore[attr-defined]
+        file.readline()
+        skipped += 1
+    return skipped
+
+
+class _OldLineEnds(io.RawIOBase):
+    """A file whose lines end with carriage returns alone, with line feeds instead."""
+
+    def __init__(self, file: IO[bytes]):
+        super().__init__()
+        self.file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.file.read(len(buffer)).replace(b"\r", b"\n")
+        buffer[: len(data)] = data
+        return len(data)
 
 
 class _CheckedGzip(gzip.GzipFile):
@@ -322,6 +390,8 @@ def _layout(path: str | Path, columns: Columns, header: bytes | None) -> Layout:
             return column
         if column not in names:
             raise unknown(f"column of {path}", column, names)
+        if names.count(column) > 1:
+            raise UserError(f'{path} has more than one column "{column}". Rename one.')
         return names.index(column)
 
     targets = tuple(position(target) for target in columns.targets)

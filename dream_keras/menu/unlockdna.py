@@ -71,6 +71,7 @@ class UnlockDNAProcessor(ScalingProcessor):
     channels = 6
     targets = ("masked", "value", "label")
     strands = "input"
+    length_option = "insert_length"
     label_ranges = MappingProxyType({"label": yeast.BIN_RANGE})
 
     def __init__(
