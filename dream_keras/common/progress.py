@@ -1,6 +1,35 @@
-"""Whether there is somebody to show a progress bar to."""
+"""Progress for whoever looks: a bar on a terminal or in a notebook, lines in a log."""
 
 import sys
+from typing import Any
+
+from tqdm import tqdm
+
+LINE_SECONDS = 20.0
+"""Seconds between two lines in a log."""
+
+
+def progress_bar(progress: bool | None = None, **options: Any) -> tqdm:
+    """Return a tqdm bar, or one that writes lines where nobody looks at bars.
+
+    On a terminal or in a notebook it is the usual bar. Where stderr is neither, as in a batch job,
+    each update that comes ``LINE_SECONDS`` or more after the last line (or after the start) writes
+    another line to stderr. Work that has written any writes a last one when it ends; work that ends
+    sooner writes none.
+
+    Args:
+        progress: False shows nothing; None and True show progress.
+        options: ``total``, ``desc``, ``unit`` and others of tqdm.
+    """
+    if progress is False:
+        return tqdm(disable=True, **options)
+    if hide_bar(None):
+        # miniters=1: tqdm looks at the clock in each update. ncols=0: text without a bar.
+        waits = {"mininterval": LINE_SECONDS, "delay": LINE_SECONDS, "miniters": 1}
+        return tqdm(file=_Lines(), ncols=0, **(options | waits))
+    from tqdm.auto import tqdm as bar
+
+    return bar(**options)
 
 
 def hide_bar(progress: bool | None) -> bool:
@@ -8,6 +37,18 @@ def hide_bar(progress: bool | None) -> bool:
     if progress is not None:
         return not progress
     return not (sys.stderr.isatty() or _in_a_notebook())
+
+
+class _Lines:
+    """A file for tqdm that writes what would be drawn over the last bar as a line to stderr."""
+
+    def write(self, text: str) -> None:
+        line = text.strip()
+        if line:
+            print(line, file=sys.stderr, flush=True)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def _in_a_notebook() -> bool:

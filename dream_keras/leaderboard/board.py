@@ -162,7 +162,7 @@ class Board:
                 config is kept.
             note: A line about the submission.
             resamples: Bootstrap resamples.
-            progress: Whether to show a progress bar; None shows one on a terminal.
+            progress: False shows no progress, see ``dream_keras.common.progress``.
 
         Returns:
             The new row.

@@ -92,7 +92,7 @@ def compare(
         phase: ``"public"`` or ``"private"``, the part of the suite; None is the board's phase, or
             the suite's default part.
         resamples: Bootstrap resamples; a submission that was stored with fewer has only those.
-        progress: Whether to show a progress bar; None shows one on a terminal.
+        progress: False shows no progress, see ``dream_keras.common.progress``.
 
     Raises:
         UserError: One of them is not known or unusable, the private part is asked for in the

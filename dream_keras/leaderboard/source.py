@@ -28,7 +28,7 @@ def predictions_of(
         path: The file or folder.
         suite: What is predicted.
         part: What a run has to predict; the rest is NaN.
-        progress: Whether to show a progress bar; None shows one on a terminal.
+        progress: False shows no progress, see ``dream_keras.common.progress``.
 
     Returns:
         One prediction per row of the suite, shape (rows,), or (rows, targets) for several targets.

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from dream_keras.common.files import replacing, write_text
+from dream_keras.common.files import replacing, sha256, write_text
 from dream_keras.runs.folder import RunFolder, State
 from dream_keras.runs.plots import learning_curve
 from dream_keras.runs.run import Run
@@ -19,7 +19,8 @@ def write_report(
 ) -> ScoreCard | None:
     """Score a run on its suite and write ``metrics.json``, ``predictions.tsv`` and ``report.md``.
 
-    The scores go to TensorBoard, too.
+    ``predictions.sha256`` holds the checksum of the weights that predicted, as ``sha256sum`` writes
+    it. The scores go to TensorBoard, too.
 
     Args:
         run: The run, trained to its end.
@@ -47,6 +48,8 @@ def write_report(
     card = None
     if suite is not None:
         part = suite.choose_part(run.experiment.scoring.part)
+        # Before they are loaded: weights that change meanwhile must not get the predictions' name.
+        weights = sha256(folder.best_weights)
         # The private score needs nearly every row, so all are predicted: a whole submission.
         predictions = run.predict_suite(suite, "public" if part == "public" else "all", progress)
         card = score(suite, predictions, part)
@@ -59,6 +62,8 @@ def write_report(
             header=False,
             float_format="%.6f",
         )
+        checksum = f"{weights}  {folder.best_weights.name}\n"
+        write_text(folder.path / "predictions.sha256", checksum)
         _picture(folder, "plots/suite.png", scatter_figure(suite, predictions, part))
         folder.write_json("metrics.json", card.to_dict())
         _write_events(folder, suite, card, step=int(best["step"]))

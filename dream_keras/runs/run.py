@@ -14,6 +14,7 @@ import pandas as pd
 import yaml
 
 from dream_keras.common.errors import UserError
+from dream_keras.common.files import sha256
 from dream_keras.common.remote import cache, local_copy
 from dream_keras.common.text import reason
 from dream_keras.config.experiment import Experiment, load_experiment
@@ -139,17 +140,25 @@ class Run:
     def find_predictions(
         self, suite: "Suite", part: str = "all", progress: bool | None = None
     ) -> npt.NDArray[np.float64]:
-        """Take the run's predictions from its folder if they are recent and enough, or predict.
+        """Take the run's predictions from its folder if these weights made them, or predict.
 
         Arguments, result and errors are those of ``predict_suite``.
         """
-        path, weights = self.folder.path / "predictions.tsv", self.folder.best_weights
-        if path.exists() and weights.exists() and path.stat().st_mtime >= weights.stat().st_mtime:
+        path = self.folder.path / "predictions.tsv"
+        checksum, weights = path.with_suffix(".sha256"), self.folder.best_weights
+        if not path.exists() or not weights.exists():
+            return self.predict_suite(suite, part, progress)
+        if not checksum.exists():
+            problem = f"there is no {checksum.name} to say which weights made it"
+        elif checksum.read_text(errors="replace").split()[:1] != [sha256(weights)]:
+            problem = f"{checksum.name} says that other weights made it than {weights.name}"
+        else:
             predictions = _read_predictions(path, suite)
             if not np.isnan(predictions[suite.rows(part)]).any():
                 log.info("taking the predictions of %s", path)
                 return predictions
-            log.info("predicting anew: %s does not hold the %s part of this suite", path, part)
+            problem = f"it does not hold the {part} part of this suite"
+        log.info("predicting anew instead of taking %s: %s", path, problem)
         return self.predict_suite(suite, part, progress)
 
     def predict_suite(

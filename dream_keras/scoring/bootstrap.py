@@ -26,12 +26,12 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from dream_keras.common.errors import UserError, at_least
+from dream_keras.scoring.correlator import Correlator, Paired
 from dream_keras.scoring.formulas import FORMULAS
 from dream_keras.scoring.metrics import Floats, Interval, Intervals, ScoreCard, score
-from dream_keras.scoring.resampling import Correlator, correlate_resamples, design
+from dream_keras.scoring.resampling import correlate_resamples, design
 from dream_keras.scoring.suite import Suite
 
 RESAMPLES = 10_000
@@ -172,7 +172,7 @@ def bootstrap(
         part: ``"private"``, ``"public"`` or ``"all"``; None is the suite's default.
         resamples: How many.
         seed: Seed of the resamples, at least 0.
-        progress: Whether to show a progress bar; None shows one on a terminal.
+        progress: False shows no progress, see ``dream_keras.common.progress``.
         threads: Threads to use, None for one per processor; the results do not depend on it.
 
     Raises:
@@ -182,14 +182,16 @@ def bootstrap(
     at_least(0, seed=seed)
     card = score(suite, predictions, part)
     predicted = suite.shaped(predictions)
-    sizes, members = design(suite, card.part)
-    correlators = {
-        name: Correlator(
-            subset.pick(predicted, card.part), subset.pick(suite.measured, card.part), members[name]
+    sizes, units = design(suite, card.part)
+    subsets = {
+        name: Paired(
+            subset.pick(predicted, card.part), subset.pick(suite.measured, card.part), units[name]
         )
         for name, subset in suite.subsets.items()
     }
-    found = correlate_resamples(correlators, sizes, resamples, seed, progress, threads)
+    label = f"resampling, {card.part}"
+    correlator = Correlator(subsets, sum(sizes))
+    found = correlate_resamples(correlator, sizes, resamples, seed, progress, threads, label)
     return Resampled(
         card,
         seed,
@@ -255,6 +257,8 @@ def ranks(sampled: Mapping[str, Sampled], level: float = LEVEL) -> dict[str, Ran
     Raises:
         UserError: The level is not between 0 and 1.
     """
+    from scipy.stats import rankdata  # takes a second to load, which scoring alone does without
+
     _check(level)
     table = np.array([[one.estimate, *one.values] for one in sampled.values()], np.float64)
     places = rankdata(-np.nan_to_num(table, nan=-np.inf), method="min", axis=0).astype(np.int64)

@@ -22,8 +22,9 @@ import numpy.typing as npt
 
 from dream_keras.common.errors import at_least
 from dream_keras.scoring.bootstrap import RESAMPLES, Sampled
+from dream_keras.scoring.correlator import Correlator, Paired
 from dream_keras.scoring.metrics import pearson, why_undefined
-from dream_keras.scoring.resampling import Correlator, Members, correlate_resamples
+from dream_keras.scoring.resampling import correlate_resamples
 
 
 class NoiseCeiling(NamedTuple):
@@ -62,7 +63,7 @@ def noise_ceiling(
         resamples: Number of bootstrap resamples of the rows; each Sampled gives the intervals:
             ``noise_ceiling(...).mean.interval()``.
         seed: Seed of the resamples.
-        progress: Whether to show a progress bar; None shows one on a terminal.
+        progress: False shows no progress, see ``dream_keras.common.progress``.
 
     Returns:
         The ceilings. They are NaN when the replicates have no correlation, or none above 0; in a
@@ -80,9 +81,8 @@ def noise_ceiling(
     at_least(0, seed=seed)
     r = pearson(first, second)
     x, y = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    units = Members(0, np.arange(len(x)))
-    correlators = {"": Correlator(x, y, units)}
-    drawn, _ = correlate_resamples(correlators, (len(x),), resamples, seed, progress)[""]
+    correlator = Correlator({"": Paired(x, y, np.arange(len(x)))}, len(x))
+    drawn, _ = correlate_resamples(correlator, (len(x),), resamples, seed, progress)[""]
     undefined = why_undefined(x, y).replace("predictions", "measured values")
     if r <= 0:
         undefined = "the replicates do not correlate positively"

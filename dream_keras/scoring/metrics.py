@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from dream_keras.common.errors import UserError
 from dream_keras.scoring.formulas import FORMULAS, OFFICIAL, Formulas
@@ -237,7 +236,13 @@ def spearman(predicted: npt.ArrayLike, measured: npt.ArrayLike) -> float:
         1.0
     """
     x, y = _vectors(predicted, measured)
-    return pearson(rankdata(x), rankdata(y))
+    return pearson(_mid_ranks(x), _mid_ranks(y))
+
+
+def _mid_ranks(values: Floats) -> Floats:
+    """Return the rank of each value, the smallest 1; equal ones share their mean rank."""
+    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(sizes) - (sizes - 1) / 2)[group]
 
 
 def why_undefined(predicted: Floats, measured: Floats) -> str:

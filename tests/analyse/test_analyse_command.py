@@ -1,6 +1,7 @@
 """The whole command on a small simulated run: what the page holds, warnings, refusals."""
 
 import logging
+import os
 import re
 import shutil
 
@@ -152,8 +153,28 @@ def test_predictions_of_the_run_are_taken(trained, suite, monkeypatch):
     np.testing.assert_array_equal(found[rows, 0], table[1])
 
 
-@pytest.mark.parametrize("harm", ["part", "older", "damaged", "gone"])
-def test_predictions_that_do_not_do_are_made_anew(copy, suite, monkeypatch, harm):
+def test_weights_are_known_by_their_bytes(copy, suite, monkeypatch):
+    """A copy that is newer than the predictions holds the same weights."""
+    monkeypatch.setattr(Run, "network", None)
+    folder = copy()
+    (folder / "best.weights.h5").touch()
+    assert np.isfinite(
+        dream_keras.load_run(folder).find_predictions(suite, "public")[suite.rows("public")]
+    ).all()
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("part", "it does not hold the private part of this suite"),
+        ("other weights", "predictions.sha256 says that other weights made it than best.weights"),
+        ("no checksum", "there is no predictions.sha256 to say which weights made it"),
+        ("no words", "says that other weights made it"),
+        ("damaged", "it does not hold the public part of this suite"),
+        ("gone", ""),
+    ],
+)
+def test_predictions_that_do_not_do_are_made_anew(copy, suite, monkeypatch, caplog, harm, said):
     asked = []
 
     def predict(run, suite, part, progress):
@@ -165,14 +186,22 @@ def test_predictions_that_do_not_do_are_made_anew(copy, suite, monkeypatch, harm
     path = folder / "predictions.tsv"
     if harm == "part":
         part = "private"
-    elif harm == "older":
-        (folder / "best.weights.h5").touch()
+    elif harm == "other weights":
+        (folder / "best.weights.h5").write_bytes(b"other weights")
+        os.utime(folder / "best.weights.h5", (1, 1))  # older than the predictions
+    elif harm == "no checksum":
+        (folder / "predictions.sha256").unlink()
+    elif harm == "no words":
+        (folder / "predictions.sha256").write_bytes(b"\xff\n")
     elif harm == "damaged":
         path.write_text("ACGT\tmuch\n")
     else:
         path.unlink()
-    assert not dream_keras.load_run(folder).find_predictions(suite, part).any()
+    with caplog.at_level("INFO"):
+        assert not dream_keras.load_run(folder).find_predictions(suite, part).any()
     assert asked == [part]
+    assert said in caplog.text
+    assert ("predicting anew instead of taking" in caplog.text) == bool(said)
 
 
 # Similarity.

@@ -62,9 +62,7 @@ def one_at_a_time(run, sequence, reverse):
     encoded = processor.encode(*tokenize([sequence], processor.max_length))
     said = []
     for view in processor.prediction_views(encoded):
-        channels = processor.make_channels(
-            view, np.array([reverse]), np.array([0])
-        )
+        channels = processor.make_channels(view, np.array([reverse]), np.array([0]))
         said.append(float(run.network.expression(channels)[0, 0]))
     return np.array(said)[:, None]
 

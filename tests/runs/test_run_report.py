@@ -1,6 +1,8 @@
-"""The report of a run: its scores stand in TensorBoard as in metrics.json."""
+"""The report of a run: its scores in TensorBoard, and which weights its predictions belong to."""
 
+import hashlib
 import json
+import os
 
 import keras
 import numpy as np
@@ -9,16 +11,20 @@ import pytest
 from dream_keras.config.experiment import load_experiment
 from dream_keras.runs.folder import RunFolder, State
 from dream_keras.runs.report import write_report
-from dream_keras.runs.run import Run
+from dream_keras.runs.run import Run, load_run
+from dream_keras.scoring.metrics import score
 from dream_keras.scoring.suite import load_suite
 from dream_keras.simulate import simulate
 
 
-def test_scores_of_the_suite_stand_in_tensorboard(tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.util.tensor_util import make_ndarray
+@pytest.fixture
+def suite(tmp_path):
+    return load_suite(simulate(tmp_path / "suite", 20, 600, seed=1))
 
-    suite = load_suite(simulate(tmp_path / "suite", 20, 600, seed=1))
+
+@pytest.fixture
+def run(tmp_path, suite):
+    """A run with slim, untrained weights and its report."""
     slim = ["model.first.out_channels=8", "model.core.widths=[8]", "model.core.out_channels=8"]
     experiment = load_experiment("quickstart", [*slim, "scoring.part=public"])
     run = Run(RunFolder(tmp_path / "run"), experiment)
@@ -28,6 +34,13 @@ def test_scores_of_the_suite_stand_in_tensorboard(tmp_path):
     columns = ("loss", "learning_rate", "val_loss", "val_pearson", "val_spearman")
     epochs = [{"epoch": n, "step": 7 * n, **dict.fromkeys(columns, 0.5)} for n in (1, 2, 3)]
     write_report(run, State(3, 2, 0.5, epochs), suite, progress=False)
+    return run
+
+
+def test_scores_of_the_suite_stand_in_tensorboard(run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
     metrics = json.loads((run.folder.path / "metrics.json").read_text())
     events = EventAccumulator(str(run.folder.path / "tensorboard"), {"tensors": 0})
     events.Reload()
@@ -42,3 +55,27 @@ def test_scores_of_the_suite_stand_in_tensorboard(tmp_path):
     for name, subset in metrics["subsets"].items():
         assert value(f"suite/r2_{name}") == pytest.approx(subset["r2"], rel=1e-6)
         assert value(f"suite/rho_{name}") == np.float32(subset["spearman"])
+
+
+def test_predictions_are_those_of_the_weights_that_are_there(run, suite, caplog):
+    """Whichever file is newer: the leaderboard and ``evaluate`` must give one score."""
+    weights, rows = run.folder.best_weights, suite.rows("public")
+    checksum = hashlib.sha256(weights.read_bytes()).hexdigest()
+    sidecar = run.folder.path / "predictions.sha256"
+    assert sidecar.read_text() == f"{checksum}  best.weights.h5\n"
+    with caplog.at_level("INFO"):
+        taken = load_run(run.folder).find_predictions(suite, "public", False)
+    assert "taking the predictions" in caplog.text
+    metrics = json.loads((run.folder.path / "metrics.json").read_text())
+    known = score(suite, taken, "public").pearson_score
+    assert known == pytest.approx(metrics["pearson_score"], abs=1e-4)
+
+    keras.utils.set_random_seed(1)
+    run.folder.save_weights(run.untrained_network(), weights)
+    os.utime(weights, (1, 1))
+    with caplog.at_level("INFO"):
+        found = load_run(run.folder).find_predictions(suite, "public", False)
+    assert "predictions.sha256 says that other weights made it" in caplog.text
+    anew = load_run(run.folder).predict_suite(suite, "public", False)
+    np.testing.assert_array_equal(found[rows], anew[rows])
+    assert np.abs(found - taken)[rows].max() > 1e-3
