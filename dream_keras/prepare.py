@@ -66,6 +66,7 @@ def prepare(
     *,
     sequence_column: str | None = None,
     target_columns: str | Sequence[str] | None = None,
+    target_column: str | None = None,
     on_bad_row: str | None = None,
     overrides: Iterable[str] = (),
     plugins: Collection[str | Path] = (),
@@ -81,6 +82,7 @@ def prepare(
             its ``data`` section says how the table is read.
         sequence_column: Header name of the sequences, for tables with a header.
         target_columns: Header name of the measured values, or a list of names, likewise.
+        target_column: The same under its former name.
         on_bad_row: ``"fail"`` or ``"skip"``.
         overrides: Settings as ``"section.key=value"``.
         plugins: Files that put something on the menu.
@@ -103,7 +105,7 @@ def prepare(
 
     given = {
         "data.sequence_column": sequence_column,
-        "data.target_columns": target_columns,
+        "data.target_columns": target_columns or target_column,
         "data.on_bad_row": on_bad_row,
     }
     settings = {key: value for key, value in given.items() if value is not None}

@@ -105,6 +105,7 @@ def train(
     out: str | Path | None = None,
     sequence_column: str | None = None,
     target_columns: str | Sequence[str] | None = None,
+    target_column: str | None = None,
     overrides: Iterable[str] = (),
     plugins: Collection[str | Path] = (),
     seed: int | None = None,
@@ -131,6 +132,7 @@ def train(
         sequence_column: Header name of the sequences, for tables with a header.
         target_columns: Header name of the measured values, or a list of names, one for each task,
             likewise.
+        target_column: The same under its former name.
         overrides: Settings as ``"section.key=value"``, applied to the config in order.
         plugins: Files that put something on the menu; the run folder keeps copies of them.
         seed: Seed of everything random.
@@ -154,7 +156,7 @@ def train(
         "data.validation": validation and absolute(validation),
         "data.split": split,
         "data.sequence_column": sequence_column,
-        "data.target_columns": target_columns,
+        "data.target_columns": target_columns or target_column,
         "data.on_bad_row": on_bad_row,
         "trainer.seed": seed,
         "runtime.deterministic": deterministic or None,

@@ -59,6 +59,12 @@ def official_rows(random, count, insert=80):
     return sequences, labels
 
 
+@pytest.fixture(scope="session", name="official_rows")
+def _official_rows():
+    """The function, for modules that make tables of their own."""
+    return official_rows
+
+
 @pytest.fixture(scope="session")
 def training_table(tmp_path_factory):
     path = tmp_path_factory.mktemp("tables") / "train.txt"

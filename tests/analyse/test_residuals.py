@@ -109,7 +109,7 @@ def test_subsets_of_rows_and_pairs(random):
     suite = Suite(
         "",
         ["A"] * 60,
-        measured,
+        measured[:, None],
         {
             "rows": Subset(1, {"all": np.arange(10, 40)}),
             "pairs": Subset(1, {"all": pairs}),

@@ -57,7 +57,7 @@ def test_random_table_is_read_as_it_was_written(tmp_path):
     rows = load_rows(write_table(tmp_path / "rows.txt", 30), AutosomeProcessor())
     assert rows.tokens.shape == (30, 150)
     assert not rows.skipped
-    assert len(np.unique(rows.values)) > 20
+    assert len(np.unique(rows.labels)) > 20
 
 
 @pytest.mark.parametrize("work", ["predict", "step", "train"])

@@ -40,7 +40,7 @@ def test_a_submission_is_scored_on_both_parts_and_kept(board, desk):
             assert found.rho[name].value == subset.spearman
             interval = resampled.subsets[name]["r2"].interval()
             assert found.r2[name][1:] == pytest.approx(interval, abs=1e-12)
-    np.testing.assert_array_equal(board.predictions(entry), values)
+    np.testing.assert_array_equal(board.predictions(entry)[:, 0], values)
     assert Board(board.store.path).store.entries() == [entry]
     assert set(entry.versions) == {"dream_keras", "numpy", "scipy"}
 

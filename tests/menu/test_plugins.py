@@ -368,8 +368,8 @@ class OwnReduction(TaskError):
 @pytest.mark.parametrize(
     ("losses", "expression", "said"),
     [
-        ({}, len, "head.losses must map kinds of target"),
-        (TaskError, len, "head.losses must map kinds of target"),
+        ({}, len, "head.losses must map target types"),
+        (TaskError, len, "head.losses must map target types"),
         ({"value": "mse"}, len, "must be a class made from keras.losses.Loss"),
         ({"value": TaskError()}, len, r"without brackets\), got <"),
         ({"value": OwnReduction}, len, "must take the keyword reduction"),
@@ -404,7 +404,7 @@ def test_a_configs_plugins_are_found_from_where_it_stands(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("plugins: own.py", "plugins: expected a list of text, got 'own.py'"),
+        ("plugins: own.py", "own.py: no such file"),
         ("plugins: [3]", "plugins: expected a list of text, got"),
         ("plugins: [nowhere.py]", "nowhere.py: no such file"),
     ],

@@ -39,7 +39,7 @@ def test_optimisers_are_the_teams():
     assert (bhi.beta_1, bhi.beta_2, bhi.epsilon, bhi.weight_decay) == (0.9, 0.999, 1e-8, 0.01)
     unlockdna = menu.get("trainer", "unlockdna").build().optimizer(10)
     assert (unlockdna.beta_1, unlockdna.beta_2, unlockdna.epsilon) == (0.9, 0.98, 1e-9)
-    assert (unlockdna.clip_value, unlockdna.clip_norm_per_weight) == (0.5, 1.0)
+    assert (unlockdna.clip_norm, unlockdna.clip_value, unlockdna.each_weight) == (1.0, 0.5, False)
     assert not unlockdna.weight_decay
 
 

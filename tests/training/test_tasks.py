@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import official_rows
 
 import dream_keras
 from dream_keras.common.errors import UserError
@@ -34,7 +33,7 @@ subsets:
 """
 
 
-def write_table(path, count, seed, missing=0.0):
+def write_table(official_rows, path, count, seed, missing=0.0):
     """Rows in the official format with two targets: the share of G and C, and of A in the front."""
     random = np.random.default_rng(seed)
     sequences, labels = official_rows(random, count)
@@ -48,11 +47,11 @@ def write_table(path, count, seed, missing=0.0):
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
+def desk(tmp_path_factory, official_rows):
     folder = tmp_path_factory.mktemp("tasks")
-    write_table(folder / "train.tsv", 600, 1, missing=0.2)
+    write_table(official_rows, folder / "train.tsv", 600, 1, missing=0.2)
     (folder / "suite").mkdir()
-    write_table(folder / "suite" / "rows.tsv", 200, 2)
+    write_table(official_rows, folder / "suite" / "rows.tsv", 200, 2)
     (folder / "suite" / "suite.yaml").write_text(SUITE)
     return folder
 

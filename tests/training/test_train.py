@@ -339,7 +339,7 @@ def test_weights_without_a_state_are_not_trained_over(copy):
     ("settings", "said"),
     [
         ({"suite": "nowhere"}, "does not exist"),
-        ({"overrides": ["data.max_rows=2"]}, "correlation"),
+        ({"overrides": ["data.max_rows=2"]}, "nothing to learn"),
         ({"overrides": ["trainer.batch_size=0"]}, r"batch_size=0: at least 1"),
         ({"overrides": ["trainer.epochs=0"]}, r"epochs=0: at least 1"),
         ({"overrides": ["runtime.steps_per_call=0"]}, r"steps_per_call=0: at least 1"),
