@@ -67,7 +67,7 @@ class Network(keras.Model):
     def values(self, outputs: Tensors) -> Tensor:
         """Return what outputs say of the tasks, (batch, tasks)."""
         values = self.head.expression(outputs)
-        return values if len(values.shape) == 2 else keras.ops.expand_dims(values, -1)
+        return keras.ops.expand_dims(values, -1) if len(values.shape) == 1 else values
 
     @property
     def tasks(self) -> int:

@@ -121,7 +121,11 @@ def test_what_tensorflow_cannot_compile_is_refused_with_the_reason(step, said):
     pytest.importorskip("jax")
     from dream_keras.preflight.tensorflow_step import compile_replica
 
-    steps = SimpleNamespace(processor=SimpleNamespace(length=10), _train_replica=step)
+    steps = SimpleNamespace(
+        processor=SimpleNamespace(length=10),
+        network=SimpleNamespace(tasks=1),
+        _train_replica=step,
+    )
     with pytest.raises(UserError, match=rf"TensorFlow cannot compile the step: {said}"):
         compile_replica(steps, None, 4)
 
