@@ -23,22 +23,22 @@ def test_a_plan_holds_experiments_on_equal_terms(plan):
 
 def test_longest_is_what_every_processor_takes(space_file):
     # autosome of 110 bp and its adapter: 127; UnlockDNA 130; BHI 142
-    assert load_plan(space_file()).config["data"]["longest"] == 127
+    assert load_plan(space_file()).config["data"]["max_length"] == 127
     shorter = load_plan(space_file(), ["data.max_length=120"])
-    assert shorter.config["data"]["longest"] == 120
+    assert shorter.config["data"]["max_length"] == 120
     longer = load_plan(space_file(), ["model.processor={choose: [bhi, unlockdna]}"])
-    assert longer.config["data"]["longest"] == 130
+    assert longer.config["data"]["max_length"] == 130
     assert longer.experiment(next(longer.space.orders())).data.max_length == 130
 
 
 def test_rows_that_are_too_long_stop_every_trial_alike(space_file):
-    assert "longest" not in load_plan(space_file(), ["data.long_rows=fail"]).config["data"]
+    assert "max_length" not in load_plan(space_file(), ["data.long_rows=fail"]).config["data"]
 
 
 def test_the_shortest_processor_counts_whatever_its_options_combine_to(space_file):
     heads = "model.processor={name: unlockdna, head: {choose: [20, 17]}, tail: {choose: [20, 13]}}"
     plan = load_plan(space_file(), [heads], {"trainer": "autosome"})
-    assert plan.config["data"]["longest"] == 130
+    assert plan.config["data"]["max_length"] == 130
 
 
 @pytest.mark.parametrize("file", SPACES.glob("*.yaml"), ids=lambda file: file.stem)
@@ -57,7 +57,7 @@ def test_the_documented_space_is_one(tmp_path):
     file.write_text(example)
     plan = load_plan(file)
     assert plan.space.size() == 3 * 4 * (1 + 3)
-    assert plan.config["data"]["longest"] == 130
+    assert plan.config["data"]["max_length"] == 130
 
 
 def test_a_plan_survives_a_round_trip(space_file, tmp_path):
