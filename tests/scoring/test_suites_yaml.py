@@ -487,7 +487,7 @@ def test_wrong_shapes(own, tmp_path, shape):
 
 def test_bad_predictions_are_named(own, tmp_path, predictions):
     predictions[5, 1] = np.nan
-    with pytest.raises(UserError, match=r"not finite numbers: position 5 \(\[.* nan\]\)\.$"):
+    with pytest.raises(UserError, match=r"not finite numbers: position 5 \(-?[\d.]+, nan\)\.$"):
         score(load_suite(tmp_path), predictions)
 
 
