@@ -521,7 +521,7 @@ def blank(self, tokens, strand, flags):
         ),
         (
             {"to_expression": lambda self, outputs, target_type: outputs[:, :, 0]},
-            "to_expression gives shape (12, 2) for 12 rows, not (12,)",
+            "to_expression gives shape (12, 2) for 12 rows, not (12, 1)",
         ),
         (
             {"label_statistics": lambda self, labels: {"mean": 1.0}},
