@@ -98,6 +98,7 @@ def prepare(
     from tqdm import tqdm
 
     from dream_keras.common.progress import hide_bar
+    from dream_keras.config.completion import with_length
     from dream_keras.config.experiment import DEFAULT_CONFIG, load_experiment
     from dream_keras.data.shard_writer import write_shards
     from dream_keras.data.table import read_rows
@@ -111,6 +112,7 @@ def prepare(
     settings = {key: value for key, value in given.items() if value is not None}
     load_plugins(plugins)
     experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
+    experiment = with_length(experiment, lambda: table)
     rows = read_rows(table, experiment.make_processor(), experiment.data.reading())
     with tqdm(unit="row", unit_scale=True, disable=hide_bar(progress)) as bar:
         counted = (part for part in rows if bar.update(len(part)) or True)
