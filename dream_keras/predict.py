@@ -1,11 +1,30 @@
 """Predict the expression of sequences with a trained run."""
 
 import argparse
+import csv
+import dataclasses
+import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, get_type_hints
 
-from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
+from dream_keras.common.cli import (
+    add_column_arguments,
+    add_plugin_argument,
+    load_backend,
+    make_callable,
+    run,
+)
+
+if TYPE_CHECKING:
+    from dream_keras.data.parse import BadRow
+    from dream_keras.data.table import ReadSettings
+
+NAMED = 3
+"""Sequences without a prediction that are named in the log."""
+
+log = logging.getLogger(__name__)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -14,15 +33,33 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m dream_keras.predict",
         description=__doc__,
         epilog="Writes name<TAB>prediction lines in the order of the input; both strands are "
-        "averaged. The name is the sequence itself, or its FASTA name. Sequences carry their "
-        "adapters, as in the training table.",
+        "averaged. The name is the sequence itself, its FASTA name or its id. Sequences are those "
+        "of the training table's kind; the options below are by default what the run was trained "
+        "with.",
     )
     p.add_argument("run", metavar="RUN", help="run folder")
     p.add_argument(
-        "input", metavar="INPUT", help="FASTA, or text with a sequence per line; - for stdin"
+        "input",
+        metavar="INPUT",
+        help="FASTA, a table, or text with a sequence per line; - for stdin",
     )
     p.add_argument("-o", "--out", metavar="OUT.tsv", help="file to write (default: stdout)")
-    p.add_argument("--sequence-column", metavar="NAME", help="for tables with a header")
+    add_column_arguments(p, targets=False)
+    p.add_argument(
+        "--on-bad-row",
+        choices=["fail", "skip", "nan"],
+        help="what to do with sequences that cannot be predicted: stop, leave them out, write nan",
+    )
+    p.add_argument(
+        "--long-rows",
+        choices=["fail", "drop", "crop"],
+        help="what to do with sequences that are too long",
+    )
+    p.add_argument(
+        "--adapters",
+        metavar="present|add|LEFT,RIGHT",
+        help="whether sequences have their adapters, or which are put on",
+    )
     add_plugin_argument(p)
     return p
 
@@ -35,9 +72,13 @@ def main(argv: list[str] | None = None) -> None:
         args.input,
         args.out,
         sequence_column=args.sequence_column,
+        id_column=args.id_column,
+        on_bad_row=args.on_bad_row,
+        long_rows=args.long_rows,
+        adapters=args.adapters,
         plugins=args.plugin,
     )
-    if args.out:
+    if args.out not in (None, "-"):
         print(f"{rows:,} predictions in {args.out}", file=sys.stderr)
 
 
@@ -47,6 +88,10 @@ def predict(
     out: str | Path | None = None,
     *,
     sequence_column: str | None = None,
+    id_column: str | None = None,
+    on_bad_row: str | None = None,
+    long_rows: str | None = None,
+    adapters: str | None = None,
     plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
 ) -> int:
@@ -54,20 +99,29 @@ def predict(
 
     Args:
         run: Run folder.
-        source: FASTA, or text with a sequence in each line's first column; ``-`` for stdin.
-        out: File to write, whole or not at all; None writes to standard output.
-        sequence_column: Header name of the sequences, for tables with a header.
+        source: FASTA, a table, or text with a sequence in each line's first column; ``-`` for
+            stdin.
+        out: File to write, whole or not at all; None and ``-`` write to standard output. Sequences
+            that are left out are listed beside it, in ``OUT.skipped.tsv``.
+        sequence_column: Header name of the sequences; by default the column called seq or
+            sequence, or the first one of a table without a header.
+        id_column: Header name of the sequences' names.
+        on_bad_row: ``"fail"``, ``"skip"`` or ``"nan"``: what is done about sequences that cannot be
+            predicted; None as in training, like the next two.
+        long_rows: ``"fail"``, ``"drop"`` or ``"crop"``, for sequences that are too long.
+        adapters: ``"present"``, ``"add"`` or ``"LEFT,RIGHT"``, as ``data.adapters``.
         plugins: Files that put on the menu what the run was trained with, if it has no copies.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
-        The number of sequences.
+        The number of predictions.
 
     Raises:
         UserError: If run or source cannot be used.
     """
     load_backend()
     from dream_keras.common.files import replacing
+    from dream_keras.data.columns import Columns
     from dream_keras.menu.plugins import load_plugins
     from dream_keras.runs.prediction import predict_file
     from dream_keras.runs.run import load_run
@@ -75,11 +129,65 @@ def predict(
 
     load_plugins(plugins)
     opened = load_run(run)
+    settings = _settings(
+        opened.experiment.data.reading(),
+        columns=Columns(sequence_column, (), id_column),
+        on_bad_row=on_bad_row,
+        long_rows=long_rows,
+        adapters=adapters,
+    )
     steps = Steps(opened.network, opened.processor)
-    if out is None:
-        return predict_file(steps, source, sys.stdout, sequence_column, progress)
+    if out is None or str(out) == "-":
+        rows, left_out = predict_file(steps, source, sys.stdout, settings, progress)
+        _report(source, rows, left_out, None)
+        return rows
     with replacing(Path(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
-        return predict_file(steps, source, file, sequence_column, progress)
+        rows, left_out = predict_file(steps, source, file, settings, progress)
+    _report(source, rows, left_out, Path(out) if Path(out).is_file() else None)
+    return rows
+
+
+def _settings(trained_with: "ReadSettings", **given: object) -> "ReadSettings":
+    """Return how sequences are read: as for training, but for what is given.
+
+    Raises:
+        UserError: If a setting has no such value.
+    """
+    from dream_keras.common.options import checked
+    from dream_keras.data.adapters import check_setting
+
+    kinds = get_type_hints(type(trained_with))
+    chosen = {key: checked(v, kinds[key], key) for key, v in given.items() if v is not None}
+    settings = dataclasses.replace(trained_with, **chosen)
+    check_setting(settings.adapters)
+    return settings
+
+
+def _report(source: str | Path, rows: int, left_out: "Sequence[BadRow]", out: Path | None) -> None:
+    """Say which sequences have no prediction, and list them beside the output."""
+    listed = out and out.with_name(f"{out.name}.skipped.tsv")
+    if listed:
+        listed.unlink(missing_ok=True)  # of an earlier output
+    if not left_out:
+        return
+    first = ", ".join(f"{_short(row.name)} (line {row.line})" for row in left_out[:NAMED])
+    log.warning(
+        "%s: %s sequences were not predicted, %s were: %s%s",
+        source,
+        f"{len(left_out):,}",
+        f"{rows:,}",
+        first + (" and others" if len(left_out) > NAMED else ""),
+        f"; all are listed in {listed}" if listed else "",
+    )
+    if listed:
+        with listed.open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file, delimiter="\t", lineterminator="\n")
+            table.writerow(["name", "line", "reason", "detail"])
+            table.writerows((row.name, row.line, row.reason, row.detail) for row in left_out)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 40 else f"{name[:37]}..."
 
 
 make_callable(__name__, predict)

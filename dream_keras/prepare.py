@@ -5,7 +5,13 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
+from dream_keras.common.cli import (
+    add_column_arguments,
+    add_plugin_argument,
+    load_backend,
+    make_callable,
+    run,
+)
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +33,7 @@ def parser() -> argparse.ArgumentParser:
         help="YAML file or name of a built-in config, whose processor encodes the rows "
         "(default: quickstart)",
     )
-    p.add_argument("--sequence-column", metavar="NAME", help="for tables with a header")
-    p.add_argument("--target-column", metavar="NAME", help="for tables with a header")
+    add_column_arguments(p)
     p.add_argument("--on-bad-row", choices=["fail", "skip"], help="what to do with bad rows")
     p.add_argument(
         "--set",
@@ -50,7 +55,8 @@ def main(argv: list[str] | None = None) -> None:
         args.shards,
         args.config,
         sequence_column=args.sequence_column,
-        target_columns=args.target_column,
+        target_columns=args.target_columns,
+        id_column=args.id_column,
         on_bad_row=args.on_bad_row,
         overrides=args.set,
         plugins=args.plugin,
@@ -67,6 +73,7 @@ def prepare(
     sequence_column: str | None = None,
     target_columns: str | Sequence[str] | None = None,
     target_column: str | None = None,
+    id_column: str | None = None,
     on_bad_row: str | None = None,
     overrides: Iterable[str] = (),
     plugins: Collection[str | Path] = (),
@@ -80,9 +87,12 @@ def prepare(
         shards: Files to write.
         config: A YAML file or the name of a built-in config; its processor encodes the rows, and
             its ``data`` section says how the table is read.
-        sequence_column: Header name of the sequences, for tables with a header.
-        target_columns: Header name of the measured values, or a list of names, likewise.
+        sequence_column: Header name of the sequences; by default the column called seq or
+            sequence, or the first one of a table without a header.
+        target_columns: Header name of the measured values, or a list of names; by default the only
+            other column of numbers.
         target_column: The same under its former name.
+        id_column: Header name of the rows' names.
         on_bad_row: ``"fail"`` or ``"skip"``.
         overrides: Settings as ``"section.key=value"``.
         plugins: Files that put something on the menu.
@@ -107,6 +117,7 @@ def prepare(
     given = {
         "data.sequence_column": sequence_column,
         "data.target_columns": target_columns or target_column,
+        "data.id_column": id_column,
         "data.on_bad_row": on_bad_row,
     }
     settings = {key: value for key, value in given.items() if value is not None}

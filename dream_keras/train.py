@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dream_keras.common.cli import (
+    add_column_arguments,
     add_plugin_argument,
     load_backend,
     make_callable,
@@ -35,8 +36,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--out", metavar="RUN", help="run folder, or gs://... (default: runs/CONFIG-TIME)"
     )
-    p.add_argument("--sequence-column", metavar="NAME", help="for tables with a header")
-    p.add_argument("--target-column", metavar="NAME", help="for tables with a header")
+    add_column_arguments(p)
     p.add_argument(
         "--set",
         metavar="section.key=value",
@@ -72,7 +72,8 @@ def main(argv: list[str] | None = None) -> None:
         overrides=args.set,
         plugins=args.plugin,
         sequence_column=args.sequence_column,
-        target_columns=args.target_column,
+        target_columns=args.target_columns,
+        id_column=args.id_column,
         seed=args.seed,
         smoke=args.smoke,
         resume=args.resume,
@@ -106,6 +107,7 @@ def train(
     sequence_column: str | None = None,
     target_columns: str | Sequence[str] | None = None,
     target_column: str | None = None,
+    id_column: str | None = None,
     overrides: Iterable[str] = (),
     plugins: Collection[str | Path] = (),
     seed: int | None = None,
@@ -129,10 +131,12 @@ def train(
             related rows, see ``dream_keras.data.similarity``.
         suite: Folder of the gold-standard suite to score on.
         out: Run folder; ``runs/<config>-<time>`` by default.
-        sequence_column: Header name of the sequences, for tables with a header.
-        target_columns: Header name of the measured values, or a list of names, one for each task,
-            likewise.
+        sequence_column: Header name of the sequences; by default the column called seq or
+            sequence, or the first one of a table without a header.
+        target_columns: Header name of the measured values, or a list of names, one for each task;
+            by default the only other column of numbers.
         target_column: The same under its former name.
+        id_column: Header name of the rows' names.
         overrides: Settings as ``"section.key=value"``, applied to the config in order.
         plugins: Files that put something on the menu; the run folder keeps copies of them.
         seed: Seed of everything random.
@@ -157,6 +161,7 @@ def train(
         "data.split": split,
         "data.sequence_column": sequence_column,
         "data.target_columns": target_columns or target_column,
+        "data.id_column": id_column,
         "data.on_bad_row": on_bad_row,
         "trainer.seed": seed,
         "runtime.deterministic": deterministic or None,

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from dream_keras.data.table import Rows, tokenize
+from dream_keras.data.table import Rows
 from dream_keras.model.targets import choose_target_type
-from dream_keras.runs.prediction import BATCH, predict_views, progress_bar
+from dream_keras.runs.prediction import BATCH, encode_sequences, predict_views, progress_bar
 from dream_keras.runs.run import Run
 from dream_keras.runtime.steps import Steps
 
@@ -40,7 +40,7 @@ def predict_strands(run: Run, sequences: Sequence[str], progress: bool | None = 
 
     Args:
         run: A run with ``has_strands``.
-        sequences: With their adapters.
+        sequences: As in the tables that it was trained on.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
@@ -48,7 +48,7 @@ def predict_strands(run: Run, sequences: Sequence[str], progress: bool | None = 
     """
     processor = run.processor
     steps = Steps(run.network, processor)
-    encoded = processor.encode(*tokenize(sequences, processor.max_length))
+    encoded = encode_sequences(processor, sequences, run.experiment.data.reading())
     with progress_bar(progress, len(sequences)) as bar:
         views = predict_views(steps, encoded, done=bar.update)
     # Columns alternate: each view as it is, and its reverse complement.

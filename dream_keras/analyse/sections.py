@@ -11,8 +11,8 @@ from dream_keras.analyse.analysis import Analysis
 from dream_keras.analyse.similarity import Similarity, by_similarity, similarity_to_training
 from dream_keras.analyse.tables import markdown
 from dream_keras.common.errors import UserError
+from dream_keras.data.columns import Columns
 from dream_keras.data.kmers import K
-from dream_keras.data.table import Columns
 from dream_keras.scoring.metrics import pearson
 from dream_keras.training.session import load_data
 
@@ -188,7 +188,7 @@ def similarity_section(analysis: Analysis) -> tuple[Similarity | None, Lines]:
         similarity = similarity_to_training(
             analysis.sequences,
             path,
-            Columns(settings.sequence_column or 0, (), None),
+            Columns(settings.sequence_column, ()),
             None if analysis.training else settings.max_rows,
             analysis.progress,
         )

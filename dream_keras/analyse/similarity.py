@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.progress import hide_bar
+from dream_keras.data.columns import Columns
 from dream_keras.data.kmers import NONE, Adapters, Sequences, canonical_kmers, content_keys
-from dream_keras.data.table import Columns, read_chunks
+from dream_keras.data.table import read_chunks
 from dream_keras.scoring.metrics import score_subset
 
 Floats = npt.NDArray[np.float64]

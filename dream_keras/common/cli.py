@@ -142,6 +142,33 @@ def add_plugin_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_column_arguments(parser: argparse.ArgumentParser, targets: bool = True) -> None:
+    """Let a command take the names of a table's columns.
+
+    They are ``sequence_column``, ``id_column`` and, as a list, ``target_columns``.
+    """
+    parser.add_argument(
+        "--sequence-column",
+        metavar="NAME",
+        help="header name of the sequences (default: seq or sequence)",
+    )
+    if targets:
+        parser.add_argument(
+            "--target-columns",
+            metavar="A,B,...",
+            type=lambda names: [name.strip() for name in names.split(",")],
+            help="header names of the measured values (default: the only other column of numbers)",
+        )
+        # The former name, for one column.
+        parser.add_argument(
+            "--target-column",
+            dest="target_columns",
+            type=lambda name: [name],
+            help=argparse.SUPPRESS,
+        )
+    parser.add_argument("--id-column", metavar="NAME", help="header name of the rows' names")
+
+
 def python_command(module: str, *arguments: object) -> str:
     """Return a shell command that runs a module with this interpreter, from this folder.
 

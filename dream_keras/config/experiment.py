@@ -20,8 +20,10 @@ from dream_keras import menu
 from dream_keras.common.errors import UserError, at_least, unknown, within
 from dream_keras.common.options import checked, yaml_values
 from dream_keras.config.yaml_file import Lines, Yaml, located, read_yaml
+from dream_keras.data.adapters import PRESENT, check_setting
+from dream_keras.data.columns import Columns
 from dream_keras.data.processor import LABEL_STATISTICS, Processor
-from dream_keras.data.table import ReadSettings, named_columns
+from dream_keras.data.table import ReadSettings
 from dream_keras.menu.plugins import load_plugins
 from dream_keras.menu.registry import ORDER_SLOTS, Slot
 from dream_keras.menu.trainer import Trainer
@@ -138,8 +140,14 @@ class DataSettings:
     Attributes:
         train: Training table; None simulates one.
         validation: Validation table; None holds out a tenth of the training rows.
-        sequence_column: Header name of the sequences; None for the official two-column format.
-        target_columns: Header names of the measured values, one for each task, likewise.
+        sequence_column: Header name of the sequences; None takes the column called seq or
+            sequence, or the first one of a table without a header.
+        target_columns: Header names of the measured values, one for each task; None takes the only
+            other column of numbers, or the second one of a table without a header.
+        id_column: Header name of the rows' names, if there are any.
+        adapters: Whether sequences have the processor's adapters: ``"add"`` puts these on,
+            ``"LEFT,RIGHT"`` others, ``"present"`` takes all sequences as they are; None refuses a
+            table whose sequences lack what the processor cuts off.
         on_bad_row: Whether a bad row stops the run or is skipped and written down.
         long_rows: What to do with sequences that are too long for the processor.
         max_length: Longest sequence in bp, if less than the processor takes: what different
@@ -154,6 +162,8 @@ class DataSettings:
     validation: str | None = None
     sequence_column: str | None = None
     target_columns: tuple[str, ...] | None = None
+    id_column: str | None = None
+    adapters: str | None = None
     on_bad_row: Literal["fail", "skip"] = "fail"
     long_rows: Literal["fail", "drop", "crop"] = "fail"
     max_length: int | None = None
@@ -171,15 +181,18 @@ class DataSettings:
             max_rows=self.max_rows,
             max_length=self.max_length,
         )
+        with within("adapters"):
+            check_setting(self.adapters)
 
     def reading(self) -> ReadSettings:
         """Return how its tables are read."""
         return ReadSettings(
-            named_columns(self.sequence_column, self.target_columns),
+            Columns(self.sequence_column, self.target_columns, self.id_column),
             self.on_bad_row,
             self.long_rows,
             self.max_rows,
             self.max_length,
+            self.adapters,
         )
 
 
@@ -331,11 +344,13 @@ class Experiment:
     def processor_settings(self) -> dict[str, object]:
         """Return name and options of the processor, as far as encoding may depend on them.
 
-        What is taken from the labels only scales the target.
+        What is taken from the labels only scales the target. Adapters that are put on count.
         """
         choice = self.model.processor
         options = {**menu.get("processor", choice.name).options, **choice.options}
         kept = {key: value for key, value in options.items() if key not in LABEL_STATISTICS}
+        if self.data.adapters not in (None, PRESENT):
+            kept["data.adapters"] = self.data.adapters
         return {"name": choice.name, **yaml_values(kept)}
 
     def to_yaml(self) -> str:

@@ -36,6 +36,8 @@ class Processor(ABC):
         channels: Channels of the input.
         max_length: The longest sequence it takes in bp.
         left_adapter: What every sequence is expected to start with.
+        right_adapter: What every sequence is expected to end with.
+        cuts_adapters: Whether ``encode`` cuts off bases where the adapters are expected.
         targets: Target types that it can make, the preferred one first; see ``menu.Head``.
         label_ranges: For target types that allow only some labels, the lowest and highest.
         strands: How both strands are trained on: as ``"rows"`` of their own, both in each
@@ -49,6 +51,8 @@ class Processor(ABC):
     channels: int
     max_length: int
     left_adapter: Tokens
+    right_adapter: Tokens = alphabet.encode("")
+    cuts_adapters: bool = True
     targets: tuple[str, ...]
     label_ranges: ClassVar[Mapping[str, tuple[float, float]]] = MappingProxyType({})
     strands: Literal["rows", "step", "input", "random", "single"]

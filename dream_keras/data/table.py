@@ -1,91 +1,71 @@
 """Tables of sequences and measured values: text files in, uint8 tokens and floats out.
 
-The official format has two tab-separated columns without a header, sequence and expression; other
-tables have a header and their columns are named. Plain or gzipped text, any case, Unix or Windows
-line ends, with or without a UTF-8 byte-order mark. Whole blocks of text are handled at a time.
+Columns are separated by tabs, commas or semicolons; a header names them, or there are exactly two,
+sequence and value, as in the official format. Whole blocks of text are handled at a time; from the
+first quoted field on, rows are split one by one.
 """
 
-import gzip
 import inspect
 import io
 import logging
-import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 import numpy as np
 
-from dream_keras.common.errors import UserError, short_list, unknown
+from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet
+from dream_keras.data.adapters import ProcessorAdapters
 from dream_keras.data.alphabet import Tokens
-from dream_keras.data.parse import BadRow, Chunk, Layout, Positions, parse_block
+from dream_keras.data.columns import OFFICIAL, Columns, Form, recognise, why_all_bad
+from dream_keras.data.delimited import records
+from dream_keras.data.parse import (
+    BadRow,
+    Chunk,
+    Layout,
+    Positions,
+    parse_block,
+    parse_records,
+)
 from dream_keras.data.processor import Flags, Labels, Lengths, Processor
+from dream_keras.data.text import open_text, skip_leading
 
 BLOCK = 8 << 20
 """Bytes of text handled at a time: enough to be fast, small beside the rows themselves."""
+HEAD = 64 << 10
+"""Bytes from which a table's columns are recognised."""
+RECORDS = 50_000
+"""Rows with quoted fields handled at a time."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Which columns hold what: header names, or positions in a table without a header.
-
-    Attributes:
-        sequence: Name, or position counted from 0.
-        targets: Names or positions of the measured values; none when only sequences are read.
-        exactly: How many columns a row must have; None takes any number that reaches far enough.
-    """
-
-    sequence: str | int = 0
-    targets: tuple[str | int, ...] = (1,)
-    exactly: int | None = 2
-
-    @property
-    def named(self) -> bool:
-        """Whether the table has a header."""
-        return any(isinstance(column, str) for column in (self.sequence, *self.targets))
-
-
-OFFICIAL = Columns()
-
-
-def named_columns(sequence: str | None, targets: Sequence[str] | None) -> Columns:
-    """Return the columns for header names, or the official format when none is given.
-
-    Raises:
-        UserError: If only one of them is given.
-    """
-    if sequence is None and not targets:
-        return OFFICIAL
-    if sequence is None or not targets:
-        raise UserError(
-            "a table with a header needs both --sequence-column and --target-column; "
-            "a table without one needs neither"
-        )
-    return Columns(sequence, tuple(targets), None)
-
-
-@dataclass(frozen=True)
 class ReadSettings:
-    """How a table is read for training.
+    """How a table is read for training or prediction.
 
     Attributes:
         columns: Where sequence and values stand.
-        on_bad_row: ``"fail"`` stops at the first bad row, ``"skip"`` leaves bad rows out.
+        on_bad_row: ``"fail"`` stops at the first bad row, ``"skip"`` leaves bad rows out;
+            ``"nan"``, in prediction only, gives them NaN.
         long_rows: ``"fail"``, ``"drop"`` or ``"crop"`` sequences too long for the processor.
         max_rows: Stop after this many good rows.
         max_length: Longest sequence in bp, if that is less than what the processor takes.
+        adapters: As ``ProcessorAdapters.setting``.
     """
 
     columns: Columns = OFFICIAL
-    on_bad_row: Literal["fail", "skip"] = "fail"
+    on_bad_row: Literal["fail", "skip", "nan"] = "fail"
     long_rows: Literal["fail", "drop", "crop"] = "fail"
     max_rows: int | None = None
     max_length: int | None = None
+    adapters: str | None = None
+
+
+DEFAULTS = ReadSettings()
 
 
 @dataclass(frozen=True)
@@ -122,36 +102,66 @@ class Rows:
         )
 
 
-def read_chunks(
+def open_table(
     path: str | Path,
     columns: Columns = OFFICIAL,
     file: IO[bytes] | None = None,
     skipped: int = 0,
-) -> Iterator[Chunk]:
-    """Read a table block by block; ``-`` reads standard input.
+) -> tuple[Form, Iterator[Chunk]]:
+    """Open a table and recognise its columns; ``-`` reads standard input.
 
     Args:
         path: The file.
-        columns: Where sequence and values stand.
+        columns: What is known of its columns.
         file: The file, when it is open already.
         skipped: Lines of it that have been read.
+
+    Returns:
+        Its form, and its rows as ``read_chunks`` yields them.
+
+    Raises:
+        UserError: If the file is missing, empty, a folder or not text, or its columns are not
+            found.
+    """
+    file = file or open_text(path)
+    try:
+        first_line = 1 + skipped + skip_leading(file)
+        head = file.read(HEAD) + file.readline()
+        form = recognise(path, first_line, head, columns)
+    except BaseException:
+        file.close()
+        raise
+    if form.has_header:
+        head = head.partition(b"\n")[2]
+        first_line += 1
+    return form, _chunks(path, file, head, first_line, form.layout)
+
+
+def read_chunks(path: str | Path, columns: Columns = OFFICIAL) -> Iterator[Chunk]:
+    """Read a table block by block.
 
     Yields:
         Chunks with the good rows and a list of the bad ones; it is the caller's to refuse those.
 
     Raises:
-        UserError: If the file is missing, empty, a folder, not text, or lacks a named column.
+        UserError: What ``open_table`` raises, or quotes are malformed.
     """
-    with file or open_text(path) as file:
-        first_line = 1 + skipped + skip_leading(file)
-        header = file.readline().rstrip(b"\r\n") if columns.named else None
-        layout = _layout(path, columns, header)
-        first_line += header is not None
-        may_be_header = first_line if header is None and columns.targets else 0
-        left = b""
+    yield from open_table(path, columns)[1]
+
+
+def _chunks(
+    path: str | Path, file: IO[bytes], left: bytes, line: int, layout: Layout
+) -> Iterator[Chunk]:
+    """Yield the rows of a table; ``left`` is what has been read, ``line`` its number."""
+    with file:
         while True:
             block = file.read(BLOCK)
             text = left + block
+            if b"\0" in text:
+                raise UserError(f"{path}: not a text file (it holds zero bytes)")
+            if b'"' in text:
+                yield from _quoted_chunks(path, file, text + file.readline(), line, layout)
+                return
             if not block and text.strip(b"\r\n"):
                 text += b"\n"
             # Blank lines wait for what follows: at the end of the file they are no rows.
@@ -159,21 +169,32 @@ def read_chunks(
             end = text.index(b"\n", solid) + 1 if solid else 0
             left = text[end:]
             if end:
-                if b"\0" in text[:end]:
-                    raise UserError(f"{path}: not a text file (it holds zero bytes)")
-                chunk = parse_block(text[:end], first_line, layout)
-                if chunk.bad and chunk.bad[0].line == may_be_header:
-                    _refuse_header(path, chunk.bad[0], layout)
-                first_line += text.count(b"\n", 0, end)
-                yield chunk
+                yield parse_block(text[:end], line, layout)
+                line += text.count(b"\n", 0, end)
             if not block:
                 return
+
+
+def _quoted_chunks(
+    path: str | Path, file: IO[bytes], text: bytes, line: int, layout: Layout
+) -> Iterator[Chunk]:
+    """Yield the rows of what is left of a table, which has quoted fields."""
+    lines = (each.decode("latin-1") for each in chain(io.BytesIO(text), file))
+    rows = records(path, lines, layout.delimiter, line)
+    blank: list[tuple[int, list[str]]] = []
+    while block := [*blank, *islice(rows, RECORDS)]:
+        solid = next((n for n in range(len(block), 0, -1) if block[n - 1][1]), 0)
+        if len(block) == len(blank):  # the end of the file
+            return
+        block, blank = block[:solid], block[solid:]
+        if block:
+            yield parse_records(block, layout)
 
 
 def read_rows(
     path: str | Path,
     processor: Processor,
-    settings: ReadSettings = ReadSettings(),  # frozen
+    settings: ReadSettings = DEFAULTS,
     visit: Callable[[Tokens, Lengths], None] = lambda tokens, lengths: None,
 ) -> Iterator[Rows]:
     """Read a table and encode it for a processor, a piece at a time.
@@ -189,35 +210,39 @@ def read_rows(
 
     Raises:
         UserError: For a bad row (file, line, value and remedy), for sequences that are too long
-            (how many), or when no row is left.
+            (how many) or lack their adapters, or when no row is left.
     """
     reasons: Counter[str] = Counter()
     rows = too_long = longest_row = 0
     max_rows, long_rows = settings.max_rows, settings.long_rows
     takes = min(processor.max_length, settings.max_length or processor.max_length)
-    for number, chunk in enumerate(read_chunks(path, settings.columns)):
-        short = too_short(chunk, processor)
-        chunk.bad = sorted([*chunk.bad, *short], key=lambda row: row.line)
-        if chunk.bad and settings.on_bad_row == "fail":
-            bad = chunk.bad[0]
-            raise UserError(
-                f"{path}:{bad.line}: {bad.detail}. Correct the row, or leave bad rows out "
+    adapters = ProcessorAdapters(processor, settings.adapters)
+    form, chunks = open_table(path, settings.columns)
+    unusable: UserError | None = None
+    for chunk in chunks:
+        tokens, lengths = adapters.put_on(chunk.tokens, chunk.lengths)
+        short = too_short(chunk, lengths, processor)
+        bad = sorted([*chunk.bad, *short], key=lambda row: row.line)
+        if not rows and bad and len(short) == len(lengths):
+            unusable = unusable or why_all_bad(path, form, bad)
+        if bad and settings.on_bad_row == "fail":
+            raise unusable or UserError(
+                f"{path}:{bad[0].line}: {bad[0].detail}. Correct the row, or leave bad rows out "
                 "with --on-bad-row skip."
             )
-        reasons.update(row.reason for row in chunk.bad)
-        long = chunk.lengths > takes
+        adapters.check(path, chunk.tokens)
+        reasons.update(row.reason for row in bad)
+        long = lengths > takes
         too_long += int(long.sum())
-        longest_row = max(longest_row, int(chunk.lengths.max(initial=0)))
+        longest_row = max(longest_row, int(lengths.max(initial=0)))
         keep = ~long if long_rows == "drop" else np.ones(len(long), bool)
         keep &= ~np.isin(chunk.lines, [row.line for row in short])
         kept = np.flatnonzero(keep)[: None if max_rows is None else max_rows - rows]
-        if number == 0:
-            warn_of_missing_adapter(path, chunk.tokens, processor)
-        visit(chunk.tokens[kept], chunk.lengths[kept])
-        encoded = processor.encode(chunk.tokens[kept], chunk.lengths[kept])
+        visit(tokens[kept], lengths[kept])
+        encoded = processor.encode(tokens[kept], lengths[kept])
         values = chunk.values[kept]
         flags = processor.row_flags(values)
-        yield Rows(encoded, values.astype(np.float32), flags, tuple(chunk.bad))
+        yield Rows(encoded, values.astype(np.float32), flags, tuple(bad))
         rows += len(encoded)
         if max_rows is not None and rows >= max_rows:
             break
@@ -230,11 +255,11 @@ def read_rows(
         )
     if too_long:
         log.info("%s: %d sequences too long: %s", path, too_long, long_rows)
+    if not rows:
+        raise unusable or UserError(f"{path}: no usable row is left of this table")
     if reasons:
         counts = ", ".join(f"{n} {why}" for why, n in reasons.items())
         log.warning("%s: left out %d bad rows (%s)", path, reasons.total(), counts)
-    if not rows:
-        raise UserError(f"{path}: no usable row is left of this table")
 
 
 def _whole(processor: Processor, length: int) -> str:
@@ -245,45 +270,35 @@ def _whole(processor: Processor, length: int) -> str:
     return f"Take them whole with --set model.processor.{option}={length}. "
 
 
-def _refuse_header(path: str | Path, row: BadRow, layout: Layout) -> None:
-    """Refuse a table whose first line is bad because it names the columns.
-
-    Raises:
-        UserError: Says how the columns are named.
-    """
-    cells = row.text.split("\t")
-    wanted = [cells[column] for column in layout.targets if column < len(cells)]
-    if wanted and all(re.match("[A-Za-z_]", cell) for cell in wanted):
-        raise UserError(
-            f"{path}:{row.line}: this looks like a header ({short_list(cells)}). A table with a "
-            "header needs --sequence-column and --target-column, or data.sequence_column and "
-            "data.target_columns in its config."
-        )
-
-
 def load_rows(
     path: str | Path,
     processor: Processor,
-    settings: ReadSettings = ReadSettings(),  # frozen
+    settings: ReadSettings = DEFAULTS,
     visit: Callable[[Tokens, Lengths], None] = lambda tokens, lengths: None,
 ) -> Rows:
     """Read a table as ``read_rows`` does, with its arguments and errors, into memory."""
     return Rows.joined(list(read_rows(path, processor, settings, visit)))
 
 
-def too_short(chunk: Chunk, processor: Processor) -> list[BadRow]:
-    """List the rows that are too short for a processor."""
+def too_short(chunk: Chunk, lengths: Lengths, processor: Processor) -> list[BadRow]:
+    """List the rows of a chunk that are too short for a processor.
+
+    Args:
+        chunk: The rows.
+        lengths: Their lengths with the adapters that were put on, (rows,), in bp.
+        processor: The processor.
+    """
     shortest = processor.min_length
-    return [
-        BadRow(
-            int(chunk.lines[row]),
-            "short",
-            f"the sequence has {chunk.lengths[row]} bp; the processor takes {shortest} or more, "
-            "adapters included",
-            alphabet.decode(chunk.tokens[row, : chunk.lengths[row]]),
+    found = []
+    for row in np.flatnonzero(lengths < shortest).tolist():
+        text = alphabet.decode(chunk.tokens[row, : chunk.lengths[row]])
+        detail = (
+            f"the sequence has {lengths[row]} bp; the processor takes {shortest} or more, "
+            "adapters included"
         )
-        for row in np.flatnonzero(chunk.lengths < shortest).tolist()
-    ]
+        name = text if chunk.names is None else chunk.names[row]
+        found.append(BadRow(int(chunk.lines[row]), "short", detail, text, name))
+    return found
 
 
 def tokenize(sequences: Sequence[str], max_length: int) -> tuple[Tokens, Lengths]:
@@ -306,107 +321,3 @@ def tokenize(sequences: Sequence[str], max_length: int) -> tuple[Tokens, Lengths
 def parse_lines(text: bytes) -> Chunk:
     """Parse text that holds one sequence per line, as a table with no values."""
     return parse_block(text, 1, Layout(0, (), None))
-
-
-def open_text(path: str | Path) -> IO[bytes]:
-    """Open a plain or gzipped text file, or standard input, past any byte-order mark.
-
-    Raises:
-        UserError: If it is missing, a folder or empty.
-    """
-    if str(path) == "-":
-        raw: Any = sys.stdin.buffer
-    elif Path(path).is_dir():
-        raise UserError(f"{path} is a folder; give a file")
-    else:
-        try:
-            raw = Path(path).open("rb")  # noqa: SIM115  # the caller closes it
-        except FileNotFoundError:
-            raise UserError(f"no file {path}") from None
-    file: Any = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
-    if file.peek(2)[:2] == b"\x1f\x8b":
-        file = io.BufferedReader(_CheckedGzip(file, str(path)))
-    start = file.peek(3)[:3]
-    if not start:
-        raise UserError(f"{path} is empty")
-    if start == b"\xef\xbb\xbf":
-        file.read(3)
-    begin = file.peek(1)
-    if b"\r" in begin[:-1] and b"\n" not in begin:
-        file = io.BufferedReader(_OldLineEnds(file))
-    return file
-
-
-def skip_leading(file: IO[bytes], comments: bytes = b"#") -> int:
-    """Read past blank lines and comments at the beginning of a file; return how many.
-
-    Args:
-        file: A file from ``open_text``.
-        comments: What a comment may begin with.
-    """
-    skipped = 0
-    while (first := file.peek(1)[:1]) and first in b"\r\n" + comments:  # type: ignore[attr-defined]
-        file.readline()
-        skipped += 1
-    return skipped
-
-
-class _OldLineEnds(io.RawIOBase):
-    """A file whose lines end with carriage returns alone, with line feeds instead."""
-
-    def __init__(self, file: IO[bytes]):
-        super().__init__()
-        self.file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.file.read(len(buffer)).replace(b"\r", b"\n")
-        buffer[: len(data)] = data
-        return len(data)
-
-
-class _CheckedGzip(gzip.GzipFile):
-    """A gzip stream that says which file is damaged."""
-
-    def __init__(self, file: Any, path: str):
-        super().__init__(fileobj=file)
-        self.path = path
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            return super().readinto(buffer)
-        except (EOFError, gzip.BadGzipFile, OSError, ValueError) as error:
-            raise UserError(f"{self.path}: damaged gzip file ({error})") from None
-
-
-def _layout(path: str | Path, columns: Columns, header: bytes | None) -> Layout:
-    """Turn the names among the columns into positions."""
-    names = header.decode("utf-8", "replace").split("\t") if header is not None else []
-
-    def position(column: str | int) -> int:
-        if isinstance(column, int):
-            return column
-        if column not in names:
-            raise unknown(f"column of {path}", column, names)
-        if names.count(column) > 1:
-            raise UserError(f'{path} has more than one column "{column}". Rename one.')
-        return names.index(column)
-
-    targets = tuple(position(target) for target in columns.targets)
-    expected = len(names) if header is not None else columns.exactly
-    return Layout(position(columns.sequence), targets, expected)
-
-
-def warn_of_missing_adapter(path: str | Path, tokens: Tokens, processor: Processor) -> None:
-    """Warn when most sequences do not start with the adapter that a processor cuts off."""
-    adapter = processor.left_adapter
-    starts = tokens[:, : len(adapter)]
-    if starts.shape[1] < len(adapter) or np.mean((starts == adapter).all(axis=1)) < 0.5:
-        log.warning(
-            "%s: most sequences do not start with the left adapter %s, which the processor cuts "
-            "off. Are these inserts without their adapters?",
-            path,
-            alphabet.decode(adapter),
-        )

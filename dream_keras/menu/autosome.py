@@ -78,6 +78,7 @@ class AutosomeProcessor(Processor):
         self.singleton_in_validation = singleton_in_validation
         self.average_validation_strands = average_validation_strands
         self.left_adapter = alphabet.encode(yeast.LEFT_ADAPTER)
+        self.right_adapter = alphabet.encode(yeast.RIGHT_ADAPTER)
         self.max_length = length + len(self.left_adapter)
         self._upstream = alphabet.encode(yeast.LEFT_FLANK + yeast.LEFT_ADAPTER)
 

@@ -70,6 +70,7 @@ class BHIProcessor(ScalingProcessor):
     strands = "step"
     label_ranges = MappingProxyType({"label": yeast.BIN_RANGE})
     label_center = (LABEL_CENTER,)
+    cuts_adapters = False
 
     def __init__(
         self,
@@ -88,6 +89,7 @@ class BHIProcessor(ScalingProcessor):
         self.label_std = label_std
         self.max_length = length + LONGER
         self.left_adapter = alphabet.encode(yeast.LEFT_ADAPTER)
+        self.right_adapter = alphabet.encode(yeast.RIGHT_ADAPTER)
         # Behind the known vector there is nothing: unknown bases on both ends.
         unknown = np.full(length + shifts, alphabet.N, np.uint8)
         self._left = np.concatenate([unknown, alphabet.encode(yeast.LEFT_FLANK)])

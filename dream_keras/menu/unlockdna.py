@@ -96,6 +96,8 @@ class UnlockDNAProcessor(ScalingProcessor):
         self.length = 2 * insert_length
         self.max_length = head + insert_length + tail
         self.left_adapter = alphabet.encode(yeast.LEFT_ADAPTER)
+        self.right_adapter = alphabet.encode(yeast.RIGHT_ADAPTER)
+        self.cuts_adapters = head + tail > 0
 
     @property
     def label_center(self) -> tuple[float, ...]:

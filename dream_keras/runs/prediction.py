@@ -1,6 +1,7 @@
 """Prediction over many rows: batches of one size, all strands and views, order kept."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -10,10 +11,12 @@ from tqdm import tqdm
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.progress import hide_bar
+from dream_keras.data.adapters import ProcessorAdapters
 from dream_keras.data.alphabet import Tokens
+from dream_keras.data.parse import MAX_SEQUENCE_LENGTH, BadRow
 from dream_keras.data.processor import Flags, Processor
-from dream_keras.data.sequences import read_sequences
-from dream_keras.data.table import tokenize, warn_of_missing_adapter
+from dream_keras.data.sequences import read_fitting
+from dream_keras.data.table import DEFAULTS, ReadSettings, tokenize
 from dream_keras.model.network import Network
 from dream_keras.runtime.steps import Steps
 
@@ -72,22 +75,55 @@ def predict_rows(
     return steps.processor.to_expression(views, steps.target_type)
 
 
+def encode_sequences(
+    processor: Processor,
+    sequences: Sequence[str],
+    settings: ReadSettings = DEFAULTS,
+) -> Tokens:
+    """Encode sequences for a processor, (rows, length).
+
+    Args:
+        processor: The processor.
+        sequences: As in the tables that it was trained on.
+        settings: How those were read: whether adapters are put on, and long sequences cropped.
+
+    Raises:
+        UserError: If a sequence is too long or too short or holds another letter, or if most lack
+            the adapter that is cut off.
+    """
+    adapters = ProcessorAdapters(processor, settings.adapters, flag="")
+    longest = processor.max_length - sum(map(len, adapters.ends))
+    crop = settings.long_rows == "crop"
+    tokens, lengths = tokenize(sequences, MAX_SEQUENCE_LENGTH if crop else longest)
+    adapters.check("the sequences", tokens)
+    tokens, lengths = adapters.put_on(tokens, lengths)
+    if (lengths < processor.min_length).any():
+        row = int(lengths.argmin())
+        raise UserError(
+            f"sequence {row + 1} has {lengths[row]} bp; the processor takes "
+            f"{processor.min_length} or more, adapters included"
+        )
+    return processor.encode(tokens, lengths)
+
+
 def predict_sequences(
     network: Network,
     processor: Processor,
     sequences: Sequence[str],
     progress: bool | None = False,
+    settings: ReadSettings = DEFAULTS,
 ) -> npt.NDArray[np.float64]:
     """Predict sequences, (rows, tasks), strands and other views averaged.
 
     Args:
         network: The network.
         processor: The processor it was trained with.
-        sequences: With their adapters, as in the tables.
+        sequences: As in the tables that it was trained on.
         progress: Whether to show a progress bar; None shows one on a terminal.
+        settings: How those were read: whether adapters are put on, and long sequences cropped.
 
     Raises:
-        UserError: If a sequence is too long for the processor or holds another letter.
+        UserError: What ``encode_sequences`` raises.
 
     Examples:
         >>> from dream_keras import build_network, load_experiment
@@ -97,7 +133,7 @@ def predict_sequences(
         >>> predict_sequences(network, processor, ["TGCATTTTTTTCACATC" + "ACGT" * 20]).shape
         (1, 1)
     """
-    encoded = processor.encode(*tokenize(sequences, processor.max_length))
+    encoded = encode_sequences(processor, sequences, settings)
     with progress_bar(progress, len(sequences)) as bar:
         return predict_rows(Steps(network, processor), encoded, bar.update)
 
@@ -106,9 +142,9 @@ def predict_file(
     steps: Steps,
     source: str | Path,
     target: IO[str],
-    column: str | None,
+    settings: ReadSettings,
     progress: bool | None = None,
-) -> int:
+) -> tuple[int, list[BadRow]]:
     """Predict the sequences of a file and write ``name<TAB>prediction`` lines, order kept.
 
     There is one column of predictions for each task. Memory does not grow with the file.
@@ -117,37 +153,40 @@ def predict_file(
         steps: The compiled functions to predict with.
         source: FASTA, text or table; ``-`` reads standard input.
         target: Where to write.
-        column: Header name of the sequences in a table with a header.
+        settings: Where the sequences stand, and what is done about adapters and about bad and long
+            rows.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
-        The number of sequences.
+        The number of predictions, and the rows that have none.
 
     Raises:
-        UserError: If a line is no sequence, or too long for the processor.
+        UserError: For a row that cannot be predicted, unless the settings leave it out.
     """
-    processor = steps.processor
     rows = 0
+    left_out: list[BadRow] = []
     with progress_bar(progress) as bar:
-        for block in read_sequences(source, column):
-            shortest, longest = processor.min_length, processor.max_length
-            unfit = (block.lengths > longest) | (block.lengths < shortest)
-            if unfit.any():
-                row = int(unfit.argmax())
-                raise UserError(
-                    f"{source}: sequence {rows + row + 1} has {block.lengths[row]} bp; the "
-                    f"processor takes {shortest} to {longest}, adapters included."
-                )
-            if not rows:
-                warn_of_missing_adapter(source, block.tokens, processor)
-            encoded = processor.encode(block.tokens, block.lengths)
+        for chunk in read_fitting(source, steps.processor, settings):
+            left_out += chunk.bad
+            missing = deque(chunk.bad if settings.on_bad_row == "nan" else [])
+            encoded = steps.processor.encode(chunk.tokens, chunk.lengths)
+            names, lines = chunk.names or [], chunk.lines
             for start in range(0, len(encoded), WRITTEN_AT_A_TIME):
                 part = slice(start, start + WRITTEN_AT_A_TIME)
                 values = predict_rows(steps, encoded[part], bar.update)
-                for name, row in zip(block.names[part], values, strict=True):
-                    target.write("\t".join([name, *(f"{value:.6f}" for value in row)]) + "\n")
+                for line, name, row in zip(lines[part], names[part], values, strict=True):
+                    while missing and missing[0].line < line:
+                        _write(target, missing.popleft().name, [np.nan] * len(row))
+                    _write(target, name, row)
+            for bad in missing:
+                _write(target, bad.name, [np.nan] * steps.network.tasks)
             rows += len(encoded)
-    return rows
+    return rows, left_out
+
+
+def _write(target: IO[str], name: str, values: Iterable[float]) -> None:
+    cells = [name.replace("\t", " "), *(f"{value:.6f}" for value in values)]
+    target.write("\t".join(cells) + "\n")
 
 
 def progress_bar(progress: bool | None, total: int | None = None) -> tqdm:

@@ -179,7 +179,9 @@ class Run:
         rows = suite.rows(part)
         predictions = np.full(suite.measured.shape, np.nan)
         sequences = [suite.sequences[row] for row in rows]
-        values = predict_sequences(self.network, self.processor, sequences, progress)
+        values = predict_sequences(
+            self.network, self.processor, sequences, progress, self.experiment.data.reading()
+        )
         predictions[rows] = values[:, columns]
         return predictions
 

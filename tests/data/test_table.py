@@ -9,14 +9,8 @@ import pytest
 from dream_keras.common.errors import UserError
 from dream_keras.data import table
 from dream_keras.data.alphabet import decode
-from dream_keras.data.table import (
-    Columns,
-    ReadSettings,
-    load_rows,
-    named_columns,
-    read_chunks,
-    tokenize,
-)
+from dream_keras.data.columns import OFFICIAL, Columns
+from dream_keras.data.table import ReadSettings, load_rows, read_chunks, tokenize
 from dream_keras.menu.autosome import AutosomeProcessor
 
 ADAPTER = "TGCATTTTTTTCACATC"
@@ -33,7 +27,7 @@ def sequences(chunk):
     return [decode(t[:n]) for t, n in zip(chunk.tokens, chunk.lengths, strict=True)]
 
 
-def read(path, columns=table.OFFICIAL):
+def read(path, columns=OFFICIAL):
     chunks = list(read_chunks(path, columns))
     return (
         [s for c in chunks for s in sequences(c)],
@@ -139,7 +133,7 @@ HEADER = "id\tseq\tdev\thk\n1\tACGT\t1.5\t-1\n2\tGGGG\t2.5\t-2\n"
 
 
 def test_named_columns_and_several_targets(tmp_path):
-    columns = Columns("seq", ("hk", "dev"), None)
+    columns = Columns("seq", ("hk", "dev"))
     got, values, bad = read(write(tmp_path, HEADER), columns)
     assert got == ["ACGT", "GGGG"]
     assert values.tolist() == [[-1, 1.5], [-2, 2.5]]
@@ -148,19 +142,19 @@ def test_named_columns_and_several_targets(tmp_path):
 
 def test_missing_values_of_several_targets(tmp_path):
     text = "seq\tdev\thk\nACGT\tNA\t1\nGGGG\t2.5\t\nCCCC\tnan\tNaN\nTTTT\tx\t1\n"
-    got, values, bad = read(write(tmp_path, text), Columns("seq", ("dev", "hk"), None))
+    got, values, bad = read(write(tmp_path, text), Columns("seq", ("dev", "hk")))
     assert got == ["ACGT", "GGGG"]
     np.testing.assert_array_equal(values, [[np.nan, 1], [2.5, np.nan]])
     assert [(row.line, row.reason) for row in bad] == [(4, "number"), (5, "number")]
     assert bad[0].detail == "all of its values are missing"
     # Of one target there is nothing to train on without it.
-    assert len(read(write(tmp_path, text), Columns("seq", ("dev",), None))[2]) == 3
+    assert len(read(write(tmp_path, text), Columns("seq", ("dev",)))[2]) == 3
 
 
 def test_wrong_column_name_offers_the_nearest(tmp_path):
     path = write(tmp_path, HEADER)
     with pytest.raises(UserError, match=r'unknown column .* "sec".*Did you mean "seq"'):
-        read(path, named_columns("sec", ["dev"]))
+        read(path, Columns("sec", ("dev",)))
 
 
 def test_header_without_names_is_recognised(tmp_path):
@@ -188,14 +182,14 @@ def test_a_bad_first_value_is_no_header(tmp_path, value):
 def test_a_column_name_that_stands_twice_is_refused(tmp_path):
     path = write(tmp_path, f"seq\ty\ty\n{GOOD.strip()}\t2\n")
     with pytest.raises(UserError, match=r'has more than one column "y". Rename one'):
-        load_rows(path, AutosomeProcessor(), ReadSettings(named_columns("seq", ["y"])))
+        load_rows(path, AutosomeProcessor(), ReadSettings(Columns("seq", ("y",))))
 
 
 def test_long_headers_are_cut_short_in_messages(tmp_path):
     names = [f"column{number}" for number in range(2_000)]
     path = write(tmp_path, "\t".join(names) + "\n")
     with pytest.raises(UserError, match=r"and others, 2000 in all\.") as error:
-        load_rows(path, AutosomeProcessor(), ReadSettings(named_columns("seq", ["y"])))
+        load_rows(path, AutosomeProcessor(), ReadSettings(Columns("seq", ("y",))))
     assert len(str(error.value)) < 600
 
 
@@ -209,11 +203,6 @@ def test_old_line_ends_comments_and_blank_lines(tmp_path):
     path = write(tmp_path, f"# one\n\n{GOOD}ACGX\t1\n")
     with pytest.raises(UserError, match=r"table\.txt:4: letter 'X'"):
         load_rows(path, AutosomeProcessor())
-
-
-def test_one_column_name_is_not_enough():
-    with pytest.raises(UserError, match="needs both"):
-        named_columns("seq", None)
 
 
 def test_long_rows_fail_with_their_count_or_are_dropped_or_cropped(tmp_path):
@@ -262,7 +251,7 @@ def test_every_real_table_is_read(real_data):
     np.testing.assert_array_equal(
         rows.labels[:, 0], np.array([float(line.split("\t")[1]) for line in lines], np.float32)
     )
-    human = Columns("seq", ("mean_value",), None)
+    human = Columns("seq", ("mean_value",))
     assert len(read(real_data / "human_mpra/sample_train.txt", human)[0]) == 1000
-    fly = Columns("Sequence", ("Dev_log2_enrichment", "Hk_log2_enrichment"), None)
+    fly = Columns("Sequence", ("Dev_log2_enrichment", "Hk_log2_enrichment"))
     assert read(real_data / "drosophila/sample_train.txt", fly)[1].shape == (1000, 2)
