@@ -32,7 +32,8 @@ class Ours:
         self.tokens = random.integers(0, 4, (settings.batch, LENGTH)).astype(np.uint8)
         labels = random.uniform(5, 15, (settings.batch, 1)).astype(np.float32)
         none = np.zeros(settings.batch, np.uint8)
-        self.batch = Batch(self.tokens, none, none, labels)
+        weights = np.ones(settings.batch, np.float32)
+        self.batch = Batch(self.tokens, none, none, labels, weights)
         self.works: dict[str, Callable[[], int]] = {
             "predict": self.predict,
             "step": self.step,

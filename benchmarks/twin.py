@@ -139,7 +139,7 @@ class Twin:
         count = stream.rows_per_pass // self.settings.batch
 
         def loaded() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-            for tokens, strand, flags, labels in stream.batches(0, count):
+            for tokens, strand, flags, labels, _ in stream.batches(0, count):
                 channels = processor.make_channels(tokens, strand, flags)
                 target = torch_twin.soft_bins(torch.from_numpy(labels[:, 0]).to(self.device))
                 yield channels.to(self.device).transpose(1, 2).contiguous(), target

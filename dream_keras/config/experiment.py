@@ -23,6 +23,7 @@ from dream_keras.config.yaml_file import Lines, Yaml, located, read_yaml
 from dream_keras.data.adapters import PRESENT, check_setting
 from dream_keras.data.columns import Columns
 from dream_keras.data.processor import LABEL_STATISTICS, Processor
+from dream_keras.data.split import Part, Split
 from dream_keras.data.table import ReadSettings
 from dream_keras.menu.plugins import load_plugins
 from dream_keras.menu.registry import ORDER_SLOTS, Slot
@@ -139,7 +140,17 @@ class DataSettings:
 
     Attributes:
         train: Training table; None simulates one.
-        validation: Validation table; None holds out a tenth of the training rows.
+        validation: Validation table; None holds out a tenth of the training rows. With
+            ``split_column`` the values of that column, separated by commas.
+        test: Table of rows that are scored when training ends, or values of ``split_column``.
+        split_column: Column of the training table that says which rows are trained, validated and
+            tested on; see ``dream_keras.data.split``.
+        weight_column: Column of row weights in the loss.
+        error_column: Column of the values' standard errors; a row's weight in the loss is divided
+            by error^2 + ``error_floor``^2, and weights are scaled to a mean of 1.
+        error_floor: Standard error that no measurement falls below, in the values' units; None
+            takes the median of the column.
+        max_error: Leave out training and validation rows with a larger standard error.
         sequence_column: Header name of the sequences; None takes the column called seq or
             sequence, or the first one of a table without a header.
         target_columns: Header names of the measured values, one for each task; None takes the only
@@ -160,9 +171,15 @@ class DataSettings:
 
     train: str | None = None
     validation: str | None = None
+    test: str | None = None
+    split_column: str | None = None
     sequence_column: str | None = None
     target_columns: tuple[str, ...] | None = None
     id_column: str | None = None
+    weight_column: str | None = None
+    error_column: str | None = None
+    error_floor: float | None = None
+    max_error: float | None = None
     adapters: str | None = None
     on_bad_row: Literal["fail", "skip"] = "fail"
     long_rows: Literal["fail", "drop", "crop"] = "fail"
@@ -181,18 +198,50 @@ class DataSettings:
             max_rows=self.max_rows,
             max_length=self.max_length,
         )
+        at_least(0, error_floor=self.error_floor, max_error=self.max_error)
         with within("adapters"):
             check_setting(self.adapters)
+        if self.split_column and (self.validation is None) != (self.test is None):
+            raise UserError(
+                f"split_column={self.split_column}: give both its values to validate on "
+                "(--validation) and to test on (--test), or neither if it says train, val and test"
+            )
+        if self.error_column is None and (self.error_floor, self.max_error) != (None, None):
+            raise UserError("error_floor and max_error need --error-column, the standard errors")
 
-    def reading(self) -> ReadSettings:
-        """Return how its tables are read."""
+    @property
+    def parts(self) -> Split | None:
+        """The parts of the training table, if a column tells them."""
+        if self.split_column is None:
+            return None
+        values = [
+            tuple(value.strip() for value in (text or "").split(",") if value.strip())
+            for text in (self.validation, self.test)
+        ]
+        return Split(self.split_column, *values)
+
+    def reading(self, part: Part | None = None) -> ReadSettings:
+        """Return how tables are read: sequences alone, or a part of the table to train on."""
+        columns = Columns(self.sequence_column, self.target_columns, self.id_column)
+        if part is not None:
+            columns = dataclasses.replace(
+                columns,
+                split=self.split_column,
+                weight=self.weight_column if part == "train" else None,
+                error=self.error_column
+                if part == "train" or (part == "validation" and self.max_error is not None)
+                else None,
+            )
         return ReadSettings(
-            Columns(self.sequence_column, self.target_columns, self.id_column),
+            columns,
             self.on_bad_row,
             self.long_rows,
-            self.max_rows,
+            self.max_rows if part != "test" else None,
             self.max_length,
             self.adapters,
+            self.parts if part is not None else None,
+            part or "train",
+            self.max_error,
         )
 
 

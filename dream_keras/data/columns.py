@@ -36,16 +36,27 @@ class Columns:
         targets: None takes the only other column of numbers, or the second one of a table without
             a header, which then has exactly two; none when only sequences are read.
         id: The rows' names; None if they have none.
+        split: Which part of the table a row belongs to.
+        weight: The rows' weights in the loss.
+        error: The standard errors of their values.
     """
 
     sequence: str | None = None
     targets: tuple[str, ...] | None = None
     id: str | None = None
+    split: str | None = None
+    weight: str | None = None
+    error: str | None = None
 
     @property
     def named(self) -> tuple[str, ...]:
         """The names that are given; a table has a header if there are any."""
-        return tuple(name for name in (self.sequence, *(self.targets or ()), self.id) if name)
+        return tuple(name for name in (self.sequence, *(self.targets or ()), *self.others) if name)
+
+    @property
+    def others(self) -> tuple[str | None, ...]:
+        """The columns of names, parts, weights and errors, as in ``Layout``."""
+        return self.id, self.split, self.weight, self.error
 
     @property
     def flags(self) -> str:
@@ -115,7 +126,9 @@ def recognise(path: object, line: int, text: bytes, columns: Columns) -> Form:
     if lines[0].count('"') % 2:
         raise UserError(f"{path}:{line}: a name in the header holds a line break. Take it out.")
     sequence = columns.sequence or _usual_sequence(path, first, usual)
-    found = [find_column(path, name, first) for name in (sequence, columns.id) if name]
+    at = find_column(path, sequence, first)
+    others = [find_column(path, name, first) if name else None for name in columns.others]
+    found = [at, *(other for other in others if other is not None)]
     if columns.targets is None:
         target_names = [_only_numbers(path, first, rows[1:], found)]
     else:
@@ -124,7 +137,8 @@ def recognise(path: object, line: int, text: bytes, columns: Columns) -> Form:
     if columns.sequence is None or columns.targets is None:
         values = f", values from column {target_names[0]}" if target_names else ""
         log.info("%s: sequences from column %s%s", path, sequence, values)
-    layout = Layout(found[0], targets, len(first), found[1] if columns.id else None, delimiter)
+    identity, split, weight, error = others
+    layout = Layout(at, targets, len(first), identity, split, weight, error, delimiter)
     return Form(layout, first, True, columns)
 
 

@@ -57,6 +57,9 @@ class Chunk:
         lines: (rows,), the line of each row, counted from 1.
         bad: Rows that were left out, in order.
         names: The rows' ids, if the table has some.
+        parts: Which part of the table each row belongs to, if a column says so.
+        weights: (rows,), if the table has some.
+        errors: (rows,), standard errors of the values, if the table has some.
     """
 
     tokens: Tokens
@@ -65,6 +68,9 @@ class Chunk:
     lines: Positions
     bad: list[BadRow] = field(default_factory=list)
     names: list[str] | None = None
+    parts: list[str] | None = None
+    weights: npt.NDArray[np.float64] | None = None
+    errors: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,15 @@ class Layout:
     targets: tuple[int, ...]
     expected: int | None
     id: int | None = None
+    split: int | None = None
+    weight: int | None = None
+    error: int | None = None
     delimiter: str = TAB
+
+    @property
+    def columns(self) -> tuple[int | None, ...]:
+        """All positions."""
+        return self.sequence, *self.targets, self.id, self.split, self.weight, self.error
 
     @property
     def skips_blank_lines(self) -> bool:
@@ -119,7 +133,7 @@ def parse_block(
     marks = np.flatnonzero(data == ord(separator))
     first_mark = np.searchsorted(marks, starts)
     mark_count = np.searchsorted(marks, ends) - first_mark
-    needed = max(layout.sequence, *layout.targets, layout.id or 0)
+    needed = max(column for column in layout.columns if column is not None)
     expected = layout.expected
     wrong = mark_count < needed if expected is None else mark_count != expected - 1
     blank = ends == starts
@@ -161,6 +175,16 @@ def parse_block(
     if len(layout.targets) > 1:
         for row in np.flatnonzero(np.isnan(values).all(axis=1)).tolist():
             reasons.setdefault(int(good[row]), ("number", "all of its values are missing"))
+    numbers = {}
+    for name, place in (("weight", layout.weight), ("error", layout.error)):
+        if place is not None:
+            numbers[name], problems = _values(data, *field_of(place), False)
+            problems += [
+                (row, f"the {name} {numbers[name][row]:g} is negative")
+                for row in np.flatnonzero(numbers[name] < 0).tolist()
+            ]
+            for row, problem in problems:
+                reasons.setdefault(int(good[row]), ("number", problem))
     kept = np.array([row not in reasons for row in good.tolist()], bool) if reasons else slice(None)
     bad = []
     for number, (reason, detail) in sorted(reasons.items()):
@@ -169,12 +193,22 @@ def parse_block(
         name = cells[column].strip() if column < len(cells) else ""
         line = layout.delimiter.join(cells)
         bad.append(BadRow(int(lines[number]), reason, detail, line, name))
-    names = None
-    if layout.id is not None:
-        spans = (span[kept].tolist() for span in field_of(layout.id))
-        names = [text[i:j].decode("utf-8", "replace").strip() for i, j in zip(*spans, strict=True)]
+
+    def texts_of(column: int | None) -> list[str] | None:
+        if column is None:
+            return None
+        spans = (span[kept].tolist() for span in field_of(column))
+        return [text[i:j].decode("utf-8", "replace").strip() for i, j in zip(*spans, strict=True)]
+
     return Chunk(
-        tokens[kept], lengths[kept].astype(np.int32), values[kept], lines[good[kept]], bad, names
+        tokens[kept],
+        lengths[kept].astype(np.int32),
+        values[kept],
+        lines[good[kept]],
+        bad,
+        texts_of(layout.id),
+        texts_of(layout.split),
+        *(numbers[name][kept] if name in numbers else None for name in ("weight", "error")),
     )
 
 

@@ -45,6 +45,8 @@ class Processor(ABC):
             at ``"random"`` in each step; ``"single"`` trains on rows as they are.
         average_validation_strands: Whether a validation row's score is the mean of its strands.
         length_option: The option that decides how long a sequence may be.
+        reverse_mark: Text in the names of rows that are reverse complements, which ``name_flags``
+            looks for; empty where names say nothing.
     """
 
     length: int
@@ -58,6 +60,7 @@ class Processor(ABC):
     strands: Literal["rows", "step", "input", "random", "single"]
     average_validation_strands: bool = True
     length_option: ClassVar[str] = "length"
+    reverse_mark: str = ""
 
     @property
     def min_length(self) -> int:

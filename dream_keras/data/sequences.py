@@ -15,7 +15,13 @@ from dream_keras.data.adapters import ProcessorAdapters
 from dream_keras.data.columns import SEQUENCES, Columns, Form, why_all_bad
 from dream_keras.data.parse import BadRow, Chunk
 from dream_keras.data.processor import Lengths, Processor
-from dream_keras.data.table import ReadSettings, open_table, parse_lines, too_short
+from dream_keras.data.table import (
+    ReadSettings,
+    open_table,
+    parse_lines,
+    rows_of_part,
+    too_short,
+)
 from dream_keras.data.text import open_text, skip_leading
 
 RECORDS = 50_000
@@ -76,7 +82,10 @@ def read_fitting(path: str | Path, processor: Processor, settings: ReadSettings)
     form, chunks = read_sequences(path, settings.columns)
     unusable: UserError | None = None
     usable = False
+    seen: set[str] = set()
     for chunk in chunks:
+        if settings.split is not None:
+            chunk = rows_of_part(path, chunk, settings.split, settings.part, seen)
         tokens, lengths = adapters.put_on(chunk.tokens, chunk.lengths)
         short = too_short(chunk, lengths, processor)
         bad = sorted([*chunk.bad, *short], key=lambda row: row.line)
@@ -104,6 +113,8 @@ def read_fitting(path: str | Path, processor: Processor, settings: ReadSettings)
         usable |= bool(kept.any())
         names = [name for name, keep in zip(chunk.names or [], kept, strict=True) if keep]
         yield Chunk(tokens[kept], lengths[kept], chunk.values[kept], chunk.lines[kept], bad, names)
+    if not usable and settings.split is not None:
+        raise settings.split.no_rows(path, settings.part, seen)
     if not usable and settings.on_bad_row != "nan":
         raise unusable or UserError(f"{path}: all of its sequences are left out")
 

@@ -103,7 +103,7 @@ class ShardedStream(Stream):
             if self.settings.both_strands:
                 random = np.random.default_rng([self.settings.seed, number, 3, block])
                 strand = random.integers(0, 2, len(rows), np.uint8) ^ np.uint8(second)
-            parts.append(Batch(rows.tokens, strand, rows.flags, rows.labels))
+            parts.append(Batch(rows.tokens, strand, rows.flags, rows.labels, rows.weights))
         joined = Batch.joined(parts)
         random = np.random.default_rng([self.settings.seed, number, 4, self.settings.host, window])
         return joined.take(random.permutation(len(joined.labels)))

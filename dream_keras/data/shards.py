@@ -155,8 +155,10 @@ class ShardedRows:
         labels = np.frombuffer(payload, LABEL, rows * tasks, rows * length).astype(np.float32)
         labels = labels.reshape(rows, tasks)
         if self.manifest.format == FIRST_FORMAT:
-            return Rows(tokens, labels, self.processor.row_flags(labels.astype(np.float64)))
-        return Rows(tokens, labels, np.frombuffer(payload, np.uint8)[-rows:])
+            flags = self.processor.row_flags(labels.astype(np.float64))
+        else:
+            flags = np.frombuffer(payload, np.uint8)[-rows:]
+        return Rows(tokens, labels, flags, np.ones(rows, np.float32))
 
     def load(self, max_rows: int | None = None) -> Rows:
         """Read all rows, or the first of them, into memory, in the order of the table."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import Flags, Labels
-from dream_keras.data.table import Rows
+from dream_keras.data.table import Rows, Weights
 
 
 class Batch(NamedTuple):
@@ -23,12 +23,14 @@ class Batch(NamedTuple):
         strand: (batch,), uint8: 1 where the reverse complement is to be trained on.
         flags: (batch,), uint8, as the processor defines them.
         labels: (batch, tasks), float32; NaN where one is missing.
+        weights: (batch,), float32, of the rows in the loss.
     """
 
     tokens: Tokens
     strand: npt.NDArray[np.uint8]
     flags: Flags
     labels: Labels
+    weights: Weights
 
     @classmethod
     def joined(cls, parts: "Sequence[Batch]") -> "Batch":
@@ -37,7 +39,13 @@ class Batch(NamedTuple):
 
     def take(self, rows: slice | npt.NDArray[np.int64]) -> "Batch":
         """Return some of the rows."""
-        return Batch(self.tokens[rows], self.strand[rows], self.flags[rows], self.labels[rows])
+        return Batch(
+            self.tokens[rows],
+            self.strand[rows],
+            self.flags[rows],
+            self.labels[rows],
+            self.weights[rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -159,7 +167,7 @@ class TrainingStream(Stream):
 
     Examples:
         >>> tokens, labels = np.zeros((10, 4), np.uint8), np.zeros((10, 1), np.float32)
-        >>> rows = Rows(tokens, labels, np.zeros(10, np.uint8))
+        >>> rows = Rows(tokens, labels, np.zeros(10, np.uint8), np.ones(10, np.float32))
         >>> stream = TrainingStream(rows, StreamSettings(batch_size=8, both_strands=True))
         >>> stream.rows_per_pass, stream.batch(0).tokens.shape
         (20, (8, 4))
@@ -188,7 +196,7 @@ class TrainingStream(Stream):
             picked, odd = np.divmod(picked, 2)
             strand = odd.astype(np.uint8)
         rows = self.rows.take(picked)
-        return Batch(rows.tokens, strand, rows.flags, rows.labels)
+        return Batch(rows.tokens, strand, rows.flags, rows.labels, rows.weights)
 
     def _permutation(self, number: int) -> npt.NDArray[np.uint32]:
         if number not in self._order:
@@ -203,12 +211,14 @@ def fingerprint(rows: Rows) -> str:
 
     Examples:
         >>> tokens, labels = np.zeros((2, 4), np.uint8), np.ones((2, 1), np.float32)
-        >>> rows = Rows(tokens, labels, np.zeros(2, np.uint8))
+        >>> rows = Rows(tokens, labels, np.zeros(2, np.uint8), np.ones(2, np.float32))
         >>> fingerprint(rows)
         '2-5c9fc5ac'
     """
     checksum = 0
-    for content in (rows.tokens, rows.labels):
+    # Weights that are all 1 add nothing: tables without any keep their checksum.
+    weights = [rows.weights] if (rows.weights != 1).any() else []
+    for content in (rows.tokens, rows.labels, *weights):
         checksum = zlib.crc32(np.ascontiguousarray(content).data, checksum)
     return f"{len(rows)}-{checksum:08x}"
 
@@ -223,7 +233,7 @@ def hold_out(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
 
     Examples:
         >>> tokens, labels = np.zeros((10, 4), np.uint8), np.zeros((10, 1), np.float32)
-        >>> rows = Rows(tokens, labels, np.zeros(10, np.uint8))
+        >>> rows = Rows(tokens, labels, np.zeros(10, np.uint8), np.ones(10, np.float32))
         >>> [len(part) for part in hold_out(rows, share=0.2, seed=0)]
         [8, 2]
     """

@@ -5,6 +5,7 @@ sequence and value, as in the official format. Whole blocks of text are handled 
 first quoted field on, rows are split one by one.
 """
 
+import dataclasses
 import inspect
 import io
 import logging
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet
@@ -32,6 +34,7 @@ from dream_keras.data.parse import (
     parse_records,
 )
 from dream_keras.data.processor import Flags, Labels, Lengths, Processor
+from dream_keras.data.split import Part, Split
 from dream_keras.data.text import open_text, skip_leading
 
 BLOCK = 8 << 20
@@ -55,6 +58,9 @@ class ReadSettings:
         max_rows: Stop after this many good rows.
         max_length: Longest sequence in bp, if that is less than what the processor takes.
         adapters: As ``ProcessorAdapters.setting``.
+        split: Which rows belong to which part of the table; None reads all.
+        part: The part that is read.
+        max_error: Leave out rows with a larger standard error.
     """
 
     columns: Columns = OFFICIAL
@@ -63,9 +69,13 @@ class ReadSettings:
     max_rows: int | None = None
     max_length: int | None = None
     adapters: str | None = None
+    split: Split | None = None
+    part: Part = "train"
+    max_error: float | None = None
 
 
 DEFAULTS = ReadSettings()
+Weights = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -76,20 +86,24 @@ class Rows:
         tokens: (rows, length), as the processor encodes them.
         labels: (rows, tasks); NaN where one is missing.
         flags: (rows,), as the processor defines them.
+        weights: (rows,), of the rows in the loss.
         skipped: Rows that were left out.
+        errors: (rows,), standard errors of the labels, if the table has some.
     """
 
     tokens: Tokens
     labels: Labels
     flags: Flags
+    weights: Weights
     skipped: tuple[BadRow, ...] = ()
+    errors: Weights | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def take(self, rows: Positions) -> "Rows":
         """Return some of the rows."""
-        return Rows(self.tokens[rows], self.labels[rows], self.flags[rows])
+        return Rows(self.tokens[rows], self.labels[rows], self.flags[rows], self.weights[rows])
 
     @classmethod
     def joined(cls, parts: "Sequence[Rows]") -> "Rows":
@@ -98,8 +112,29 @@ class Rows:
             np.concatenate([part.tokens for part in parts]),
             np.concatenate([part.labels for part in parts]),
             np.concatenate([part.flags for part in parts]),
+            np.concatenate([part.weights for part in parts]),
             tuple(row for part in parts for row in part.skipped),
+            None
+            if any(part.errors is None for part in parts)
+            else np.concatenate([part.errors for part in parts if part.errors is not None]),
         )
+
+    def weighted_by_errors(self, floor: float | None) -> "Rows":
+        """Return the rows with weights * 1 / (error^2 + floor^2), scaled to a mean of 1.
+
+        Args:
+            floor: What the errors do not say of the values' spread, in their units; None takes
+                the median error.
+        """
+        weights = self.weights.astype(np.float64)
+        if self.errors is not None:
+            errors = self.errors.astype(np.float64)
+            least = np.median(errors) if floor is None else floor
+            weights = weights / np.maximum(errors**2 + least**2, np.finfo(np.float32).tiny)
+        if (weights == weights[0]).all():
+            weights = np.ones_like(weights)
+        weights = (weights / weights.mean()).astype(np.float32)
+        return dataclasses.replace(self, weights=weights, errors=None)
 
 
 def open_table(
@@ -218,8 +253,16 @@ def read_rows(
     takes = min(processor.max_length, settings.max_length or processor.max_length)
     adapters = ProcessorAdapters(processor, settings.adapters)
     form, chunks = open_table(path, settings.columns)
+    if processor.reverse_mark and form.layout.id is None:
+        raise UserError(
+            f"{path}: the processor reads the strand of a row off its name. Name the column of the "
+            "rows' names with --id-column, or set model.processor.reverse to rows or none."
+        )
     unusable: UserError | None = None
+    seen: set[str] = set()
     for chunk in chunks:
+        if settings.split is not None:
+            chunk = rows_of_part(path, chunk, settings.split, settings.part, seen)
         tokens, lengths = adapters.put_on(chunk.tokens, chunk.lengths)
         short = too_short(chunk, lengths, processor)
         bad = sorted([*chunk.bad, *short], key=lambda row: row.line)
@@ -237,12 +280,19 @@ def read_rows(
         longest_row = max(longest_row, int(lengths.max(initial=0)))
         keep = ~long if long_rows == "drop" else np.ones(len(long), bool)
         keep &= ~np.isin(chunk.lines, [row.line for row in short])
+        if settings.max_error is not None and chunk.errors is not None:
+            keep &= chunk.errors <= settings.max_error
         kept = np.flatnonzero(keep)[: None if max_rows is None else max_rows - rows]
         visit(tokens[kept], lengths[kept])
         encoded = processor.encode(tokens[kept], lengths[kept])
         values = chunk.values[kept]
         flags = processor.row_flags(values)
-        yield Rows(encoded, values.astype(np.float32), flags, tuple(bad))
+        if chunk.names is not None:
+            flags = flags | processor.name_flags([chunk.names[row] for row in kept])
+        weights = np.ones(len(kept)) if chunk.weights is None else chunk.weights[kept]
+        errors = None if chunk.errors is None else chunk.errors[kept].astype(np.float32)
+        labels = values.astype(np.float32)
+        yield Rows(encoded, labels, flags, weights.astype(np.float32), tuple(bad), errors)
         rows += len(encoded)
         if max_rows is not None and rows >= max_rows:
             break
@@ -256,10 +306,45 @@ def read_rows(
     if too_long:
         log.info("%s: %d sequences too long: %s", path, too_long, long_rows)
     if not rows:
+        if settings.split is not None:
+            raise settings.split.no_rows(path, settings.part, seen)
         raise unusable or UserError(f"{path}: no usable row is left of this table")
     if reasons:
         counts = ", ".join(f"{n} {why}" for why, n in reasons.items())
         log.warning("%s: left out %d bad rows (%s)", path, reasons.total(), counts)
+
+
+def rows_of_part(path: str | Path, chunk: Chunk, split: Split, part: Part, seen: set[str]) -> Chunk:
+    """Return the rows of one part of a table; bad rows are reported with those to train on.
+
+    Args:
+        path: The table, for messages.
+        chunk: Rows of all parts.
+        split: The parts.
+        part: The part that is wanted.
+        seen: What the column holds is added to it.
+
+    Raises:
+        UserError: If a row belongs to no part.
+    """
+    texts = chunk.parts or []
+    seen.update(texts)
+    parts = [split.part_of(text) for text in texts]
+    if None in parts:
+        row = parts.index(None)
+        raise split.unknown(path, int(chunk.lines[row]), texts[row])
+    kept = np.array([each == part for each in parts], bool)
+    names = chunk.names and [name for name, keep in zip(chunk.names, kept, strict=True) if keep]
+    return Chunk(
+        chunk.tokens[kept],
+        chunk.lengths[kept],
+        chunk.values[kept],
+        chunk.lines[kept],
+        chunk.bad if part == "train" else [],
+        names,
+        weights=None if chunk.weights is None else chunk.weights[kept],
+        errors=None if chunk.errors is None else chunk.errors[kept],
+    )
 
 
 def _whole(processor: Processor, length: int) -> str:

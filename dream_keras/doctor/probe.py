@@ -98,6 +98,7 @@ def step() -> dict[str, Any]:
         random.integers(0, 2, rows, np.uint8),
         np.zeros(rows, np.uint8),
         random.uniform(0, 17, (rows, 1)).astype(np.float32),
+        np.ones(rows, np.float32),
     )
     losses, seconds = [], []
     for _ in range(2):

@@ -201,8 +201,9 @@ class PlainProcessor(ScalingProcessor):
 
     def name_flags(self, names: Sequence[str]) -> Flags:
         """Return is_reverse, which ``reverse_mark`` in a row's name says, (rows,)."""
-        marked = [self.reverse == "flag" and self.reverse_mark in name for name in names]
-        return np.array(marked, np.uint8)
+        if not self.reverse_mark:
+            return super().name_flags(names)
+        return np.array([self.reverse_mark in name for name in names], np.uint8)
 
     def validation_flags(self, flags: Flags) -> Flags:
         """Return the flags: the strand of a row is known at test as well."""

@@ -128,6 +128,7 @@ def _compile_jax(steps: "JaxSteps", devices: "list[jax.Device]", batch: int) -> 
             ((batch,), np.uint8),
             ((batch,), np.uint8),
             ((batch, steps.network.tasks), np.float32),
+            ((batch,), np.float32),
         )
     )
     step = jax.jit(steps.train_step, donate_argnums=0)

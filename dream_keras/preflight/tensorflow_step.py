@@ -33,6 +33,7 @@ def compile_replica(steps: TensorFlowSteps, device: jax.Device, rows: int) -> An
         tf.zeros((rows,), tf.uint8),
         tf.zeros((rows,), tf.uint8),
         tf.zeros((rows, steps.network.tasks), tf.float32),
+        tf.zeros((rows,), tf.float32),
     )
     function = tf.function(steps._train_replica, jit_compile=True)
     try:

@@ -62,7 +62,10 @@ def predict_views(
 
 
 def predict_rows(
-    steps: Steps, tokens: Tokens, done: Callable[[int], object] = lambda rows: None
+    steps: Steps,
+    tokens: Tokens,
+    done: Callable[[int], object] = lambda rows: None,
+    flags: Flags | None = None,
 ) -> npt.NDArray[np.float64]:
     """Predict encoded rows, (rows, tasks), the mean over all views of each.
 
@@ -70,8 +73,9 @@ def predict_rows(
         steps: The compiled functions.
         tokens: (rows, length).
         done: Called with the number of rows after each batch.
+        flags: (rows,), as the processor defines them; 0 by default.
     """
-    views = predict_views(steps, tokens, done=done)
+    views = predict_views(steps, tokens, flags, done)
     return steps.processor.to_expression(views, steps.target_type)
 
 
@@ -112,6 +116,7 @@ def predict_sequences(
     sequences: Sequence[str],
     progress: bool | None = False,
     settings: ReadSettings = DEFAULTS,
+    flags: Flags | None = None,
 ) -> npt.NDArray[np.float64]:
     """Predict sequences, (rows, tasks), strands and other views averaged.
 
@@ -121,6 +126,7 @@ def predict_sequences(
         sequences: As in the tables that it was trained on.
         progress: Whether to show a progress bar; None shows one on a terminal.
         settings: How those were read: whether adapters are put on, and long sequences cropped.
+        flags: (rows,), as the processor defines them; 0 by default.
 
     Raises:
         UserError: What ``encode_sequences`` raises.
@@ -135,7 +141,7 @@ def predict_sequences(
     """
     encoded = encode_sequences(processor, sequences, settings)
     with progress_bar(progress, len(sequences)) as bar:
-        return predict_rows(Steps(network, processor), encoded, bar.update)
+        return predict_rows(Steps(network, processor), encoded, bar.update, flags)
 
 
 def predict_file(
@@ -171,9 +177,10 @@ def predict_file(
             missing = deque(chunk.bad if settings.on_bad_row == "nan" else [])
             encoded = steps.processor.encode(chunk.tokens, chunk.lengths)
             names, lines = chunk.names or [], chunk.lines
+            flags = steps.processor.name_flags(names)
             for start in range(0, len(encoded), WRITTEN_AT_A_TIME):
                 part = slice(start, start + WRITTEN_AT_A_TIME)
-                values = predict_rows(steps, encoded[part], bar.update)
+                values = predict_rows(steps, encoded[part], bar.update, flags[part])
                 for line, name, row in zip(lines[part], names[part], values, strict=True):
                     while missing and missing[0].line < line:
                         _write(target, missing.popleft().name, [np.nan] * len(row))

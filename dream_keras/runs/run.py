@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from dream_keras.model.network import Network
     from dream_keras.scoring.suite import Suite
 
+TEST_PART = "test"
+"""Folder in a run's that holds the test rows of its table, as a suite."""
+
 log = logging.getLogger(__name__)
 
 
@@ -100,9 +103,11 @@ class Run:
 
     @property
     def suite_folder(self) -> Path | None:
-        """The suite it is scored on, if any: its own, or that of its simulation."""
+        """The suite it is scored on, if any: its own, its test rows, or that of its simulation."""
         if self.experiment.scoring.suite:
             return local_copy(self.experiment.scoring.suite)
+        if (self.folder.path / TEST_PART).is_dir():
+            return self.folder.path / TEST_PART
         return self.simulated_folder if self.is_simulated else None
 
     @property
@@ -179,8 +184,16 @@ class Run:
         rows = suite.rows(part)
         predictions = np.full(suite.measured.shape, np.nan)
         sequences = [suite.sequences[row] for row in rows]
+        flags = None
+        if self.processor.reverse_mark and suite.reverse is not None:
+            flags = suite.reverse[rows].astype(np.uint8)
         values = predict_sequences(
-            self.network, self.processor, sequences, progress, self.experiment.data.reading()
+            self.network,
+            self.processor,
+            sequences,
+            progress,
+            self.experiment.data.reading(),
+            flags=flags,
         )
         predictions[rows] = values[:, columns]
         return predictions

@@ -78,16 +78,20 @@ class StepsBase(ABC):
     def _predict_rows(self, tokens: Tokens, flags: Flags) -> npt.NDArray: ...
 
     def _training_rows(
-        self, tokens: Tensor, strand: Tensor, flags: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensors]:
-        """Return channels and target of a batch, of both strands where a step takes both."""
+        self, tokens: Tensor, strand: Tensor, flags: Tensor, labels: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensors, Tensor]:
+        """Return channels, target and weights of a batch, of both strands where a step takes both.
+
+        The arguments are the columns of a ``Batch``.
+        """
         if self.processor.strands == "step":
             rows = ops.shape(tokens)[0]
             tokens, labels = ops.tile(tokens, [2, 1]), ops.tile(labels, [2, 1])
-            flags = ops.tile(flags, [2])
+            flags, weights = ops.tile(flags, [2]), ops.tile(weights, [2])
             strand = ops.cast(ops.arange(2 * rows) >= rows, "uint8")
         channels = self.processor.make_channels(tokens, strand, flags)
-        return channels, self.processor.make_target(labels, tokens, self.target_type)
+        target = self.processor.make_target(labels, tokens, self.target_type)
+        return channels, target, weights
 
     def _prediction_rows(self, tokens: Tensor, flags: Tensor) -> Tensor:
         """Return the channels of all strands, one strand after the other."""

@@ -63,11 +63,11 @@ class JaxSteps(StepsBase):
             batch: The columns of a ``Batch``.
         """
         trainable, other, moments = state
-        inputs, target = self._training_rows(*batch)
+        inputs, target, row_weights = self._training_rows(*batch)
 
         def mean_loss(weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
             outputs, changed = self.network.stateless_call(weights, other, inputs, training=True)
-            return jnp.mean(self.loss(target, outputs)), changed
+            return jnp.mean(self.loss(target, outputs) * row_weights), changed
 
         (loss, other), gradients = jax.value_and_grad(mean_loss, has_aux=True)(trainable)
         with keras.StatelessScope(list(zip(self._variables[2], moments, strict=True))):

@@ -71,10 +71,11 @@ class TensorFlowSteps(StepsBase):
 
     def _train_replica(self, *batch: tf.Tensor) -> tf.Tensor:
         """Train on this replica's rows; return its part of the batch's mean loss."""
-        inputs, target = self._training_rows(*(self._share(rows, self._local) for rows in batch))
+        parts = (self._share(rows, self._local) for rows in batch)
+        inputs, target, row_weights = self._training_rows(*parts)
         with tf.GradientTape() as tape:
             losses = self.loss(target, self.network(inputs, training=True))
-            loss = tf.reduce_mean(losses) / self.replicas
+            loss = tf.reduce_mean(losses * row_weights) / self.replicas
         weights = self.network.trainable_variables
         # A head may have outputs that this target says nothing about.
         gradients = tape.gradient(

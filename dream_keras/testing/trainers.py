@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -54,12 +55,13 @@ def check_trainer(
 
 def _settings(case: Case) -> Iterator[str]:
     """Yield impossible settings that are accepted."""
-    for name in ("batch_size", "epochs"):
+    impossible: tuple[dict[str, Any], ...] = ({"batch_size": 0}, {"epochs": 0})
+    for setting in impossible:
         try:
-            dataclasses.replace(case.trainer, **{name: 0})
+            dataclasses.replace(case.trainer, **setting)
         except UserError:
             continue
-        yield f"it accepts {name}=0: call super().__post_init__() in your own __post_init__"
+        yield f"it accepts {next(iter(setting))}=0: call super().__post_init__() in your own __post_init__"
 
 
 def _optimiser(case: Case) -> Iterator[str]:

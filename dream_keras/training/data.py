@@ -15,6 +15,7 @@ from dream_keras.data.processor import Lengths, Processor
 from dream_keras.data.sharded_stream import ShardedStream
 from dream_keras.data.shards import ShardedRows, open_shards
 from dream_keras.data.similarity import hold_out_families
+from dream_keras.data.split import Part
 from dream_keras.data.stream import Stream, StreamSettings, TrainingStream, hold_out
 from dream_keras.data.table import Rows, load_rows
 from dream_keras.runs.run import Run
@@ -32,19 +33,45 @@ def make_stream(rows: Rows | ShardedRows, settings: StreamSettings) -> Stream:
     return TrainingStream(rows, settings)
 
 
-def load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows | ShardedRows, Rows]:
+Visit = Callable[[Tokens, Lengths], None]
+
+
+def no_visit(tokens: Tokens, lengths: Lengths) -> None:
+    """Do nothing with rows that are read."""
+
+
+def load_data(
+    run: Run, processor: Processor, seed: int, visit: Visit = no_visit
+) -> tuple[Rows | ShardedRows, Rows]:
     """Read, or simulate and read, the rows to train and to validate on.
 
     The rows of a prepared folder to train on stay on the disk, unless only the first
     ``data.max_rows`` are wanted.
+
+    Args:
+        run: The run.
+        processor: Its processor.
+        seed: Of the rows that are held out.
+        visit: Called with the training rows, block by block, before they are encoded; not with
+            those of a prepared folder.
 
     Raises:
         UserError: If a table cannot be used, or not be split as asked.
     """
     settings = run.experiment.data
     train, validation = run.tables()
-    train, validation = str(local_copy(train)), validation and str(local_copy(validation))
+    train = str(local_copy(train))
     prepared = Path(train).is_dir()
+    if settings.split_column is not None:
+        if prepared:
+            raise UserError(
+                f"{train} is a prepared folder, which has no column {settings.split_column}. Give "
+                "the table itself, or prepare each part of it."
+            )
+        return _load(run, train, processor, "train", visit), _load(
+            run, train, processor, "validation"
+        )
+    validation = validation and str(local_copy(validation))
     on_disk = _open_prepared(run, train) if prepared and settings.max_rows is None else None
     if validation is not None:
         if settings.split != "random":
@@ -53,7 +80,10 @@ def load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows | Sharded
                 f"is a validation table, {validation}. Give a training table alone (--train), or "
                 "leave --split out."
             )
-        return on_disk or _load(run, train, processor), _load(run, validation, processor)
+        return (
+            on_disk or _load(run, train, processor, "train", visit),
+            _load(run, validation, processor, "validation"),
+        )
     if prepared and settings.split != "random":
         raise UserError(
             f"data.split={settings.split} needs the sequences themselves; {train} is a prepared "
@@ -63,19 +93,22 @@ def load_data(run: Run, processor: Processor, seed: int) -> tuple[Rows | Sharded
     if on_disk is not None:
         of_disk, held_out = on_disk.hold_out(VALIDATION_SHARE, seed)
         return of_disk, held_out.load()
-    return _split(run, train, processor, seed)
+    return _split(run, train, processor, seed, visit)
 
 
-def _split(run: Run, table: str, processor: Processor, seed: int) -> tuple[Rows, Rows]:
+def _split(
+    run: Run, table: str, processor: Processor, seed: int, visit: Visit
+) -> tuple[Rows, Rows]:
     """Read a table and hold out a part of its rows."""
     by_family = run.experiment.data.split == "similarity"
     sequences: list[Sequences] = []
 
-    def visit(tokens: Tokens, lengths: Lengths) -> None:
+    def visit_all(tokens: Tokens, lengths: Lengths) -> None:
+        visit(tokens, lengths)
         if by_family:
             sequences.append(Sequences.of(tokens, lengths))
 
-    rows = _load(run, table, processor, visit)
+    rows = _load(run, table, processor, "train", visit_all)
     if len(rows) < 2:
         raise UserError(f"{table}: one row cannot be split; give a validation table with --val")
     if by_family:
@@ -96,14 +129,16 @@ def _load(
     run: Run,
     path: str,
     processor: Processor,
-    visit: Callable[[Tokens, Lengths], None] = lambda tokens, lengths: None,
+    part: Part,
+    visit: Visit = no_visit,
 ) -> Rows:
     settings = run.experiment.data
     if Path(path).is_dir():
         return _open_prepared(run, path).load(settings.max_rows)
-    rows = load_rows(path, processor, settings.reading(), visit)
-    log.info("%s: %s rows", path, f"{len(rows):,}")
-    return rows
+    rows = load_rows(path, processor, settings.reading(part), visit)
+    named = f" of the {part} part" if settings.split_column else ""
+    log.info("%s: %s rows%s", path, f"{len(rows):,}", named)
+    return rows.weighted_by_errors(settings.error_floor)
 
 
 def check_labels(rows: Rows | ShardedRows, processor: Processor, target_type: str) -> None:

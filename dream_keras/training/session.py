@@ -26,6 +26,7 @@ from dream_keras.config.experiment import (
     load_experiment,
 )
 from dream_keras.config.smoke import shrink
+from dream_keras.data.duplicates import Keys, strand_keys
 from dream_keras.data.parse import BadRow
 from dream_keras.data.stream import StreamSettings
 from dream_keras.menu.plugins import load_plugins
@@ -34,12 +35,19 @@ from dream_keras.model.targets import check_tasks, choose_target_type
 from dream_keras.runs.folder import RunFolder, open_folder
 from dream_keras.runs.report import write_report
 from dream_keras.runs.run import Run, load_run
+from dream_keras.runs.test_part import read_test_part, warn_of_shared
 from dream_keras.runtime.cluster import find_worker_process
 from dream_keras.runtime.steps import Steps
 from dream_keras.runtime.strategy import make_strategy
 from dream_keras.scoring.metrics import ScoreCard
 from dream_keras.scoring.suite import Suite, load_suite
-from dream_keras.training.data import check_labels, check_validation, load_data, make_stream
+from dream_keras.training.data import (
+    check_labels,
+    check_validation,
+    load_data,
+    make_stream,
+    no_visit,
+)
 from dream_keras.training.engine import Engine, EngineSettings, steps_in
 
 log = logging.getLogger(__name__)
@@ -209,7 +217,16 @@ def _train(run: Run, progress: bool | None) -> Result:
     check_tasks(network, len(run.task_names), names)
     if suite is not None:
         suite.columns_of(run.task_names)
-    rows, validation = load_data(run, run.processor, trainer.seed)
+    test = read_test_part(run)
+    keys: list[Keys] = []
+    rows, validation = load_data(
+        run,
+        run.processor,
+        trainer.seed,
+        no_visit if test is None else lambda *rows: keys.append(strand_keys(*rows)),
+    )
+    if test is not None and keys:
+        warn_of_shared(test, np.concatenate(keys))
     check_tasks(network, rows.labels.shape[1], names)  # of a folder prepared with others
     statistics = run.processor.label_statistics(rows.labels)
     run = Run(run.folder, with_options(run.experiment, statistics))
@@ -232,6 +249,9 @@ def _train(run: Run, progress: bool | None) -> Result:
     check_labels(rows, processor, steps.target_type)
     check_validation(validation)
     _make_folder(run, computed_on, [*rows.skipped, *validation.skipped])
+    if test is not None:
+        test.write(run.folder.path)
+        suite = suite or _load_suite(run)
     log.info(
         "%s rows to train on, %s to validate on; %s weights; %d epochs of %d steps of %d rows",
         f"{len(rows):,}",

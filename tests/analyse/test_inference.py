@@ -111,7 +111,8 @@ def test_bins_are_the_mean_of_both_strands_with_their_own_flag(runs, sequences, 
     processor = run.processor
     labels = np.array([8, 9.5, 17, 3.25, 0, 6.1], np.float32)
     tokens = processor.encode(*tokenize(sequences, processor.max_length))
-    rows = Rows(tokens, labels[:, None], processor.row_flags(labels[:, None].astype(np.float64)))
+    flags = processor.row_flags(labels[:, None].astype(np.float64))
+    rows = Rows(tokens, labels[:, None], flags, np.ones(len(labels), np.float32))
     probabilities, targets = inference.predict_bins(run, rows, progress=False)
     assert probabilities.shape == targets.shape == (6, 18)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)

@@ -35,7 +35,7 @@ def make_rows(count):
     numbers = np.arange(count)
     tokens = np.stack([numbers % 251, numbers // 251, *np.zeros((3, count), int)], axis=1)
     labels, flags = numbers[:, None].astype(np.float32), (numbers % 3).astype(np.uint8)
-    return Rows(tokens.astype(np.uint8), labels, flags)
+    return Rows(tokens.astype(np.uint8), labels, flags, np.ones(len(labels), np.float32))
 
 
 def make(folder, count=203, files=4, piece=50):

@@ -9,7 +9,8 @@ def make_rows(count):
     """Rows whose tokens and value both tell their number."""
     numbers = np.arange(count)
     flags = (numbers % 3).astype(np.uint8)
-    return Rows((numbers[:, None] % 251).astype(np.uint8), numbers[:, None].astype("f4"), flags)
+    tokens, labels = (numbers[:, None] % 251).astype(np.uint8), numbers[:, None].astype("f4")
+    return Rows(tokens, labels, flags, numbers.astype("f4"))
 
 
 def stream(count=23, batch_size=7, seed=5, both_strands=True):

@@ -87,7 +87,8 @@ def make_batch(processor, random, *, view=True):
     if view:
         tokens = processor.training_view(tokens, random)
     strand = random.integers(0, 2, ROWS).astype(np.uint8)
-    return Batch(tokens, strand, np.zeros(ROWS, np.uint8), values)
+    weights = np.ones(ROWS, np.float32)
+    return Batch(tokens, strand, np.zeros(ROWS, np.uint8), values, weights)
 
 
 @functools.cache

@@ -110,7 +110,8 @@ def test_strand_and_channel_agree(reverse):
 
 
 def test_a_strand_is_drawn_for_each_row_and_step():
-    rows = Rows(np.zeros((64, 3), np.uint8), np.zeros((64, 1), np.float32), np.zeros(64, np.uint8))
+    zeros, ones = np.zeros(64, np.uint8), np.ones(64, np.float32)
+    rows = Rows(np.zeros((64, 3), np.uint8), np.zeros((64, 1), np.float32), zeros, ones)
     stream = TrainingStream(rows, StreamSettings(64, random_strand=True))
     drawn = np.stack([stream.batch(step).strand for step in range(50)])
     assert stream.rows_per_pass == 64

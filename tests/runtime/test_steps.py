@@ -33,6 +33,7 @@ def batches(random, count, rows=8):
             random.integers(0, 2, rows).astype(np.uint8),
             random.integers(0, 2, rows).astype(np.uint8),
             random.uniform(0, 17, (rows, 1)).astype(np.float32).round(1),
+            np.ones(rows, np.float32),
         )
         for _ in range(count)
     ]

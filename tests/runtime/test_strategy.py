@@ -56,7 +56,8 @@ for plain in ORDERS:
             Batch(random.integers(0, 4, (8, processor.length)).astype(np.uint8),
                   random.integers(0, 2, 8).astype(np.uint8),
                   random.integers(0, 2, 8).astype(np.uint8),
-                  random.uniform(0, 17, (8, 1)).astype(np.float32))
+                  random.uniform(0, 17, (8, 1)).astype(np.float32),
+                  random.uniform(0.5, 1.5, 8).astype(np.float32))
             for _ in range(4)
         ]
         losses = [*steps.train(batches[:1]), *steps.train(batches[1:])]

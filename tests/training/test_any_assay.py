@@ -70,7 +70,7 @@ def test_the_command_that_started_it_resumes_it(finished, table, caplog):
     columns = {"sequence_column": "seq", "target_columns": ["liver", "brain"]}
     train(table, finished.folder, resume=True, **columns)
     assert "is finished: all of its 2 epochs are done" in caplog.text
-    with pytest.raises(UserError, match="model.*length"):
+    with pytest.raises(UserError, match=r"model.*length"):
         train(table, finished.folder, "model.processor.length=50", resume=True, **columns)
 
 

@@ -1,0 +1,123 @@
+"""The test rows of a run's own table, kept in its folder as a scoring suite."""
+
+import io
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from dream_keras.common.errors import UserError, short_list
+from dream_keras.common.files import write_text
+from dream_keras.common.remote import local_copy
+from dream_keras.data import alphabet
+from dream_keras.data.adapters import ProcessorAdapters
+from dream_keras.data.duplicates import Keys, strand_keys
+from dream_keras.data.sequences import read_fitting
+from dream_keras.runs.run import TEST_PART, Run
+
+SHOWN = 3
+"""Rows that a warning names."""
+SUITE = "suite.yaml"
+ROWS = "rows.tsv"
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TableSuite:
+    """Rows to test on.
+
+    Attributes:
+        suite: Text of the suite's YAML file.
+        table: Text of its table.
+        keys: Which sequences they are, (rows,); see ``strand_keys``.
+        names: The rows' names, or their sequences.
+    """
+
+    suite: str
+    table: str
+    keys: Keys = field(repr=False)
+    names: list[str] = field(repr=False)
+
+    def write(self, folder: Path) -> None:
+        """Write the suite into a run folder, unless it is there."""
+        suite = folder / TEST_PART
+        if not (suite / SUITE).exists():
+            suite.mkdir(exist_ok=True)
+            write_text(suite / ROWS, self.table)
+            write_text(suite / SUITE, self.suite)
+
+    def shared(self, keys: Keys) -> list[str]:
+        """Return the names of the test rows whose sequence is among ``keys``, on either strand."""
+        found = np.flatnonzero(np.isin(self.keys, keys))
+        return [self.names[row] for row in found]
+
+
+def read_test_part(run: Run) -> TableSuite | None:
+    """Read the rows that a run is to be tested on, if its config names some.
+
+    Raises:
+        UserError: If they cannot be read, or there are fewer than 2.
+    """
+    data = run.experiment.data
+    if data.test is None and data.split_column is None:
+        return None
+    table = data.train if data.split_column else data.test
+    tasks = run.task_names
+    text, keys, names = io.StringIO(), [], []
+    text.write("\t".join(["name", "sequence", *(f"value {task}" for task in tasks)]) + "\n")
+    settings = data.reading("test")
+    # Whoever predicts the suite puts the adapters on again.
+    left, right = map(len, ProcessorAdapters(run.processor, settings.adapters).ends)
+    for chunk in read_fitting(local_copy(str(table)), run.processor, settings):
+        keys.append(strand_keys(chunk.tokens, chunk.lengths))
+        sequences = [
+            alphabet.decode(row[left : length - right])
+            for row, length in zip(chunk.tokens, chunk.lengths, strict=True)
+        ]
+        names += chunk.names or sequences
+        for name, sequence, values in zip(
+            chunk.names or sequences, sequences, chunk.values, strict=True
+        ):
+            cells = ["NA" if np.isnan(value) else repr(float(value)) for value in values]
+            text.write("\t".join([name.replace("\t", " "), sequence, *cells]) + "\n")
+    if len(names) < 2:
+        raise UserError(f"{table}: {len(names)} test rows are too few to score")
+    return TableSuite(_declare(run), text.getvalue(), np.concatenate(keys), names)
+
+
+def warn_of_shared(test: TableSuite, keys: Keys) -> None:
+    """Warn of test rows that stand among the training rows, on either strand.
+
+    Args:
+        test: The test rows.
+        keys: Of the training rows; see ``strand_keys``.
+    """
+    shared = test.shared(keys)
+    if shared:
+        log.warning(
+            "%s of %s test rows stand among the training rows too, on the same strand or the other "
+            "(%s): their score is better than that of new sequences",
+            f"{len(shared):,}",
+            f"{len(test.names):,}",
+            short_list(shared[:SHOWN]),
+        )
+
+
+def _declare(run: Run) -> str:
+    """Return the suite's declaration: one subset for each task, equal weights."""
+    tasks = run.task_names
+    name = f"test rows of {Path(run.experiment.data.train or '').name}"
+    declared = {
+        "name": name,
+        "table": ROWS,
+        "columns": {"sequence": "sequence", "targets": {task: f"value {task}" for task in tasks}},
+        "scores": {"pearson": "weighted_mean_r", "spearman": "weighted_mean_rho"},
+        "subsets": {task: {"weight": 1, "target": task} for task in tasks},
+    }
+    if run.processor.reverse_mark:
+        declared["reverse"] = {"column": "name", "contains": run.processor.reverse_mark}
+    return yaml.safe_dump(declared, sort_keys=False)
