@@ -3,6 +3,7 @@
 import logging
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +13,12 @@ import dream_keras
 from dream_keras.common.errors import UserError
 from dream_keras.config.completion import with_length
 from dream_keras.config.experiment import CONFIGS, load_experiment
+from dream_keras.data.stream import Batch
+from dream_keras.data.table import load_rows
+from dream_keras.menu.plain import PlainProcessor
 from dream_keras.runs.folder import State
+from dream_keras.runtime.steps import Steps
+from dream_keras.scoring.suite import load_suite
 from dream_keras.training.engine import Engine, EngineSettings
 
 SMALL = [
@@ -131,3 +137,151 @@ def test_which_epoch_is_kept_and_which_is_the_last(best, patience, kept, epochs)
     assert ending in engine._ending(state)
     assert saved.count("last") == epochs
     assert saved.count("best") == kept  # each epoch up to it was better than those before
+
+
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory):
+    """Rows of three folds with names, weights and errors; the test fold shares some sequences."""
+    random = np.random.default_rng(1)
+    sequences = ["".join(random.choice(list("ACGT"), 30)) for _ in range(150)]
+    complement = str.maketrans("ACGT", "TGCA")
+    sequences[140] = sequences[3][::-1].translate(complement)
+    sequences[141] = sequences[4]
+    path = tmp_path_factory.mktemp("folds") / "folds.csv"
+    table = pd.DataFrame(
+        {
+            "name": [f"row{n}{'_rc' if n % 2 else ''}" for n in range(150)],
+            "seq": sequences,
+            "value": [text.count("G") + 0.5 for text in sequences],
+            "fold": np.repeat([0, 1, 2], [100, 20, 30]),
+            "weight": np.where(np.arange(150) < 50, 1.0, 3.0),
+            "error": 0.5,
+        }
+    )
+    table.to_csv(path, index=False)
+    return path
+
+
+def test_a_column_tells_training_validation_and_test_rows(folds, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "dream_keras")
+    run = train(
+        folds,
+        tmp_path / "run",
+        "model.processor.reverse=flag",
+        "model.processor.reverse_mark=_rc",
+        "data.id_column=name",
+        "data.split_column=fold",
+        "data.test='2'",
+        validation="1",
+        target_columns="value",
+    )
+    assert "100 rows to train on, 20 to validate on" in caplog.text
+    assert "2 of 30 test rows stand among the training rows" in caplog.text
+    assert "row140, row141" in caplog.text
+    table = pd.read_csv(folds)
+    tested = table[table.fold == 2]
+    opened = dream_keras.load_run(run.folder)
+    suite = load_suite(run.folder / "test")
+    np.testing.assert_array_equal(suite.measured[:, 0], tested.value)
+    np.testing.assert_array_equal(suite.reverse, tested.name.str.endswith("_rc"))
+    # The score is that of the predictions with the flags from the names, one row at a time.
+    assert run.score.subsets["value"].pearson == pytest.approx(
+        np.corrcoef(opened.predict_suite(suite)[:, 0], tested.value)[0, 1], abs=1e-6
+    )
+    names = tmp_path / "names.csv"
+    tested[["name", "seq"]].to_csv(names, index=False)
+    out = tmp_path / "predictions.tsv"
+    dream_keras.predict(run.folder, names, out, id_column="name")
+    predicted = pd.read_csv(out, sep="\t", header=None, index_col=0)[1]
+    np.testing.assert_allclose(predicted, opened.predict_suite(suite)[:, 0], atol=2e-6)
+    assert dream_keras.evaluate(run.folder).subsets["value"].pearson == pytest.approx(
+        run.score.subsets["value"].pearson, abs=1e-6
+    )
+
+
+def read(table, *overrides, part="train"):
+    columns = ["data.sequence_column=seq", "data.target_columns=[value]"]
+    data = load_experiment("any_dream_cnn", [*columns, *overrides]).data
+    return load_rows(table, PlainProcessor(40), data.reading(part)).weighted_by_errors(
+        data.error_floor
+    )
+
+
+def test_weights_are_those_of_the_columns(folds, tmp_path):
+    rows = read(folds, "data.weight_column=weight")
+    np.testing.assert_allclose(rows.weights, np.repeat([1, 3], [50, 100]) / (350 / 150), rtol=1e-6)
+    assert (read(folds).weights == 1).all()
+    assert (read(folds, "data.error_column=error").weights == 1).all()
+    table = pd.read_csv(folds)
+    table["error"] = np.linspace(0.1, 2, 150)
+    table.to_csv(tmp_path / "errors.csv", index=False)
+    expected = 1 / (table.error**2 + 0.3**2)
+    rows = read(tmp_path / "errors.csv", "data.error_column=error", "data.error_floor=0.3")
+    np.testing.assert_allclose(rows.weights, expected / expected.mean(), rtol=1e-5)
+    errors = "data.error_column=error"
+    assert (
+        len(read(tmp_path / "errors.csv", errors, "data.max_error=1")) == (table.error <= 1).sum()
+    )
+    table.loc[7, "error"] = -1
+    table.to_csv(tmp_path / "negative.csv", index=False)
+    with pytest.raises(UserError, match=r"negative\.csv:9: the error -1 is negative"):
+        read(tmp_path / "negative.csv", errors)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "part", "rows"),
+    [
+        (["data.validation='1'", "data.test='0,2'"], "test", 130),
+        (["data.validation='1'", "data.test='2'"], "train", 100),
+        (["data.validation='0'", "data.test='1'"], "train", 30),
+    ],
+)
+def test_parts_by_value(folds, overrides, part, rows):
+    assert len(read(folds, "data.split_column=fold", *overrides, part=part)) == rows
+
+
+def test_parts_by_word_and_what_is_none(folds, tmp_path):
+    table = pd.read_csv(folds)
+    table["set"] = np.repeat(["Train", "Val", "Test"], 50)
+    table.to_csv(tmp_path / "words.csv", index=False)
+    for part in ("train", "validation", "test"):
+        assert len(read(tmp_path / "words.csv", "data.split_column=set", part=part)) == 50
+    with pytest.raises(UserError, match=r'folds\.csv:2: "0" in column fold names no part'):
+        read(folds, "data.split_column=fold")
+    with pytest.raises(UserError, match=r"validation part \(7\); the column fold holds 0, 1, 2"):
+        both = ["data.validation='7'", "data.test='2'"]
+        read(folds, "data.split_column=fold", *both, part="validation")
+    with pytest.raises(UserError, match="give both"):
+        read(folds, "data.split_column=fold", "data.test='2'")
+
+
+def test_the_loss_is_the_weighted_mean_of_its_rows(random):
+    network = dream_keras.build_network(
+        {
+            "processor": {"name": "plain", "length": 12},
+            "first": {"name": "bhi", "out_channels": 4, "dropout": 0.0},
+            "core": {
+                "name": "bhi",
+                "out_channels": 4,
+                "units": 2,
+                "branch_dropout": 0.0,
+                "dropout": 0.0,
+            },
+            "final": {"name": "autosome_regression", "features": 4},
+        },
+        12,
+        5,
+    )
+    steps = Steps(network, PlainProcessor(12), keras.optimizers.SGD(0.0))
+    tokens = random.integers(0, 4, (3, 12)).astype(np.uint8)
+    labels = random.normal(size=(3, 1)).astype(np.float32)
+    zeros = np.zeros(3, np.uint8)
+
+    def loss(rows, weights):
+        batch = Batch(tokens[rows], zeros, zeros, labels[rows], np.array(weights, np.float32))
+        return steps.train([batch])[0, 0]
+
+    alone = [loss([row] * 3, [1, 1, 1]) for row in range(3)]
+    assert loss([0, 1, 2], [2, 0.5, 0]) == pytest.approx(
+        (2 * alone[0] + 0.5 * alone[1]) / 3, rel=1e-5
+    )
