@@ -248,8 +248,8 @@ def test_parts_by_word_and_what_is_none(folds, tmp_path):
         assert len(read(tmp_path / "words.csv", "data.split_column=set", part=part)) == 50
     with pytest.raises(UserError, match=r'folds\.csv:2: "0" in column fold names no part'):
         read(folds, "data.split_column=fold")
+    both = ["data.validation='7'", "data.test='2'"]
     with pytest.raises(UserError, match=r"validation part \(7\); the column fold holds 0, 1, 2"):
-        both = ["data.validation='7'", "data.test='2'"]
         read(folds, "data.split_column=fold", *both, part="validation")
     with pytest.raises(UserError, match="give both"):
         read(folds, "data.split_column=fold", "data.test='2'")
