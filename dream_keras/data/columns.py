@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from dream_keras.data.delimited import (
     find_column,
     find_delimiter,
     records,
+    to_float,
 )
 from dream_keras.data.parse import DECIMAL_COMMA, MISSING, BadRow, Layout
 
@@ -171,13 +173,7 @@ def is_dna(text: str) -> bool:
 
 def _is_value(text: str) -> bool:
     """Whether a cell holds a number, if perhaps with a decimal comma."""
-    if DECIMAL_COMMA.fullmatch(text.strip()):
-        return True
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return not _is_missing(text)
+    return bool(DECIMAL_COMMA.fullmatch(text.strip())) or not math.isnan(to_float(text))
 
 
 def _is_missing(text: str) -> bool:
@@ -186,7 +182,6 @@ def _is_missing(text: str) -> bool:
 
 def _fits(cells: Cells, columns: Columns) -> bool:
     """Whether the cells of a first line, split by some delimiter, may be those of the table."""
-    cells = [cell.strip() for cell in cells]
     if columns.named:
         return set(columns.named) <= set(cells)
     if any(name.lower() in SEQUENCE_NAMES for name in cells):
@@ -201,7 +196,7 @@ def _is_header(first: Cells, columns: Columns) -> bool:
         return not is_dna(first[0]) and len(first[0]) < SHORTEST and bool(named.match(first[0]))
     if len(first) < 2 or any(_is_value(cell) for cell in first):
         return False
-    return bool(named.match(first[1])) and not _is_missing(first[1]) and first[1].lower() != "inf"
+    return bool(named.match(first[1])) and not _is_missing(first[1])
 
 
 def _usual_sequence(path: object, first: Cells, usual: Sequence[str]) -> str:
