@@ -249,7 +249,10 @@ def test_first_bad_csv_lines_are_named(suite_files):
         ("", "is empty"),
         (",alt_pos,ref_pos\n", "has a header but no rows"),
         ("\0", "is not a text file"),
-        (f',alt_pos,ref_pos\n1,"{"5" * 200_000}",2\n', ":2: malformed quotes: a double quote is opened and not closed"),
+        (
+            f',alt_pos,ref_pos\n1,"{"5" * 200_000}",2\n',
+            ":2: malformed quotes: a double quote is opened and not closed",
+        ),
     ],
 )
 def test_unusable_csv(suite_files, text, said):
