@@ -1,6 +1,7 @@
 """Which columns of a table hold sequences, values and names: as given, or recognised."""
 
 import contextlib
+import dataclasses
 import logging
 import math
 import re
@@ -99,8 +100,9 @@ def recognise(path: object, line: int, text: bytes, columns: Columns) -> Form:
     lines = [one.decode("utf-8", "replace") + "\n" for one in text.split(b"\n", SAMPLE)[:SAMPLE]]
     delimiter = find_delimiter(path, line, lines[0].rstrip("\r\n"), lambda c: _fits(c, columns))
     rows: list[Cells] = []
-    with contextlib.suppress(UserError):  # of later rows: they are named when these are read
-        rows += (cells for _, cells in records(path, lines, delimiter, line) if cells)
+    with contextlib.suppress(UserError):  # of later rows, which are named when these are read
+        for _, cells in records(path, lines, delimiter, line):
+            rows += [cells] if cells else []
     if not rows:
         next(records(path, lines, delimiter, line), None)
         return Form(Layout(0, (), None), [""], False, columns)
@@ -112,22 +114,29 @@ def recognise(path: object, line: int, text: bytes, columns: Columns) -> Form:
                 f"{path}:{line}: this looks like a header ({short_list(first)}). Name its columns "
                 f"with {columns.flags}."
             )
-        targets, expected = ((), None) if columns.targets == () else ((1,), 2)
-        return Form(Layout(0, targets, expected, delimiter=delimiter), first, False, columns)
+        layout = Layout(0, (1,), 2, delimiter=delimiter)
+        if columns.targets == ():
+            layout = Layout(0, (), None, delimiter=delimiter)
+        return Form(layout, first, False, columns)
     if lines[0].count('"') % 2:
         raise UserError(f"{path}:{line}: a name in the header holds a line break. Take it out.")
     sequence = columns.sequence or _usual_sequence(path, first, usual)
+    layout = _named_layout(path, columns, sequence, rows)
+    return Form(dataclasses.replace(layout, delimiter=delimiter), first, True, columns)
+
+
+def _named_layout(path: object, columns: Columns, sequence: str, rows: Sequence[Cells]) -> Layout:
+    """Find the columns by their names in the first of some rows; log what was not given."""
+    first = [cell.strip() for cell in rows[0]]
     found = [find_column(path, name, first) for name in (sequence, columns.id) if name]
-    if columns.targets is None:
-        target_names = [_only_numbers(path, first, rows[1:], found)]
-    else:
-        target_names = list(columns.targets)
-    targets = tuple(find_column(path, name, first) for name in target_names)
+    targets = columns.targets
+    if targets is None:
+        targets = (_only_numbers(path, first, rows[1:], found),)
     if columns.sequence is None or columns.targets is None:
-        values = f", values from column {target_names[0]}" if target_names else ""
+        values = f", values from column {', '.join(targets)}" if targets else ""
         log.info("%s: sequences from column %s%s", path, sequence, values)
-    layout = Layout(found[0], targets, len(first), found[1] if columns.id else None, delimiter)
-    return Form(layout, first, True, columns)
+    positions = tuple(find_column(path, name, first) for name in targets)
+    return Layout(found[0], positions, len(first), found[1] if columns.id else None)
 
 
 def why_all_bad(

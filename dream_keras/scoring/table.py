@@ -177,7 +177,8 @@ def parse_table(path: Path, text: str, fits: Fits) -> Table:
         for line, cells in records(path, lines[above:], delimiter, above + 1)
         if cells or delimiter == TAB
     ]
-    return Table(path, (), *map(list, zip(*numbered, strict=True)), delimiter)
+    lines_of, rows = zip(*numbered, strict=True)
+    return Table(path, (), lines_of, rows, delimiter)
 
 
 def find_table(folder: Path, names: Sequence[str], fits: Callable[[Path], bool]) -> Path:
