@@ -47,6 +47,7 @@ benchmark: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -e '.[torch]'
 	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.reading
 
 clean:
 	rm -rf $(VENV) .venv-oldest .venv-newest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

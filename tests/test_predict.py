@@ -1,5 +1,6 @@
 import gzip
 import os
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 import dream_keras
 from dream_keras.common.errors import UserError
 from dream_keras.data import sequences
+from dream_keras.runs.prediction import predict_sequences
 
 LEFT, RIGHT = "TGCATTTTTTTCACATC", "GGTTACGGCTGTT"
 
@@ -76,13 +78,8 @@ def test_blocks_of_input_change_nothing(run, inserts, tmp_path, monkeypatch):
     [
         (f"{LEFT}ACGT\n{LEFT}ACXT\n", r"in:2: letter 'X' at position 20"),
         (f"# a comment\n{LEFT}ACGT\n{LEFT}ACXT\n", r"in:3: letter 'X' at position 20"),
-        (f">s0\n{LEFT}ACGT\n>s1\n", r"in:3: record 's1': the sequence is empty"),
         ("\n\n\n", "in: no sequences in it"),
         (f"{LEFT}ACGT\n\n{LEFT}\n", r"in:2: "),
-        (f">a\n{LEFT}\n>b\n>c\nACGT\n", r"in:3: record 'b'"),
-        (f">a\n{LEFT}\n>b\nAC-T\n", r"in:3: record 'b': letter '-'"),
-        (f"{LEFT}{'A' * 151}\n", r"sequence 1 has 168 bp; the processor takes 18 to 167"),
-        (f"{LEFT}AC\nACGT\n", r"sequence 2 has 4 bp; the processor takes 18 to 167"),
         ("", "is empty"),
     ],
 )
@@ -91,6 +88,67 @@ def test_bad_input_is_named_and_leaves_no_output(run, tmp_path, text, said):
     with pytest.raises(UserError, match=said):
         dream_keras.predict(run, tmp_path / "in", tmp_path / "out.tsv")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_what_cannot_be_predicted_is_nan_or_left_out_and_listed(
+    run, inserts, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr("dream_keras.runs.prediction.WRITTEN_AT_A_TIME", 2)
+    wrong = {0: "AC", 2: f"{LEFT}X", 3: LEFT + "A" * 151, 7: "", 8: "ACGT"}
+    rows = [wrong.get(n, inserts[n % 5]) for n in range(9)]
+    (tmp_path / "in").write_text("".join(f">s{n}\n{row}\n" for n, row in enumerate(rows)))
+    out, listed = tmp_path / "out.tsv", tmp_path / "out.tsv.skipped.tsv"
+    assert dream_keras.predict(run, tmp_path / "in", out, on_bad_row="nan", long_rows="drop") == 4
+    names, values = predictions(out)
+    assert names == [f"s{n}" for n in range(9)]
+    assert [n for n, value in enumerate(values) if value != value] == list(wrong)
+    table = [line.split("\t") for line in listed.read_text().splitlines()]
+    assert [row[:3] for row in table] == [
+        ["name", "line", "reason"],
+        ["s0", "1", "short"],
+        ["s2", "5", "letter"],
+        ["s3", "7", "long"],
+        ["s7", "15", "empty"],
+        ["s8", "17", "short"],
+    ]
+    said = (
+        "5 sequences were not predicted, 4 were: s0 (line 1), s2 (line 5), s3 (line 7) and others"
+    )
+    assert f"{said}; all are listed in {listed}" in caplog.text
+    assert dream_keras.predict(run, tmp_path / "in", out, on_bad_row="skip", long_rows="crop") == 5
+    assert predictions(out)[0] == ["s1", "s3", "s4", "s5", "s6"]
+    assert len(listed.read_text().splitlines()) == 5
+    (tmp_path / "in").write_text(inserts[0])
+    dream_keras.predict(run, tmp_path / "in", out)
+    assert not listed.exists()
+
+
+def test_by_default_rows_are_treated_as_in_training(run, inserts, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    text = (copy / "config.yaml").read_text()
+    for old, new in {
+        "long_rows: fail": "long_rows: crop",
+        "on_bad_row: fail": "on_bad_row: skip",
+        "adapters: null": "adapters: add",
+    }.items():
+        assert old in text
+        text = text.replace(old, new)
+    (copy / "config.yaml").write_text(text)
+    bare = [insert.removeprefix(LEFT).removesuffix(RIGHT) for insert in inserts]
+    rows = [f"p{n},{row},x" for n, row in enumerate([*bare, "ACX", "A" * 300])]
+    (tmp_path / "in.csv").write_text("\n".join(["name,seq,note", *rows]))
+    out = tmp_path / "out.tsv"
+    assert dream_keras.predict(copy, tmp_path / "in.csv", out, id_column="name") == 6
+    (tmp_path / "whole").write_text("\n".join(inserts))
+    dream_keras.predict(run, tmp_path / "whole", tmp_path / "whole.tsv")
+    names, values = predictions(out)
+    assert names == ["p0", "p1", "p2", "p3", "p4", "p6"]
+    assert values[:5] == pytest.approx(predictions(tmp_path / "whole.tsv")[1], abs=2e-6)
+    # Also of sequences that are no file, as suites' are.
+    opened = dream_keras.load_run(copy)
+    reading = opened.experiment.data.reading()
+    of_list = predict_sequences(opened.network, opened.processor, bare, settings=reading)
+    assert of_list[:, 0] == pytest.approx(values[:5], abs=2e-6)
 
 
 def test_pipes_are_written_to_and_links_followed(run, inserts, tmp_path):
@@ -107,10 +165,20 @@ def test_pipes_are_written_to_and_links_followed(run, inserts, tmp_path):
     assert (tmp_path / "pipe").is_fifo()
 
 
-def test_missing_adapters_are_pointed_out(run, tmp_path, caplog):
+def test_sequences_without_adapters_are_refused(run, inserts, tmp_path):
     (tmp_path / "in").write_text("ACGT" * 20)
-    dream_keras.predict(run, tmp_path / "in", tmp_path / "out.tsv")
-    assert "without their adapters" in caplog.text
+    with pytest.raises(UserError, match="most sequences do not begin with the adapter"):
+        dream_keras.predict(run, tmp_path / "in", tmp_path / "out.tsv")
+    opened = dream_keras.load_run(run)
+    for sequence, said in (("ACGT" * 20, "most sequences"), (LEFT, "sequence 1 has 17 bp")):
+        with pytest.raises(UserError, match=said):
+            predict_sequences(opened.network, opened.processor, [sequence])
+    for adapters in ("add", f"{LEFT},{RIGHT}"):
+        dream_keras.predict(run, tmp_path / "in", tmp_path / "out.tsv", adapters=adapters)
+        assert predictions(tmp_path / "out.tsv")[0] == ["ACGT" * 20]
+    for wrong in ({"adapters": "both"}, {"long_rows": "no"}, {"on_bad_row": "no"}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            dream_keras.predict(run, tmp_path / "in", tmp_path / "out.tsv", **wrong)
 
 
 def test_standard_input_to_standard_output(run, inserts):

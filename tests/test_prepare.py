@@ -169,7 +169,7 @@ def test_bad_rows_are_refused_or_written_down(training_table, tmp_path):
     dream_keras.prepare(table, tmp_path / "rows", 1, "dream_cnn", on_bad_row="skip")
     assert opened(tmp_path / "rows").manifest.skipped == 1
     written = (tmp_path / "rows" / "skipped_rows.tsv").read_text().splitlines()
-    assert written[0] == "line\treason\tdetail\ttext"
+    assert written[0] == "line\treason\tdetail\ttext\tname"
     assert written[1].startswith("401\tletter\tletter 'U' at position 4")
     assert written[1].endswith('\t"ACGU\t1"')
 

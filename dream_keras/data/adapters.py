@@ -61,8 +61,8 @@ class ProcessorAdapters:
         if self.setting in (None, PRESENT):
             return alphabet.encode(""), alphabet.encode("")
         if self.setting != ADD:
-            left, right = self.setting.split(",")
-            return alphabet.encode(left), alphabet.encode(right)
+            first, last = self.setting.split(",")
+            return alphabet.encode(first), alphabet.encode(last)
         left, right = self.processor.left_adapter, self.processor.right_adapter
         if not len(left) + len(right):
             raise UserError(

@@ -1,7 +1,9 @@
 """Which columns of a table hold sequences, values and names: as given, or recognised."""
 
 import contextlib
+import dataclasses
 import logging
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from dream_keras.data.delimited import (
     find_column,
     find_delimiter,
     records,
+    to_float,
 )
 from dream_keras.data.parse import DECIMAL_COMMA, MISSING, BadRow, Layout
 
@@ -108,8 +111,9 @@ def recognise(path: object, line: int, text: bytes, columns: Columns) -> Form:
     lines = [one.decode("utf-8", "replace") + "\n" for one in text.split(b"\n", SAMPLE)[:SAMPLE]]
     delimiter = find_delimiter(path, line, lines[0].rstrip("\r\n"), lambda c: _fits(c, columns))
     rows: list[Cells] = []
-    with contextlib.suppress(UserError):  # of later rows: they are named when these are read
-        rows += (cells for _, cells in records(path, lines, delimiter, line) if cells)
+    with contextlib.suppress(UserError):  # of later rows, which are named when these are read
+        for _, cells in records(path, lines, delimiter, line):
+            rows += [cells] if cells else []
     if not rows:
         next(records(path, lines, delimiter, line), None)
         return Form(Layout(0, (), None), [""], False, columns)
@@ -121,25 +125,33 @@ def recognise(path: object, line: int, text: bytes, columns: Columns) -> Form:
                 f"{path}:{line}: this looks like a header ({short_list(first)}). Name its columns "
                 f"with {columns.flags}."
             )
-        targets, expected = ((), None) if columns.targets == () else ((1,), 2)
-        return Form(Layout(0, targets, expected, delimiter=delimiter), first, False, columns)
+        layout = Layout(0, (1,), 2, delimiter=delimiter)
+        if columns.targets == ():
+            layout = Layout(0, (), None, delimiter=delimiter)
+        return Form(layout, first, False, columns)
     if lines[0].count('"') % 2:
         raise UserError(f"{path}:{line}: a name in the header holds a line break. Take it out.")
     sequence = columns.sequence or _usual_sequence(path, first, usual)
+    layout = _named_layout(path, columns, sequence, rows)
+    return Form(dataclasses.replace(layout, delimiter=delimiter), first, True, columns)
+
+
+def _named_layout(path: object, columns: Columns, sequence: str, rows: Sequence[Cells]) -> Layout:
+    """Find the columns by their names in the first of some rows; log what was not given."""
+    first = [cell.strip() for cell in rows[0]]
     at = find_column(path, sequence, first)
-    others = [find_column(path, name, first) if name else None for name in columns.others]
-    found = [at, *(other for other in others if other is not None)]
-    if columns.targets is None:
-        target_names = [_only_numbers(path, first, rows[1:], found)]
-    else:
-        target_names = list(columns.targets)
-    targets = tuple(find_column(path, name, first) for name in target_names)
+    identity, split, weight, error = (
+        find_column(path, name, first) if name else None for name in columns.others
+    )
+    targets = columns.targets
+    if targets is None:
+        known = [place for place in (at, identity, split, weight, error) if place is not None]
+        targets = (_only_numbers(path, first, rows[1:], known),)
     if columns.sequence is None or columns.targets is None:
-        values = f", values from column {target_names[0]}" if target_names else ""
+        values = f", values from column {', '.join(targets)}" if targets else ""
         log.info("%s: sequences from column %s%s", path, sequence, values)
-    identity, split, weight, error = others
-    layout = Layout(at, targets, len(first), identity, split, weight, error, delimiter)
-    return Form(layout, first, True, columns)
+    positions = tuple(find_column(path, name, first) for name in targets)
+    return Layout(at, positions, len(first), identity, split, weight, error)
 
 
 def why_all_bad(
@@ -185,13 +197,7 @@ def is_dna(text: str) -> bool:
 
 def _is_value(text: str) -> bool:
     """Whether a cell holds a number, if perhaps with a decimal comma."""
-    if DECIMAL_COMMA.fullmatch(text.strip()):
-        return True
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return not _is_missing(text)
+    return bool(DECIMAL_COMMA.fullmatch(text.strip())) or not math.isnan(to_float(text))
 
 
 def _is_missing(text: str) -> bool:
@@ -200,7 +206,6 @@ def _is_missing(text: str) -> bool:
 
 def _fits(cells: Cells, columns: Columns) -> bool:
     """Whether the cells of a first line, split by some delimiter, may be those of the table."""
-    cells = [cell.strip() for cell in cells]
     if columns.named:
         return set(columns.named) <= set(cells)
     if any(name.lower() in SEQUENCE_NAMES for name in cells):
@@ -215,7 +220,7 @@ def _is_header(first: Cells, columns: Columns) -> bool:
         return not is_dna(first[0]) and len(first[0]) < SHORTEST and bool(named.match(first[0]))
     if len(first) < 2 or any(_is_value(cell) for cell in first):
         return False
-    return bool(named.match(first[1])) and not _is_missing(first[1]) and first[1].lower() != "inf"
+    return bool(named.match(first[1])) and not _is_missing(first[1])
 
 
 def _usual_sequence(path: object, first: Cells, usual: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ Tables, suites, lists of members and submissions are all read with this.
 """
 
 import csv
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -25,7 +26,8 @@ def find_delimiter(
         path: The file, for messages.
         line: The line's number in it.
         text: The line.
-        fits: Whether its cells are those of the table; decides if it holds several delimiters.
+        fits: Whether its cells, stripped, are those of the table; decides if the line holds
+            several delimiters.
 
     Raises:
         UserError: If it could be more than one; names them.
@@ -44,11 +46,10 @@ columns) or semicolon (3 columns). Put names that hold a comma or semicolon in d
     bare = re.sub('"[^"]*"', "", text)
     found = [delimiter for delimiter in DELIMITERS if delimiter in bare]
     if len(found) > 1:
-        found = [each for each in found if fits(split(path, line, text, each))] or found
+        cells = {each: [cell.strip() for cell in split(path, line, text, each)] for each in found}
+        found = [each for each in found if fits(cells[each])] or found
     if len(found) > 1:
-        choices = " or ".join(
-            f"{DELIMITERS[each]} ({len(split(path, line, text, each))} columns)" for each in found
-        )
+        choices = " or ".join(f"{DELIMITERS[each]} ({len(cells[each])} columns)" for each in found)
         raise UserError(
             f"{path}:{line}: the columns may be separated by {choices}. Put names that hold a "
             f"{' or '.join(DELIMITERS[each] for each in found)} in double quotes."
@@ -126,3 +127,18 @@ def describe_columns(cells: Sequence[str], delimiter: str) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= 24 else f"{text[:21]}..."
+
+
+def to_float(text: str) -> float:
+    """Read a number; NaN when the text is none.
+
+    Examples:
+        >>> to_float("5e-1"), to_float("1_5"), to_float("high")
+        (0.5, nan, nan)
+    """
+    if "_" in text:  # Python reads "1_5" as 15, as in its source code.
+        return math.nan
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

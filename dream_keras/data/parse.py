@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
-from dream_keras.data.delimited import DELIMITERS, TAB
+from dream_keras.data.delimited import DELIMITERS, TAB, to_float
 from dream_keras.data.processor import Lengths
 
-NEWLINE, RETURN, ZERO = 10, 13, 0
+NEWLINE, RETURN, ZERO, UNDERSCORE = 10, 13, 0, ord("_")
 MAX_SEQUENCE_LENGTH = 4_096
 """Longest sequence that is read, in bp; the longest models of the field take 2,114."""
 LONGEST_NUMBER = 64
@@ -266,19 +266,14 @@ def _numbers(texts: Bytes, widths: Positions) -> npt.NDArray[np.float64]:
     texts[np.arange(texts.shape[1]) >= widths[:, None]] = ZERO
     fields = np.ascontiguousarray(texts).view(f"S{texts.shape[1]}")[:, 0]
     try:
-        return fields.astype(np.float64)
+        values = fields.astype(np.float64)
     except ValueError:
-        return np.array([_number(text) for text in fields])
+        return np.array([to_float(text.decode("latin-1")) for text in fields])
+    values[(texts == UNDERSCORE).any(axis=1)] = np.nan  # numpy reads 1_5 as 15
+    return values
 
 
 def _is_missing(texts: Bytes, widths: Positions) -> npt.NDArray[np.bool_]:
     """Return which fields stand for a value that was not measured, (fields,)."""
     fields = [bytes(text[:width]) for text, width in zip(texts, widths, strict=True)]
     return np.array([field.strip().lower() in MISSING for field in fields], bool)
-
-
-def _number(text: bytes) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")

@@ -86,6 +86,7 @@ def read_fitting(path: str | Path, processor: Processor, settings: ReadSettings)
     for chunk in chunks:
         if settings.split is not None:
             chunk = rows_of_part(path, chunk, settings.split, settings.part, seen)
+        adapters.check(path, chunk.tokens)
         tokens, lengths = adapters.put_on(chunk.tokens, chunk.lengths)
         short = too_short(chunk, lengths, processor)
         bad = sorted([*chunk.bad, *short], key=lambda row: row.line)
@@ -100,7 +101,6 @@ def read_fitting(path: str | Path, processor: Processor, settings: ReadSettings)
                 f"{path}:{bad[0].line}: {bad[0].detail}. Correct it, leave such rows out with "
                 "--on-bad-row skip, or have nan written for them with --on-bad-row nan."
             )
-        adapters.check(path, chunk.tokens)
         if settings.long_rows != "crop":
             long = _too_long(chunk, lengths, processor)
             if long and settings.long_rows == "fail":

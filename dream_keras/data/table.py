@@ -263,6 +263,7 @@ def read_rows(
     for chunk in chunks:
         if settings.split is not None:
             chunk = rows_of_part(path, chunk, settings.split, settings.part, seen)
+        adapters.check(path, chunk.tokens)
         tokens, lengths = adapters.put_on(chunk.tokens, chunk.lengths)
         short = too_short(chunk, lengths, processor)
         bad = sorted([*chunk.bad, *short], key=lambda row: row.line)
@@ -273,7 +274,6 @@ def read_rows(
                 f"{path}:{bad[0].line}: {bad[0].detail}. Correct the row, or leave bad rows out "
                 "with --on-bad-row skip."
             )
-        adapters.check(path, chunk.tokens)
         reasons.update(row.reason for row in bad)
         long = lengths > takes
         too_long += int(long.sum())

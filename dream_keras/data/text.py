@@ -37,7 +37,7 @@ def open_text(path: str | Path) -> IO[bytes]:
     if str(path) == "-":
         raw: Any = sys.stdin.buffer
     elif Path(path).is_dir():
-        raise UserError(f"{path} is a folder; give a file")
+        raise UserError(f"{path} is a folder, not a file.")
     else:
         try:
             raw = Path(path).open("rb")  # noqa: SIM115  # the caller closes it
@@ -48,7 +48,7 @@ def open_text(path: str | Path) -> IO[bytes]:
         file = io.BufferedReader(_CheckedGzip(file, str(path)))
     start = file.peek(8)[:8]
     if not start:
-        raise UserError(f"{path} is empty")
+        raise UserError(f"{path} is empty.")
     if start.startswith(PARQUET):
         return io.BufferedReader(_Lines(_parquet_lines(path, file)))
     _refuse_other_formats(path, file, start)
@@ -170,4 +170,6 @@ class _CheckedGzip(gzip.GzipFile):
         try:
             return super().readinto(buffer)
         except (EOFError, gzip.BadGzipFile, zlib.error, OSError, ValueError) as error:
-            raise UserError(f"{self.path}: damaged gzip file ({error})") from None
+            raise UserError(
+                f"{self.path} is a damaged gzip file ({error}). Get it again."
+            ) from None

@@ -63,7 +63,7 @@ def list_members(
     if not members.files:
         return {(row,) for row in matching_rows(table, members.rows).tolist()}
     path = _find_file(folder, members.files)
-    listed = read_table(path, header=True)
+    listed = read_table(path, lambda cells: set(members.columns) <= set(cells), header=True)
     if missing := [column for column in members.columns if column not in listed.header]:
         raise UserError(
             f"{path} has no column {', '.join(missing)}; its columns: {', '.join(listed.header)}."

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dream_keras.common.errors import UserError
+from dream_keras.data.delimited import to_float
 from dream_keras.scoring.suite import Suite
 from dream_keras.scoring.table import Floats, parse_table
 from dream_keras.scoring.text_files import (
@@ -15,7 +16,6 @@ from dream_keras.scoring.text_files import (
     read_text,
     refuse,
     short,
-    to_float,
 )
 
 
@@ -71,10 +71,12 @@ def _is_prediction(value: object, targets: int) -> bool:
 
 
 def _from_lines(path: Path, text: str, suite: Suite) -> Floats:
-    names = text.partition("\n")[0].split("\t")
-    header = names[0] == "sequence" and all(math.isnan(to_float(name)) for name in names[1:])
-    table = parse_table(path, text, header=header)
-    table.check_width(1 + len(suite.targets))
+    width = 1 + len(suite.targets)
+    table = parse_table(path, text, lambda cells: len(cells) == width)
+    first = table.rows[0]
+    if first[0] == "sequence" and all(math.isnan(to_float(name)) for name in first[1:]):
+        table = table.with_header()
+    table.check_width(width)
     sequences = table.texts(0)
     predictions = np.stack(
         [table.numbers(column) for column in _target_columns(path, table.header, suite)], axis=1

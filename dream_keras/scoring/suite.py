@@ -23,7 +23,7 @@ from dream_keras.scoring.membership import (
     to_positions,
 )
 from dream_keras.scoring.suite_yaml import BUILT_IN, DEFAULT, Declaration, read_declaration
-from dream_keras.scoring.table import Floats, Table, find_table, is_csv, parse_table, read_table
+from dream_keras.scoring.table import Fits, Floats, Table, find_table, parse_table, read_table
 from dream_keras.scoring.text_files import read_text
 from dream_keras.simulate.truth import FOLDER as TRUTH
 
@@ -219,13 +219,27 @@ def _looks_right(path: Path, declaration: Declaration) -> bool:
     """Whether the first line of a file is one of the suite's table."""
     try:
         lines = read_text(path).splitlines()[:1]
-        table = parse_table(path, lines[0], header=declaration.has_header, comma=is_csv(path))
+        table = parse_table(path, lines[0], _fits(declaration))
+        table = table.with_header() if declaration.has_header else table
         _check_columns(table, declaration)
         for column in declaration.targets.values():
             table.numbers(column)
     except UserError:
         return False
     return True
+
+
+def _fits(declaration: Declaration) -> Fits:
+    """Return whether cells are the first line of the suite's table."""
+    columns = set(declaration.columns.values())
+    if declaration.has_header:
+        return lambda cells: columns <= set(cells)
+    return lambda cells: len(cells) == _width(declaration)
+
+
+def _width(declaration: Declaration) -> int:
+    """Return how many columns a table without a header must have."""
+    return 1 + max(column for column in declaration.columns.values() if isinstance(column, int))
 
 
 def _check_columns(table: Table, declaration: Declaration) -> None:
@@ -236,13 +250,12 @@ def _check_columns(table: Table, declaration: Declaration) -> None:
         except UserError as error:
             error.key = key
             raise
-    numbers = [column for column in declaration.columns.values() if isinstance(column, int)]
-    table.check_width(len(table.header) or max(numbers) + 1)
+    table.check_width(len(table.header) or _width(declaration))
 
 
 def _load(source: str, declaration: Declaration, folder: Path) -> Suite:
     path = find_table(folder, declaration.table, lambda path: _looks_right(path, declaration))
-    table = read_table(path, header=declaration.has_header)
+    table = read_table(path, _fits(declaration), header=declaration.has_header)
     _check_columns(table, declaration)
     table = table.take(matching_rows(table, declaration.rows).tolist())
     sequences = table.sequences(declaration.sequence)

@@ -21,9 +21,9 @@ from dream_keras.config.yaml_file import (
     text_at,
     texts_at,
 )
+from dream_keras.data.delimited import to_float
 from dream_keras.scoring.formulas import ALLOWED, Formulas
 from dream_keras.scoring.table import Column
-from dream_keras.scoring.text_files import to_float
 
 Filter = Mapping[Column, tuple[str, ...]]
 """The words that each column may hold."""

@@ -1,7 +1,5 @@
 """Tables of text cells: the rows of a suite, and the lists of its subsets' members."""
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -11,12 +9,22 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dream_keras.common.errors import UserError, unknown
-from dream_keras.scoring.text_files import read_text, refuse, short, to_float
+from dream_keras.common.errors import UserError
+from dream_keras.data.delimited import (
+    DELIMITERS,
+    TAB,
+    Cells,
+    find_column,
+    find_delimiter,
+    records,
+    to_float,
+)
+from dream_keras.scoring.text_files import read_text, refuse, short
 
 Floats = npt.NDArray[np.float64]
 Column = str | int
 """A column's name, or its number from 0 in a table without a header."""
+Fits = Callable[[Cells], bool]
 
 _DNA = re.compile("[ACGTN]+", re.IGNORECASE)
 _COUNTS = {2: "two", 3: "three", 4: "four"}
@@ -31,14 +39,14 @@ class Table:
         header: The names of the columns; empty for a table without a header.
         lines: The line in the file that each row stands on, from 1.
         rows: The cells of each row.
-        comma: Whether commas separate the columns, or tabs.
+        delimiter: What separates the columns.
     """
 
     path: Path
     header: Sequence[str]
     lines: Sequence[int]
     rows: Sequence[Sequence[str]]
-    comma: bool = False
+    delimiter: str = TAB
 
     def index(self, column: Column) -> int:
         """Return a column's number, from 0.
@@ -48,11 +56,7 @@ class Table:
         """
         if isinstance(column, int):
             return column
-        if column not in self.header:
-            raise unknown(f"column of {self.path}", column, self.header)
-        if self.header.count(column) > 1:
-            raise UserError(f'{self.path} has more than one column "{column}". Rename one.')
-        return self.header.index(column)
+        return find_column(self.path, column, self.header)
 
     def texts(self, column: Column) -> list[str]:
         """Return one column's cells; a row that ends before it has an empty one.
@@ -99,7 +103,7 @@ class Table:
 
     def check_width(self, width: int) -> None:
         """Refuse rows that do not have ``width`` columns."""
-        separator = "a comma" if self.comma else "a tab"
+        separator = f"a {DELIMITERS[self.delimiter]}"
         refuse(
             f"{self.path}: lines that are not {_COUNTS.get(width, width)} columns with "
             f"{separator} between them",
@@ -117,8 +121,13 @@ class Table:
             self.header,
             [self.lines[row] for row in rows],
             [self.rows[row] for row in rows],
-            self.comma,
+            self.delimiter,
         )
+
+    def with_header(self) -> "Table":
+        """Return the table whose first row names the columns."""
+        names = [name.strip() for name in self.rows[0]]
+        return Table(self.path, names, self.lines[1:], self.rows[1:], self.delimiter)
 
     def _refuse(self, problem: str, column: Column, bad: npt.NDArray[np.bool_]) -> None:
         where = f"{self.path}, column {column}" if isinstance(column, str) else f"{self.path}"
@@ -133,33 +142,43 @@ class Table:
         )
 
 
-def read_table(path: Path, *, header: bool) -> Table:
-    """Read a table: comma-separated if its name says ``.csv``, tab-separated otherwise.
+def read_table(path: Path, fits: Fits, *, header: bool) -> Table:
+    """Read a table with any delimiter, plain or gzipped.
 
     Args:
-        path: The file, plain or gzipped.
-        header: Whether its first line names the columns.
+        path: The file.
+        fits: Whether the cells of a first line are the table's; decides if the line holds several
+            delimiters.
+        header: Whether the first line names the columns.
 
     Raises:
         UserError: The file is unusable, malformed, or has no rows.
     """
-    table = parse_table(path, read_text(path), header=header, comma=is_csv(path))
+    table = parse_table(path, read_text(path), fits)
+    table = table.with_header() if header else table
     if not table.rows:
         raise UserError(f"{path} has a header but no rows.")
     return table
 
 
-def parse_table(path: Path, text: str, *, header: bool, comma: bool = False) -> Table:
-    """Parse the text of a table, which may have no rows; otherwise see ``read_table``."""
-    lines, rows = _split_commas(path, text) if comma else _split_tabs(text)
-    if not header:
-        return Table(path, (), lines, rows, comma)
-    return Table(path, [name.strip() for name in rows[0]], lines[1:], rows[1:], comma)
+def parse_table(path: Path, text: str, fits: Fits) -> Table:
+    """Parse the text of a table, its header among the rows; otherwise see ``read_table``.
 
-
-def is_csv(path: Path) -> bool:
-    """Whether a file's name says that commas separate its columns."""
-    return path.name.removesuffix(".gz").endswith(".csv")
+    Blank lines and comments above it are passed over; between rows, blank lines are nothing where
+    commas or semicolons separate the columns, and rows of one empty cell where tabs do.
+    """
+    lines = [f"{line}\n" for line in text.rstrip(" \r\n").split("\n")]
+    above = next((n for n, line in enumerate(lines) if line.strip() and line[0] != "#"), len(lines))
+    if above == len(lines):
+        raise UserError(f"{path} has no rows.")
+    delimiter = find_delimiter(path, above + 1, lines[above].rstrip("\r\n"), fits)
+    numbered = [
+        (line, cells or [""])
+        for line, cells in records(path, lines[above:], delimiter, above + 1)
+        if cells or delimiter == TAB
+    ]
+    lines_of, rows = zip(*numbered, strict=True)
+    return Table(path, (), lines_of, rows, delimiter)
 
 
 def find_table(folder: Path, names: Sequence[str], fits: Callable[[Path], bool]) -> Path:
@@ -189,17 +208,3 @@ def find_table(folder: Path, names: Sequence[str], fits: Callable[[Path], bool])
         listed = ", ".join(path.name for path in sorted(found))
         raise UserError(f"{folder}: which is the test table: {listed}? Keep one of them there.")
     raise UserError(f"{folder} has no test table. Expected {names[0]} or {names[0]}.gz in it.")
-
-
-def _split_tabs(text: str) -> tuple[Sequence[int], list[list[str]]]:
-    rows = [line.split("\t") for line in text.rstrip(" \r\n").splitlines()]
-    return range(1, len(rows) + 1), rows
-
-
-def _split_commas(path: Path, text: str) -> tuple[Sequence[int], list[list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        numbered = [(reader.line_num, row) for row in reader if row]
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: malformed CSV: {error}.") from error
-    return [line for line, _ in numbered], [row for _, row in numbered]

@@ -1,18 +1,16 @@
 """What every reader of scoring files shares: text, JSON objects and the naming of offenders.
 
-Plain and gzipped files are taken alike and told apart by content. What is malformed is refused
-with the first offenders named.
+What is malformed is refused with the first offenders named.
 """
 
-import gzip
 import json
 import math
-import zlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from dream_keras.common.errors import UserError
+from dream_keras.data.text import open_text
 
 _NAMED = 3
 """How many offenders a message names."""
@@ -26,15 +24,10 @@ def read_text(path: Path) -> str:
     Raises:
         UserError: The file is missing, a folder, empty, damaged or not text.
     """
-    if not path.exists():
-        raise UserError(f"{path} does not exist.")
-    if path.is_dir():
-        raise UserError(f"{path} is a folder, not a file.")
-    data = path.read_bytes()
+    with open_text(path) as file:
+        data = file.read()
     try:
-        text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path} is a damaged gzip file ({error}). Get it again.") from error
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a text file (see byte {error.start:,}).") from error
     if "\0" in text:
@@ -86,21 +79,6 @@ def refuse(problem: str, offenders: Iterable[str], remedy: str = "") -> None:
     rest = len(all_offenders) - _NAMED
     named = ", ".join(all_offenders[:_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
     raise UserError(f"{problem}: {named}.{remedy and ' ' + remedy}")
-
-
-def to_float(text: str) -> float:
-    """Read a number; NaN when the text is none.
-
-    Examples:
-        >>> to_float("5e-1"), to_float("1_5"), to_float("high")
-        (0.5, nan, nan)
-    """
-    if "_" in text:  # Python reads "1_5" as 15, as in its source code.
-        return math.nan
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
 
 
 def short(value: object) -> str:

@@ -85,7 +85,7 @@ def test_refusals_come_before_anything_long(board, desk, monkeypatch):
         ("\x1b[31mred", good, "one line of at most 80 printable"),
         ("x" * 81, good, "one line of at most 80 printable"),
         ("12", good, "is a number, as submissions have"),
-        ("mine", desk.folder / "missing.tsv", "does not exist"),
+        ("mine", desk.folder / "missing.tsv", "no file"),
         ("mine", desk.folder / "bad.tsv", "has 1 rows; the suite .* has 1,200"),
         ("mine", None, "give a file of predictions"),
     ):

@@ -249,7 +249,10 @@ def test_first_bad_csv_lines_are_named(suite_files):
         ("", "is empty"),
         (",alt_pos,ref_pos\n", "has a header but no rows"),
         ("\0", "is not a text file"),
-        (f',alt_pos,ref_pos\n1,"{"5" * 200_000}",2\n', "line 2: malformed CSV"),
+        (
+            f',alt_pos,ref_pos\n1,"{"5" * 200_000}",2\n',
+            ":2: malformed quotes: a double quote is opened and not closed",
+        ),
     ],
 )
 def test_unusable_csv(suite_files, text, said):
@@ -275,7 +278,7 @@ def test_without_public_lists_there_is_only_all(suite_files):
 def test_missing_public_list(suite_files):
     path = suite_files.public_file("yeast")
     path.unlink()
-    assert f"{path} does not exist" in refused(suite_files.folder)
+    assert f"no file {path}" in refused(suite_files.folder)
 
 
 def test_an_empty_public_list_is_fine(suite_files):

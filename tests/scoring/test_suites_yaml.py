@@ -245,7 +245,7 @@ def test_public_lists(own, tmp_path):
     (tmp_path / "public" / "listed.json").write_text(json.dumps(lists["listed"]))
     assert "measured values differ from those in measured.tsv" in refused(tmp_path)
     (tmp_path / "public" / "listed.json").unlink()
-    assert f"{tmp_path / 'public' / 'listed.json'} does not exist" in refused(tmp_path)
+    assert f"no file {tmp_path / 'public' / 'listed.json'}" in refused(tmp_path)
 
 
 @pytest.mark.parametrize(
