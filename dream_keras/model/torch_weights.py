@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,8 @@ def load_torch_weights(network: Network, state_dict: Mapping[str, npt.ArrayLike]
 
     Args:
         network: What ``build_network`` returned.
-        state_dict: PyTorch names (``first.*``, ``core.*``, ``final.*``) and arrays or tensors, in
+        state_dict: PyTorch names (``first.*``, ``core.*``, ``final.*``, or all of them without
+            the slot, as of networks that were not published in slots) and arrays or tensors, in
             PyTorch's layout: convolutions (out, in / groups, k), dense (out, in). It may be
             wrapped, ``{"model_state_dict": ...}``, or saved from ``DataParallel``.
 
@@ -142,6 +143,8 @@ def load_torch_weights(network: Network, state_dict: Mapping[str, npt.ArrayLike]
     """
     arrays = {name: _to_numpy(value) for name, value in _unwrapped(state_dict).items()}
     entries = list(_all_entries(network))
+    if arrays and not any(name.partition(".")[0] in BLOCKS for name in arrays):
+        entries = [replace(entry, name=entry.name.partition(".")[2]) for entry in entries]
     wanted = {entry.name for entry in entries}
     problems = [f"missing: {entry.name}" for entry in entries if entry.name not in arrays]
     problems += [

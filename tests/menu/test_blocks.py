@@ -20,9 +20,15 @@ TINY = {
     "first": {"out_channels": 8},
     "core-autosome": {"out_channels": 8, "widths": (8,)},
     "core-bhi": {"out_channels": 8, "units": 4},
+    "core-deepstarr": {"out_channels": 8, "widths": (8, 8)},
+    "core-mpralegnet": {"out_channels": 8, "widths": (8,)},
+    "core-mprann": {"out_channels": 8, "widths": (8, 8)},
     "core-unlockdna": {"layers": 1},
     "final-autosome_regression": {"features": 4},
     "final-bhi": {"hidden": 4},
+    "final-deepstarr": {"hidden": 8},
+    "final-mpralegnet": {"features": 8},
+    "final-mprann": {"hidden": (8, 8)},
 }
 BLOCKS = [item for item in menu.entries() if item.slot in ("first", "core", "final")]
 every_block = pytest.mark.parametrize("item", BLOCKS, ids=lambda i: f"{i.slot}-{i.name}")

@@ -49,6 +49,9 @@ def test_published_sizes(name):
     assert (trainer.epochs, trainer.batch_size) == {
         "autosome": (80, 1024),
         "bhi": (15, 512),
+        "deepstarr": (100, 128),
+        "mpralegnet": (25, 1024),
+        "mprann": (100, 128),
         "unlockdna": (20, 512),
     }[name]
 
