@@ -1,7 +1,8 @@
 """DeepSTARR, the network of the fly STARR-seq benchmark: first, core, final block and trainer.
 
-Source: de Almeida et al., DeepSTARR (Nature Genetics 54:613, 2022), and the notebook published with
-it, in Keras 2.2: its default initial weights, and batch normalisation with its momentum and epsilon.
+Source: de Almeida et al., DeepSTARR (Nature Genetics 54:613, 2022), and the notebook published
+with it, in Keras 2.2: its default initial weights, and batch normalisation with its momentum and
+epsilon.
 """
 
 from collections.abc import Sequence

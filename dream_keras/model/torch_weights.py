@@ -57,6 +57,11 @@ def _depthwise(array: Array) -> Array:
     return np.transpose(array, (2, 0, 1))
 
 
+def _of_each_task(array: Array) -> Array:
+    """(tasks, 1, out) to (tasks, out)."""
+    return np.squeeze(array, axis=1)
+
+
 def _entries(layer: keras.Layer, name: str) -> Iterator[_Entry]:
     """List the weights of one layer under the PyTorch module name ``name``."""
     if isinstance(layer, keras.layers.Bidirectional):
@@ -64,8 +69,11 @@ def _entries(layer: keras.Layer, name: str) -> Iterator[_Entry]:
             cell = direction.cell
             yield _Entry(f"{name}.weight_ih_l0{end}", cell.kernel, _transposed)
             yield _Entry(f"{name}.weight_hh_l0{end}", cell.recurrent_kernel, _transposed)
-            yield _Entry(f"{name}.bias_ih_l0{end}", cell.input_bias, _same)
-            yield _Entry(f"{name}.bias_hh_l0{end}", cell.recurrent_bias, _same)
+            if isinstance(direction, layers.TorchLSTM):
+                yield _Entry(f"{name}.bias_ih_l0{end}", cell.input_bias, _same)
+                yield _Entry(f"{name}.bias_hh_l0{end}", cell.recurrent_bias, _same)
+            else:  # Keras's own has one bias, the sum of those two
+                yield _Entry(f"{name}.bias_l0{end}", cell.bias, _same)
     elif isinstance(layer, layers.SelfAttention):
         yield _Entry(f"{name}.in_proj_weight", layer.in_kernel, _transposed)
         yield _Entry(f"{name}.in_proj_bias", layer.in_bias, _same)
@@ -81,6 +89,9 @@ def _entries(layer: keras.Layer, name: str) -> Iterator[_Entry]:
         yield _Entry(f"{name}.bias", layer.beta, _same)
     elif isinstance(layer, layers.AddEmbedding):
         yield _Entry(f"{name}.weight", layer.embedding, _same)
+    elif isinstance(layer, keras.layers.EinsumDense):  # a dense layer for each task
+        yield _Entry(f"{name}.weight", layer.kernel, _same)
+        yield _Entry(f"{name}.bias", layer.bias, _of_each_task)
     elif isinstance(layer, keras.layers.DepthwiseConv1D):
         yield _Entry(f"{name}.weight", layer.kernel, _depthwise)
     else:
