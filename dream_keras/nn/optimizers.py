@@ -202,6 +202,8 @@ class RMSprop(keras.optimizers.RMSprop):
         if self.built:
             return
         super().build(variables)
+        # An update sees the backend's variable, which may have another name.
+        self._decay = [2 * self.l2 * (v.name == "kernel") for v in variables]
         for velocity in self._velocities:
             velocity.assign(ops.ones_like(velocity))
 
@@ -209,8 +211,9 @@ class RMSprop(keras.optimizers.RMSprop):
         self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
     ) -> None:
         """Move one weight along its gradient."""
-        if self.l2 and variable.name == "kernel":
-            gradient = gradient + 2 * self.l2 * ops.cast(variable, gradient.dtype)
+        decay = self._decay[self._get_variable_index(variable)]
+        if decay:
+            gradient = gradient + decay * ops.cast(variable, gradient.dtype)
         super().update_step(gradient, variable, learning_rate)
 
     def get_config(self) -> dict[str, object]:

@@ -72,7 +72,7 @@ def compare(network, twin, random):
     load_torch_weights(network, twin.state_dict())
     x = random.integers(0, 2, (5, network.length, network.channels)).astype("float32")
     with torch.no_grad():
-        want = twin(torch.from_numpy(x.transpose(0, 2, 1).copy())).numpy().squeeze()
+        want = twin.double()(torch.from_numpy(x.transpose(0, 2, 1)).double()).numpy().squeeze()
     got = dream_keras.expression(network, x)
     assert want.std() > 0.1 * np.abs(want).max()
     assert np.abs(got - want).max() < 5e-6 * np.abs(want).max()
@@ -169,7 +169,7 @@ def vaishnav_twin(length, motifs, width, convolutions, hidden, heads=8, units=8)
             into, back, bias = (
                 getattr(self, name + end) for name in ("weight_ih_l0", "weight_hh_l0", "bias_l0")
             )
-            state = memory = torch.zeros(len(x), units)
+            state = memory = x.new_zeros(len(x), units)
             states = []
             for step in x.unbind(1):
                 gates = functional.linear(step, into, bias) + functional.linear(state, back)
