@@ -1,7 +1,7 @@
 """Adam and AdamW as PyTorch computes them, Adam that clips twice, RMSprop of TensorFlow 1."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
@@ -100,8 +100,8 @@ class Adam(AdamW):
         **kwargs: Those of ``AdamW``.
     """
 
-    def __init__(self, learning_rate: Rate, l2: float = 0.0, **kwargs: object):
-        super().__init__(learning_rate, **{**kwargs, "weight_decay": 0.0})
+    def __init__(self, learning_rate: Rate, l2: float = 0.0, **kwargs: Any):
+        super().__init__(learning_rate, 0.0, **kwargs)
         self.l2 = l2
 
     def update_step(
@@ -113,7 +113,9 @@ class Adam(AdamW):
 
     def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
-        return super().get_config() | {"l2": self.l2}
+        config = super().get_config()
+        del config["weight_decay"]
+        return config | {"l2": self.l2}
 
 
 @keras.saving.register_keras_serializable(package="dream_keras")
