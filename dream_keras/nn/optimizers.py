@@ -207,7 +207,7 @@ class RMSprop(keras.optimizers.RMSprop):
         # An update sees the backend's variable, which may have another name.
         self._decay = [2 * self.l2 * (v.name == "kernel") for v in variables]
         for velocity in self._velocities:
-            velocity.assign(ops.ones_like(velocity))
+            velocity.assign(ops.ones(velocity.shape, velocity.dtype))
 
     def update_step(
         self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
