@@ -118,12 +118,16 @@ for config, *settings in json.load(sys.stdin):
     found[f"{config} {settings}"] = [zlib.crc32(w.tobytes()) for w in network.get_weights()]
 print(json.dumps(found))
 """
-# The last two have the blocks that no config has.
+# The last have the blocks that no config has.
 SLOTS = ("first", "core", "final")
 ORDERS = [
     *([path.stem] for path in sorted(CONFIGS.glob("*.yaml"))),
     ["dream_rnn", "model.final=autosome_regression"],
     ["dream_attn", "model.final=unlockdna", "model.first=unlockdna"],
+    *(
+        ["dream_cnn", *(f"model.{slot}={name}" for slot in SLOTS)]
+        for name in ("deepstarr", "malinois", "mpralegnet", "mprann", "vaishnav_transformer")
+    ),
 ]
 
 

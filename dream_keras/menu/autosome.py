@@ -230,27 +230,11 @@ def autosome_core(
             kernel_size, channels_per_group, AutosomeInitializer(), name=name("grouped")
         )(y)
         y = norm_silu(y, name("grouped"))
-        y = _squeeze_excite(y, previous // squeeze, bilinear, name)
+        y = squeeze_excite(y, previous // squeeze, name, bilinear)
         y = conv_norm_silu(y, previous, 1, name("project"))
         x = keras.layers.Concatenate(name=name("join"))([x, y])
         x = conv_norm_silu(x, width, kernel_size, name("resize"))
     return x
-
-
-def _squeeze_excite(
-    x: keras.KerasTensor, width: int, bilinear: bool, name: Callable[[str], str]
-) -> keras.KerasTensor:
-    """Scale each channel by a gate computed from all channels' means over the length."""
-    start = {"kernel_initializer": AutosomeInitializer()}
-    gate = keras.layers.GlobalAveragePooling1D(keepdims=True, name=name("mean"))(x)
-    gate = keras.layers.Dense(width, "silu", **start, name=name("squeeze"))(gate)
-    if bilinear:
-        gate = keras.layers.Dense(width, **start, name=name("mix"))(gate)
-        products = LowRankBilinear(max(width // 2, 1), name=name("bilinear"))(gate)
-        gate = keras.layers.Concatenate(name=name("bilinear_join"))([gate, products])
-        gate = keras.layers.Activation("silu", name=name("bilinear_silu"))(gate)
-    gate = keras.layers.Dense(x.shape[-1], "sigmoid", **start, name=name("excite"))(gate)
-    return keras.layers.Multiply(name=name("scale"))([x, gate])
 
 
 @keras.saving.register_keras_serializable(package="dream_keras")
@@ -418,3 +402,19 @@ def conv_norm_silu(
 def norm_silu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Normalise over the batch, then SiLU, as the autosome team does behind a convolution."""
     return keras.layers.Activation("silu", name=f"{name}_silu")(batch_norm(f"{name}_norm")(x))
+
+
+def squeeze_excite(
+    x: keras.KerasTensor, width: int, name: Callable[[str], str], bilinear: bool = False
+) -> keras.KerasTensor:
+    """Scale each channel by a gate computed from all channels' means over the length."""
+    start = {"kernel_initializer": AutosomeInitializer()}
+    gate = keras.layers.GlobalAveragePooling1D(keepdims=True, name=name("mean"))(x)
+    gate = keras.layers.Dense(width, "silu", **start, name=name("squeeze"))(gate)
+    if bilinear:
+        gate = keras.layers.Dense(width, **start, name=name("mix"))(gate)
+        products = LowRankBilinear(max(width // 2, 1), name=name("bilinear"))(gate)
+        gate = keras.layers.Concatenate(name=name("bilinear_join"))([gate, products])
+        gate = keras.layers.Activation("silu", name=name("bilinear_silu"))(gate)
+    gate = keras.layers.Dense(x.shape[-1], "sigmoid", **start, name=name("excite"))(gate)
+    return keras.layers.Multiply(name=name("scale"))([x, gate])

@@ -6,6 +6,7 @@ numbers are kept.
 
 import itertools
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -189,6 +190,10 @@ def _layer_multiply_adds(layer: keras.Layer, inputs: Shape, outputs: Shape) -> i
         layer = layer._functional
     if isinstance(layer, keras.Model):
         return multiply_adds(layer)
+    if isinstance(layer, keras.layers.EinsumDense):
+        _, kernel, output = re.split(",|->", layer.equation)
+        axes = zip(kernel, layer.kernel.shape, strict=True)
+        return math.prod(outputs[1:]) * math.prod(n for axis, n in axes if axis not in output)
     if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
         outputs = inputs
     weights = sum(math.prod(w.shape) for w in layer.weights if len(w.shape) >= 2)

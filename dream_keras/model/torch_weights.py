@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,11 @@ def _depthwise(array: Array) -> Array:
     return np.transpose(array, (2, 0, 1))
 
 
+def _of_each_task(array: Array) -> Array:
+    """(tasks, 1, out) to (tasks, out)."""
+    return np.squeeze(array, axis=1)
+
+
 def _entries(layer: keras.Layer, name: str) -> Iterator[_Entry]:
     """List the weights of one layer under the PyTorch module name ``name``."""
     if isinstance(layer, keras.layers.Bidirectional):
@@ -64,8 +69,11 @@ def _entries(layer: keras.Layer, name: str) -> Iterator[_Entry]:
             cell = direction.cell
             yield _Entry(f"{name}.weight_ih_l0{end}", cell.kernel, _transposed)
             yield _Entry(f"{name}.weight_hh_l0{end}", cell.recurrent_kernel, _transposed)
-            yield _Entry(f"{name}.bias_ih_l0{end}", cell.input_bias, _same)
-            yield _Entry(f"{name}.bias_hh_l0{end}", cell.recurrent_bias, _same)
+            if isinstance(direction, layers.TorchLSTM):
+                yield _Entry(f"{name}.bias_ih_l0{end}", cell.input_bias, _same)
+                yield _Entry(f"{name}.bias_hh_l0{end}", cell.recurrent_bias, _same)
+            else:  # Keras's own has one bias, the sum of those two
+                yield _Entry(f"{name}.bias_l0{end}", cell.bias, _same)
     elif isinstance(layer, layers.SelfAttention):
         yield _Entry(f"{name}.in_proj_weight", layer.in_kernel, _transposed)
         yield _Entry(f"{name}.in_proj_bias", layer.in_bias, _same)
@@ -81,6 +89,9 @@ def _entries(layer: keras.Layer, name: str) -> Iterator[_Entry]:
         yield _Entry(f"{name}.bias", layer.beta, _same)
     elif isinstance(layer, layers.AddEmbedding):
         yield _Entry(f"{name}.weight", layer.embedding, _same)
+    elif isinstance(layer, keras.layers.EinsumDense):  # a dense layer for each task
+        yield _Entry(f"{name}.weight", layer.kernel, _same)
+        yield _Entry(f"{name}.bias", layer.bias, _of_each_task)
     elif isinstance(layer, keras.layers.DepthwiseConv1D):
         yield _Entry(f"{name}.weight", layer.kernel, _depthwise)
     else:
@@ -120,7 +131,8 @@ def load_torch_weights(network: Network, state_dict: Mapping[str, npt.ArrayLike]
 
     Args:
         network: What ``build_network`` returned.
-        state_dict: PyTorch names (``first.*``, ``core.*``, ``final.*``) and arrays or tensors, in
+        state_dict: PyTorch names (``first.*``, ``core.*``, ``final.*``, or all of them without
+            the slot, as of networks that were not published in slots) and arrays or tensors, in
             PyTorch's layout: convolutions (out, in / groups, k), dense (out, in). It may be
             wrapped, ``{"model_state_dict": ...}``, or saved from ``DataParallel``.
 
@@ -142,6 +154,8 @@ def load_torch_weights(network: Network, state_dict: Mapping[str, npt.ArrayLike]
     """
     arrays = {name: _to_numpy(value) for name, value in _unwrapped(state_dict).items()}
     entries = list(_all_entries(network))
+    if arrays and not any(name.partition(".")[0] in BLOCKS for name in arrays):
+        entries = [replace(entry, name=entry.name.partition(".")[2]) for entry in entries]
     wanted = {entry.name for entry in entries}
     problems = [f"missing: {entry.name}" for entry in entries if entry.name not in arrays]
     problems += [

@@ -10,6 +10,7 @@ from typing import Literal
 import keras
 import numpy as np
 from keras import ops
+from scipy.special import ndtr, ndtri
 
 from dream_keras.nn import Tensor
 
@@ -18,6 +19,9 @@ register = keras.saving.register_keras_serializable(package="dream_keras")
 Init = Literal["torch", "keras"]
 """Whose default initial weights a block has: Prix Fixe's are PyTorch's, Unlock_DNA's own model was
 written in Keras."""
+
+DEVIATION_WITHIN_TWO = 0.87962566103423978
+"""Standard deviation of N(0, 1) without what is beyond -2 and 2."""
 
 
 @register
@@ -90,6 +94,40 @@ class GlorotUniform(keras.initializers.Initializer):
         return glorot(taps * shape[-2], taps * shape[-1])(shape, dtype)
 
 
+@register
+class GlorotNormal(keras.initializers.Initializer):
+    """Keras's ``glorot_normal``: variance 2 / (fan_in + fan_out), cut off at two deviations."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Tensor:
+        """Draw a kernel of shape (..., in, out)."""
+        return _cut_normal(2 / (math.prod(shape[:-2]) * (shape[-2] + shape[-1])), shape, dtype)
+
+
+@register
+class HeNormal(keras.initializers.Initializer):
+    """Keras's ``he_normal``: variance 2 / fan_in, cut off at two deviations.
+
+    Examples:
+        >>> kernel = HeNormal()((30, 4, 256))
+        >>> round(float(ops.std(kernel)), 2), round(math.sqrt(2 / (30 * 4)), 2)
+        (0.13, 0.13)
+    """
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Tensor:
+        """Draw a kernel of shape (..., in, out)."""
+        return _cut_normal(2 / math.prod(shape[:-1]), shape, dtype)
+
+
+@register
+class Orthogonal(keras.initializers.Initializer):
+    """Keras's default for the recurrent kernel of an LSTM: a matrix with orthonormal rows."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Tensor:
+        """Draw a matrix of shape (rows, columns), with no more rows than columns."""
+        rows, triangle = np.linalg.qr(_generator().normal(size=shape[::-1]))
+        return _tensor((rows * np.sign(np.diag(triangle))).T, dtype)
+
+
 def glorot(fan_in: int, fan_out: int) -> Uniform:
     """Return Glorot's uniform start for fans that the weight's own shape does not tell.
 
@@ -130,6 +168,12 @@ def dense_init(init: Init, fan_in: int, *, bias: bool = True) -> dict[str, objec
     if init == "torch":
         return torch_init(fan_in, bias=bias)
     return {"kernel_initializer": GlorotUniform(), "use_bias": bias}
+
+
+def _cut_normal(variance: float, shape: tuple[int, ...], dtype: str | None) -> Tensor:
+    """Draw from a normal distribution without its tails, with the variance of what is left."""
+    drawn = ndtri(_generator().uniform(ndtr(-2), ndtr(2), shape))
+    return _tensor(math.sqrt(variance) / DEVIATION_WITHIN_TWO * drawn, dtype)
 
 
 def _tensor(drawn: np.ndarray, dtype: str | None) -> Tensor:

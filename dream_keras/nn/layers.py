@@ -333,14 +333,39 @@ class SelfAttention(keras.layers.Layer):
         }
 
 
-def batch_norm(name: str) -> BatchNormalization:
+def batch_norm(name: str, momentum: float = 0.9, epsilon: float = 1e-5) -> BatchNormalization:
     """Make the batch normalisation that the blocks use, synchronised between replicas."""
     replicas = 1
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return BatchNormalization(synchronized=replicas > 1, name=name)
+    return BatchNormalization(momentum, epsilon, synchronized=replicas > 1, name=name)
+
+
+def keras_batch_norm(name: str) -> BatchNormalization:
+    """Make it with Keras's own momentum and epsilon, for networks that were published in Keras."""
+    return batch_norm(name, momentum=0.99, epsilon=1e-3)
+
+
+def check_length(x: keras.KerasTensor, positions: int) -> None:
+    """Refuse an input that is shorter than a block's convolutions and pools need.
+
+    Args:
+        x: (batch, length, channels).
+        positions: The smallest length.
+
+    Raises:
+        ValueError: If it is shorter.
+
+    Examples:
+        >>> check_length(keras.KerasTensor((None, 5, 4)), 8)
+        Traceback (most recent call last):
+            ...
+        ValueError: at least 8 positions are needed
+    """
+    if x.shape[1] < positions:
+        raise ValueError(f"at least {positions} positions are needed")
 
 
 def named(prefix: str) -> Callable[[str], str]:

@@ -17,6 +17,9 @@ register = keras.saving.register_keras_serializable(package="dream_keras")
 SMALLEST_PROBABILITY = 1e-37
 """Below this the logarithm of a float32 probability would overflow; no gradient flows there."""
 
+UNKNOWN = -1e9
+"""Stands in a softmax for what is not part of it; with -inf, a row without any would be NaN."""
+
 
 def expected_bin(probabilities: Tensor) -> Tensor:
     """Return the mean bin, sum over i of i * p_i: (batch, bins) to (batch, 1).
@@ -120,6 +123,39 @@ class HuberError(RowLoss):
         """Compare labels and values, both (batch, tasks)."""
         error = ops.abs(error_of(y_true, y_pred))
         return ops.sum(ops.where(error < 1, 0.5 * ops.square(error), error - 0.5), axis=-1)
+
+
+@register
+class ActivityShareError(RowLoss):
+    """Absolute error and divergence of the tasks' shares of the activity, as Malinois is trained.
+
+    (error + 5 * divergence) / 6, both divided by the number of tasks. A row's shares are the
+    softmax over its tasks that were measured; the divergence is Kullback and Leibler's, of the
+    measured shares from the predicted ones. Source: boda2, L1KLmixed with beta 5.
+
+    Examples:
+        Where one task was measured, its share is 1:
+
+        >>> labels = ops.convert_to_tensor([[1.0, float("nan")]])
+        >>> float(ActivityShareError()(labels, ops.convert_to_tensor([[4.0, 5.0]])))
+        0.25
+    """
+
+    DIVERGENCE = 5.0
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Compare labels and values, both (batch, tasks)."""
+        known = ops.isfinite(y_true)
+        measured = _log_shares(ops.where(known, y_true, 0.0), known)
+        predicted = _log_shares(y_pred, known)
+        terms = ops.where(known, ops.exp(measured) * (measured - predicted), 0.0)
+        errors = ops.abs(error_of(y_true, y_pred)) + self.DIVERGENCE * terms
+        return ops.mean(errors, axis=-1) / (1 + self.DIVERGENCE)
+
+
+def _log_shares(values: Tensor, known: Tensor) -> Tensor:
+    """Return the logarithm of the softmax over the known tasks, (batch, tasks)."""
+    return ops.log_softmax(ops.where(known, values, UNKNOWN), axis=-1)
 
 
 @register

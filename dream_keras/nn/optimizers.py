@@ -1,7 +1,7 @@
-"""AdamW as PyTorch computes it, with a beta1 that may follow a schedule; Adam that clips twice."""
+"""Adam and AdamW as PyTorch computes them, Adam that clips twice, RMSprop of TensorFlow 1."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
@@ -23,6 +23,7 @@ class AdamW(keras.optimizers.AdamW):
         learning_rate: A number or a schedule.
         beta_1: A number or a schedule.
         weight_decay: Decoupled decay, applied to every weight, biases and norms included.
+        **kwargs: Those of ``keras.optimizers.AdamW``.
 
     Examples:
         >>> weight = keras.Variable([1.0])
@@ -63,6 +64,10 @@ class AdamW(keras.optimizers.AdamW):
         momentum, velocity = self._momentums[index], self._velocities[index]
         self.assign_add(momentum, (gradient - momentum) * (1 - beta_1))
         self.assign_add(velocity, (ops.square(gradient) - velocity) * (1 - beta_2))
+        if self.amsgrad:
+            largest = self._velocity_hats[index]
+            self.assign(largest, ops.maximum(largest, velocity))
+            velocity = largest
         root = ops.sqrt(velocity / (1 - ops.power(beta_2, step))) + self.epsilon
         size = ops.cast(learning_rate, dtype) / (1 - ops.power(beta_1, step))
         self.assign_sub(variable, size * momentum / root)
@@ -83,6 +88,34 @@ class AdamW(keras.optimizers.AdamW):
             schedule = keras.saving.deserialize_keras_object(config["beta_1"], custom_objects)
             config = {**config, "beta_1": schedule}
         return super().from_config(config, custom_objects)
+
+
+@keras.saving.register_keras_serializable(package="dream_keras")
+class Adam(AdamW):
+    """Adam in PyTorch's form, whose weight decay is part of the gradient.
+
+    Args:
+        learning_rate: A number or a schedule.
+        l2: This times each weight is added to its gradient: ``weight_decay`` of PyTorch's Adam.
+        **kwargs: Those of ``AdamW``.
+    """
+
+    def __init__(self, learning_rate: Rate, l2: float = 0.0, **kwargs: Any):
+        super().__init__(learning_rate, 0.0, **kwargs)
+        self.l2 = l2
+
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
+        """Move one weight along its gradient."""
+        decay = self.l2 * ops.cast(variable, gradient.dtype)
+        super().update_step(gradient + decay, variable, learning_rate)
+
+    def get_config(self) -> dict[str, object]:
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        del config["weight_decay"]
+        return config | {"l2": self.l2}
 
 
 @keras.saving.register_keras_serializable(package="dream_keras")
@@ -146,3 +179,45 @@ class ClippedAdam(keras.optimizers.Adam):
             "clip_value": self.clip_value,
             "each_weight": self.each_weight,
         }
+
+
+@keras.saving.register_keras_serializable(package="dream_keras")
+class RMSprop(keras.optimizers.RMSprop):
+    """RMSprop as TensorFlow 1 computes it: the mean squared gradient starts at 1, not at 0.
+
+    Args:
+        learning_rate: A number or a schedule.
+        l2: This times the sum of squares of each kernel is part of the loss, as with Keras's
+            ``kernel_regularizer``; biases, norms and recurrent kernels are left out.
+        epsilon: Added to the mean squared gradient before its root is taken.
+        **kwargs: Those of ``keras.optimizers.RMSprop``.
+    """
+
+    def __init__(
+        self, learning_rate: Rate, l2: float = 0.0, epsilon: float = 1e-10, **kwargs: object
+    ):
+        super().__init__(learning_rate, epsilon=epsilon, **kwargs)
+        self.l2 = l2
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Make the mean squared gradients."""
+        if self.built:
+            return
+        super().build(variables)
+        # An update sees the backend's variable, which may have another name.
+        self._decay = [2 * self.l2 * (v.name == "kernel") for v in variables]
+        for velocity in self._velocities:
+            velocity.assign(ops.ones(velocity.shape, velocity.dtype))
+
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
+        """Move one weight along its gradient."""
+        decay = self._decay[self._get_variable_index(variable)]
+        if decay:
+            gradient = gradient + decay * ops.cast(variable, gradient.dtype)
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self) -> dict[str, object]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {"l2": self.l2}

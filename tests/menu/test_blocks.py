@@ -18,11 +18,22 @@ from dream_keras.testing import check_block
 ORDER = {"processor": "autosome", "first": "autosome", "core": "autosome", "final": "autosome"}
 TINY = {
     "first": {"out_channels": 8},
+    "first-vaishnav_transformer": {"out_channels": 8, "motifs": 4},
     "core-autosome": {"out_channels": 8, "widths": (8,)},
     "core-bhi": {"out_channels": 8, "units": 4},
+    "core-deepstarr": {"out_channels": 8, "widths": (8, 8)},
+    "core-malinois": {"out_channels": 8, "widths": (8,)},
+    "core-mpralegnet": {"out_channels": 8, "widths": (8,)},
+    "core-mprann": {"out_channels": 8, "widths": (8, 8)},
     "core-unlockdna": {"layers": 1},
+    "core-vaishnav_transformer": {"convolutions": 1, "layers": 1},
     "final-autosome_regression": {"features": 4},
     "final-bhi": {"hidden": 4},
+    "final-deepstarr": {"hidden": 8},
+    "final-malinois": {"hidden": 16, "branch": 8, "branch_dropout": 0.0},
+    "final-mpralegnet": {"features": 8},
+    "final-mprann": {"hidden": (8, 8)},
+    "final-vaishnav_transformer": {"units": 4, "hidden": 8},
 }
 BLOCKS = [item for item in menu.entries() if item.slot in ("first", "core", "final")]
 every_block = pytest.mark.parametrize("item", BLOCKS, ids=lambda i: f"{i.slot}-{i.name}")

@@ -49,8 +49,37 @@ def test_published_sizes(name):
     assert (trainer.epochs, trainer.batch_size) == {
         "autosome": (80, 1024),
         "bhi": (15, 512),
+        "deepstarr": (100, 128),
+        "malinois": (200, 1076),
+        "mpralegnet": (25, 1024),
+        "mprann": (100, 128),
         "unlockdna": (20, 512),
+        "vaishnav_transformer": (100, 1024),
     }[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "learning_rate"),
+    [("deepstarr", 0.002), ("mprann", 0.001), ("vaishnav_transformer", 0.001)],
+)
+def test_constant_rates(name, learning_rate):
+    optimizer = menu.get("trainer", name).build().optimizer(10)
+    assert float(optimizer.learning_rate) == pytest.approx(learning_rate)
+
+
+def test_optimisers_of_the_baselines():
+    legnet = menu.get("trainer", "mpralegnet").build().optimizer(100)
+    assert (legnet.weight_decay, legnet.global_clipnorm, legnet.beta_1) == (0.1, 1.0, 0.9)
+    rates = [rate("mpralegnet", step, 100) for step in (0, 29, 99)]
+    assert rates == pytest.approx([0.01 / 25, 0.01, 0.01 / 250_000])
+    malinois = menu.get("trainer", "malinois").build().optimizer(10)
+    assert (malinois.beta_1, malinois.beta_2) == (0.8661062881299633, 0.879223105336538)
+    assert (malinois.l2, malinois.amsgrad) == (0.0003438210249762151, True)
+    rates = [rate("malinois", step, 10) for step in (0, 2048, 4095, 4096)]
+    highest = 0.0032658700881052086
+    assert rates == pytest.approx([highest, highest / 2, 0, highest], rel=1e-5, abs=1e-8)
+    vaishnav = menu.get("trainer", "vaishnav_transformer").build().optimizer(10)
+    assert (vaishnav.l2, vaishnav.rho, vaishnav.epsilon) == (0.0001, 0.9, 1e-10)
 
 
 def test_no_warm_up_is_refused():

@@ -41,6 +41,11 @@ def model(*layers, shape=(20, 6)):
 L = keras.layers
 CLOSED_FORMS = {
     "dense at every position": (lambda: model(L.Dense(7)), 20 * 6 * 7),
+    "dense by einsum": (lambda: model(L.EinsumDense("...i,io->...o", 7)), 20 * 6 * 7),
+    "another dense at every position": (
+        lambda: model(L.EinsumDense("bti,tio->bto", (20, 7))),
+        20 * 6 * 7,
+    ),
     "dense after flatten": (lambda: model(L.Flatten(), L.Dense(7)), 20 * 6 * 7),
     "dense after pooling": (lambda: model(L.GlobalMaxPooling1D(), L.Dense(7)), 6 * 7),
     "convolution": (lambda: model(L.Conv1D(8, 5, padding="same")), 20 * 5 * 6 * 8),

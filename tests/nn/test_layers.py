@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from dream_keras.menu.unlockdna import AddStrandEmbedding
+from dream_keras.menu.vaishnav import BothStrandsConv1D, HeadedAttention
 from dream_keras.nn import initializers, layers
 
 
@@ -150,6 +151,36 @@ def test_autosome_start(shape, deviation):
     assert drawn.mean() == pytest.approx(0, abs=deviation / 50)
 
 
+@pytest.mark.parametrize(
+    ("ours", "kerass"),
+    [
+        (initializers.HeNormal(), keras.initializers.HeNormal()),
+        (initializers.GlorotNormal(), keras.initializers.GlorotNormal()),
+        (initializers.GlorotUniform(), keras.initializers.GlorotUniform()),
+    ],
+)
+@pytest.mark.parametrize("shape", [(300, 200), (7, 40, 200)])
+def test_kerass_starts(ours, kerass, shape):
+    keras.utils.set_random_seed(0)
+    mine, theirs = (ops.convert_to_numpy(make(shape)) for make in (ours, kerass))
+    assert mine.std() == pytest.approx(theirs.std(), rel=0.02)
+    assert np.abs(mine).max() == pytest.approx(np.abs(theirs).max(), rel=0.02)
+
+
+def test_orthogonal_start():
+    keras.utils.set_random_seed(0)
+    drawn = ops.convert_to_numpy(initializers.Orthogonal()((8, 32)))
+    np.testing.assert_allclose(drawn @ drawn.T, np.eye(8), atol=1e-6)
+    assert abs(drawn.mean()) < 0.05
+
+
+def test_attention_without_weights_counts_its_multiply_adds():
+    layer = HeadedAttention(3)
+    again = HeadedAttention.from_config(layer.get_config())
+    assert again.num_heads == 3
+    assert layer.multiply_adds((None, 7, 6)) == sum(2 for _ in range(7 * 7) for _ in range(6))
+
+
 def test_torch_init():
     keras.utils.set_random_seed(0)
     drawn = ops.convert_to_numpy(initializers.torch_uniform(25)((400, 300), "float32"))
@@ -181,6 +212,7 @@ def test_each_draw_is_another_and_follows_from_the_seed(law):
         layers.SelfAttention(2),
         layers.SelfAttention(2, 3, "keras"),
         layers.TorchLSTM(3, return_sequences=True),
+        BothStrandsConv1D(3, 5),
     ],
     ids=lambda layer: type(layer).__name__,
 )

@@ -59,6 +59,43 @@ def test_errors_against_their_formulas(target, outputs):
     )
 
 
+def test_activity_and_shares_equal_pytorch(random):
+    """Published: the mean over rows and tasks of L1, plus 5 of PyTorch's KLDivLoss, over 6."""
+    torch = pytest.importorskip("torch")
+    target, outputs = random.normal(size=(2, 6, 3)).astype("float32")
+    theirs, ours = torch.from_numpy(target), torch.from_numpy(outputs)
+    divergence = torch.nn.KLDivLoss(reduction="mean", log_target=True)(
+        ours.log_softmax(1), theirs.log_softmax(1)
+    )
+    want = (torch.nn.L1Loss()(ours, theirs) + 5 * divergence) / 6
+    got = rows(losses.ActivityShareError, target, outputs).mean()
+    assert got == pytest.approx(float(want), rel=1e-5)
+
+
+def test_activity_and_shares_of_the_measured_tasks():
+    target = np.array([[1.0, np.nan, 3.0], [np.nan] * 3], "float32")
+    outputs = np.array([[2.0, 50.0, 1.0], [7.0, 8.0, 9.0]], "float32")
+    measured, predicted = (np.exp(v) / np.exp(v).sum() for v in ([1.0, 3.0], [2.0, 1.0]))
+    divergence = (measured * np.log(measured / predicted)).sum()
+    want = [(3 + 5 * divergence) / 3 / 6, 0]
+    np.testing.assert_allclose(
+        rows(losses.ActivityShareError, target, outputs), want, rtol=1e-5, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("loss", [losses.TaskError, losses.HuberError, losses.ActivityShareError])
+def test_missing_labels_give_no_gradient(loss):
+    tf = pytest.importorskip("tensorflow")
+    outputs = tf.Variable([[3.0, 5.0, 1.0], [7.0, 9.0, 2.0]])
+    target = np.array([[1.0, np.nan, 2.0], [np.nan] * 3], "float32")
+    with tf.GradientTape() as tape:
+        error = tf.reduce_sum(loss(reduction="none")(target, outputs))
+    gradient = tape.gradient(error, outputs).numpy()
+    assert (gradient[0, [0, 2]] != 0).all()
+    assert gradient[0, 1] == 0
+    assert (gradient[1] == 0).all()
+
+
 @pytest.mark.parametrize("loss", [losses.TaskError, losses.HuberError])
 def test_missing_labels_add_nothing(loss):
     target = np.array([[1.0, np.nan], [np.nan, np.nan]], "float32")

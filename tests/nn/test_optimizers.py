@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from dream_keras.nn.optimizers import AdamW, ClippedAdam
+from dream_keras.nn.optimizers import Adam, AdamW, ClippedAdam, RMSprop
 from dream_keras.nn.schedules import OneCycle, WarmUp
 
 
@@ -30,6 +30,49 @@ def test_equal_to_torch(random):
         optimizer.step()
         path.append(theirs.detach().numpy().copy())
     np.testing.assert_allclose(follow(AdamW(0.01), gradients, start), path, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_decay_in_the_gradient_equal_to_torch(random, amsgrad):
+    """With Malinois's own settings, large decay, and gradients that shrink as AMSGrad remembers."""
+    torch = pytest.importorskip("torch")
+    start = random.normal(size=5).astype("float32")
+    sizes = np.geomspace(10, 1e-3, 20)[:, None]
+    gradients = (random.normal(size=(20, 5)) * sizes * [1, 1e-3, 1e-7, 1e-8, 10]).astype("float32")
+    settings = {"weight_decay": 0.05, "betas": (0.8661062881299633, 0.879223105336538)}
+    theirs = torch.nn.Parameter(torch.from_numpy(start.copy()))
+    optimizer = torch.optim.Adam([theirs], lr=0.01, amsgrad=amsgrad, **settings)
+    path = []
+    for gradient in gradients:
+        theirs.grad = torch.from_numpy(gradient)
+        optimizer.step()
+        path.append(theirs.detach().numpy().copy())
+    beta_1, beta_2 = settings["betas"]
+    ours = Adam(0.01, l2=0.05, beta_1=beta_1, beta_2=beta_2, amsgrad=amsgrad)
+    np.testing.assert_allclose(follow(ours, gradients, start), path, rtol=1e-5, atol=1e-6)
+
+
+def test_rmsprop_by_hand():
+    """The mean squared gradient starts at 1; only kernels decay."""
+    kernel, bias = (keras.Variable(np.ones(1, "float32"), name=n) for n in ("kernel", "bias"))
+    optimizer = RMSprop(0.1, l2=0.5)
+    optimizer.build([kernel, bias])
+    weights, squares = np.ones(2), np.ones(2)
+    for gradient in (2.0, 0.5, -1.0):
+        optimizer.apply([keras.ops.full((1,), gradient)] * 2)
+        whole = gradient + 2 * np.array([0.5, 0]) * weights
+        squares = 0.9 * squares + 0.1 * whole**2
+        weights = weights - 0.1 * whole / np.sqrt(squares)
+        np.testing.assert_allclose([kernel.numpy()[0], bias.numpy()[0]], weights, rtol=1e-5)
+
+
+def test_building_again_keeps_the_moments():
+    weight = keras.Variable(np.ones(1, "float32"), name="kernel")
+    optimizer = RMSprop(0.1)
+    optimizer.build([weight])
+    optimizer.apply([keras.ops.full((1,), 2.0)], [weight])
+    optimizer.build([weight])
+    assert float(optimizer._velocities[0][0]) == pytest.approx(0.9 + 0.1 * 4)
 
 
 def test_first_step_by_hand():
@@ -107,9 +150,16 @@ def test_steps_are_those_of_the_clipped_gradients():
     np.testing.assert_allclose(weight, twin, rtol=1e-5)
 
 
-def test_clipped_adam_round_trip():
-    optimizer = ClippedAdam(
-        WarmUp(0.1, 5), clip_value=0.3, clip_norm=2.0, each_weight=True, beta_2=0.98
-    )
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        ClippedAdam(WarmUp(0.1, 5), clip_value=0.3, clip_norm=2.0, each_weight=True, beta_2=0.98),
+        Adam(WarmUp(0.1, 5), l2=0.3, amsgrad=True, beta_2=0.98),
+        AdamW(OneCycle(0.1, 1, 0.01, 9), 0.02, global_clipnorm=1.0),
+        RMSprop(0.1, l2=0.3, rho=0.8),
+    ],
+    ids=lambda optimizer: type(optimizer).__name__,
+)
+def test_optimisers_come_back_from_their_config(optimizer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
     assert again.get_config() == optimizer.get_config()

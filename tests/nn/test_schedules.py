@@ -44,6 +44,20 @@ def test_equal_to_torch():
         ours.iterations.assign(ours.iterations + 1)
 
 
+def test_restarts_equal_to_torch():
+    torch = pytest.importorskip("torch")
+    trainer = menu.get("trainer", "malinois").build(restart_steps=8)
+    rate = trainer.learning_rate
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=rate)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 8)
+    ours = trainer.optimizer(50)
+    for _ in range(20):
+        assert float(ours.learning_rate) == pytest.approx(theirs.get_last_lr()[0], rel=1e-5)
+        optimizer.step()
+        theirs.step()
+        ours.iterations.assign(ours.iterations + 1)
+
+
 @pytest.mark.parametrize("total", [1, 2, 3, 10])
 def test_short_runs_stay_within_bounds(total):
     schedule = OneCycle(0.1, 1.0, 0.01, total)
