@@ -88,7 +88,8 @@ class BHIProcessor(ScalingProcessor):
         self.label_std = label_std
         self.max_length = length + LONGER
         self.left_adapter = alphabet.encode(yeast.LEFT_ADAPTER)
-        # Behind the known vector there is nothing: unknown bases on both ends.
+        # N beyond the known vector: 150 bp on the left, of which the published code has 37, and 76
+        # on the right.
         unknown = np.full(length + shifts, alphabet.N, np.uint8)
         self._left = np.concatenate([unknown, alphabet.encode(yeast.LEFT_FLANK)])
         self._right = np.concatenate([alphabet.encode(yeast.RIGHT_FLANK), unknown])
