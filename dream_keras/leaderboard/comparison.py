@@ -11,7 +11,7 @@ from dream_keras.common.text import align
 from dream_keras.leaderboard.entry import SCORE_NAMES
 from dream_keras.leaderboard.samples import Duel, Samples
 from dream_keras.leaderboard.source import config_of, predictions_of, suite_of
-from dream_keras.scoring.bootstrap import RESAMPLES, Difference, Sampled, bootstrap
+from dream_keras.scoring.bootstrap import RESAMPLES, PairedDifference, Sampled, bootstrap
 from dream_keras.scoring.suite import Suite, load_suite
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Comparison:
         ]
         return "\n".join([*lines, "", *_table(self._rows())])
 
-    def _rows(self) -> list[tuple[str, float, float, Difference]]:
+    def _rows(self) -> list[tuple[str, float, float, PairedDifference]]:
         """One row per number: what it is, that of A, that of B, and the difference."""
         rows = []
         for kind, differences in vars(self.duel).items():
@@ -150,7 +150,7 @@ def _recorded_suite(a: str | Path, b: str | Path) -> Path:
     return recorded.pop()
 
 
-def _in_words(difference: Difference) -> str:
+def _in_words(difference: PairedDifference) -> str:
     numbers = f"A - B = {difference.estimate:+.4f}, 95 % interval {_interval(difference)}"
     if difference.wins == difference.losses:
         return f"A and B are equally good ({numbers})."
@@ -160,7 +160,7 @@ def _in_words(difference: Difference) -> str:
     return f"{winner} is better in {100 * share:.1f} % of the resamples ({numbers}).{doubt}"
 
 
-def _table(rows: list[tuple[str, float, float, Difference]]) -> list[str]:
+def _table(rows: list[tuple[str, float, float, PairedDifference]]) -> list[str]:
     lines = [("", "A", "B", "A - B", "95 % interval", "A better in")]
     for label, a, b, difference in rows:
         numbers = (f"{a:.4f}", f"{b:.4f}", f"{difference.estimate:+.4f}")
@@ -172,11 +172,11 @@ def _table(rows: list[tuple[str, float, float, Difference]]) -> list[str]:
     return align(lines)
 
 
-def _interval(difference: Difference) -> str:
+def _interval(difference: PairedDifference) -> str:
     return f"{difference.low:+.4f} to {difference.high:+.4f}"
 
 
-def _plain(difference: Difference) -> dict[str, float | None]:
+def _plain(difference: PairedDifference) -> dict[str, float | None]:
     return {
         name: None if math.isnan(number) else number
         for name, number in difference._asdict().items()

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dream_keras.leaderboard.entry import Estimate, Scores
-from dream_keras.scoring.bootstrap import Difference, Resampled, Sampled, difference
+from dream_keras.scoring.bootstrap import PairedDifference, Resampled, Sampled, difference
 
 Arrays = Mapping[str, npt.NDArray[np.float32]]
 
@@ -17,9 +17,9 @@ Arrays = Mapping[str, npt.NDArray[np.float32]]
 class Duel:
     """What A has more than B, in the same groups as ``Scores``; estimates are NaN if undefined."""
 
-    totals: Mapping[str, Difference]
-    r2: Mapping[str, Difference]
-    rho: Mapping[str, Difference]
+    totals: Mapping[str, PairedDifference]
+    r2: Mapping[str, PairedDifference]
+    rho: Mapping[str, PairedDifference]
 
 
 @dataclass(frozen=True)

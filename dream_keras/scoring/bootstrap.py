@@ -99,7 +99,7 @@ class Resampled:
         return replace(self.card, intervals=intervals)
 
 
-class Difference(NamedTuple):
+class PairedDifference(NamedTuple):
     """What A has more than B, on the same resamples.
 
     Attributes:
@@ -128,8 +128,8 @@ class Comparison(NamedTuple):
         subsets: ``pearson``, ``r2`` and ``spearman`` of each subset.
     """
 
-    scores: Mapping[str, Difference]
-    subsets: Mapping[str, Mapping[str, Difference]]
+    scores: Mapping[str, PairedDifference]
+    subsets: Mapping[str, Mapping[str, PairedDifference]]
 
 
 class RankSpread(NamedTuple):
@@ -235,7 +235,7 @@ def compare(a: Resampled, b: Resampled, level: float = LEVEL) -> Comparison:
     )
 
 
-def difference(a: Sampled, b: Sampled, level: float = LEVEL) -> Difference:
+def difference(a: Sampled, b: Sampled, level: float = LEVEL) -> PairedDifference:
     """Compare one number of two sets of predictions, from the same resamples.
 
     Raises:
@@ -244,7 +244,7 @@ def difference(a: Sampled, b: Sampled, level: float = LEVEL) -> Difference:
     values = np.asarray(a.values, np.float64) - b.values
     low, high = percentile_interval(values, level)
     shares = [float(np.mean(sign)) for sign in (values > 0, values < 0, values == 0)]
-    return Difference(a.estimate - b.estimate, low, high, *shares)
+    return PairedDifference(a.estimate - b.estimate, low, high, *shares)
 
 
 def ranks(sampled: Mapping[str, Sampled], level: float = LEVEL) -> dict[str, RankSpread]:

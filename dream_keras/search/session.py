@@ -67,15 +67,15 @@ def run_search(
     plan, folder = _open(space, out, resume, overrides, settings, files)
     with _locked(folder):
         write_text(folder / PLAN, plan.to_yaml())
-        boss = Chief(plan, Journal(folder / JOURNAL))
-        record = Record(boss, folder, progress)
+        coordinator = Chief(plan, Journal(folder / JOURNAL))
+        record = Record(coordinator, folder, progress)
         if role is None:
             _check_files(plan)
             with record.kept():
-                work(boss, "here", folder, after=record.ended)
+                work(coordinator, "here", folder, after=record.ended)
         else:
             with record.kept():
-                _serve(boss, str(chief), record)
+                _serve(coordinator, str(chief), record)
     return record.result()
 
 
@@ -165,24 +165,24 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _serve(boss: Chief, address: str, record: Record) -> None:
+def _serve(coordinator: Chief, address: str, record: Record) -> None:
     """Hand out trials until the search is over and the workers know it."""
     from dream_keras.search.service import serving
 
-    lease, silent = boss.plan.settings.lease, time.monotonic()
-    with serving(boss, address):
+    lease, silent = coordinator.plan.settings.lease, time.monotonic()
+    with serving(coordinator, address):
         log.info("chief at %s: waiting for workers", address)
-        while not boss.over:
-            if boss.changed.wait(POLL):
-                boss.changed.clear()
+        while not coordinator.over:
+            if coordinator.changed.wait(POLL):
+                coordinator.changed.clear()
                 record.ended()
-            heard = max(boss.heard.values(), default=silent)
+            heard = max(coordinator.heard.values(), default=silent)
             if time.monotonic() - max(heard, silent) > 2 * lease:
                 log.warning("no worker has been heard of for %.0f s", 2 * lease)
                 silent = time.monotonic()
         # A worker that is alive asks every second; one that does not is not waited for.
         patience = time.monotonic() + 5 * POLL
-        while set(boss.heard) - boss.stopped and time.monotonic() < patience:
+        while set(coordinator.heard) - coordinator.stopped and time.monotonic() < patience:
             time.sleep(POLL / 4)
 
 
@@ -224,8 +224,8 @@ def _work(folder: Path, address: str, changes: dict[str, object]) -> SearchResul
 
     # A worker restarted in the same folder has the same name, and gets its trial back.
     name = f"{socket.gethostname()}:{folder.resolve()}"
-    with _locked(folder), RemoteChief(address) as boss:
+    with _locked(folder), RemoteChief(address) as coordinator:
         log.info("worker %s", name)
-        work(boss, name, folder, adapt, told)
+        work(coordinator, name, folder, adapt, told)
     log.info("the search is over")
     return SearchResult(folder, pd.DataFrame(), None)
