@@ -1,5 +1,6 @@
 """Progress for whoever looks: a bar on a terminal or in a notebook, lines in a log."""
 
+import importlib.util
 import sys
 from typing import Any
 
@@ -12,7 +13,7 @@ LINE_SECONDS = 20.0
 def progress_bar(progress: bool | None = None, **options: Any) -> tqdm:
     """Return a tqdm bar, or one that writes lines where nobody looks at bars.
 
-    On a terminal or in a notebook it is the usual bar. Where stderr is neither, as in a batch job,
+    On a terminal or in a notebook it is the usual bar; a notebook without ipywidgets gets text. Where stderr is neither, as in a batch job,
     each update that comes ``LINE_SECONDS`` or more after the last line (or after the start) writes
     another line to stderr. Work that has written any writes a last one when it ends; work that ends
     sooner writes none.
@@ -27,9 +28,11 @@ def progress_bar(progress: bool | None = None, **options: Any) -> tqdm:
         # miniters=1: tqdm looks at the clock in each update. ncols=0: text without a bar.
         waits = {"mininterval": LINE_SECONDS, "delay": LINE_SECONDS, "miniters": 1}
         return tqdm(file=_Lines(), ncols=0, **(options | waits))
-    from tqdm.auto import tqdm as bar
+    if _in_a_notebook() and importlib.util.find_spec("ipywidgets"):
+        from tqdm.notebook import tqdm as bar
 
-    return bar(**options)
+        return bar(**options)
+    return tqdm(**options)
 
 
 def hide_bar(progress: bool | None) -> bool:

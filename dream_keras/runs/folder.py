@@ -6,7 +6,7 @@ best.weights.h5        weights of the best epoch
 last.weights.h5        weights of the last epoch
 state.npz              everything a resume needs
 history.csv            one row per epoch
-tensorboard/           events
+tensorboard/           events; of simulated data in simulated_data/
 metrics.json  report.md  plots/  predictions.tsv    the suite's score, when there is one
 skipped_rows.tsv       rows left out with --on-bad-row skip
 plugins/               copies of the user's files that are on the menu
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from dream_keras.model.network import Network
 
 log = logging.getLogger(__name__)
+
+SIMULATED_RUN = "simulated_data"
+"""Folder of the events about simulated data, and so the end of their run's name in TensorBoard."""
 
 
 @dataclass
@@ -194,6 +197,32 @@ class RunFolder:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         return state
+
+
+def events_folder(folder: Path, simulated: bool) -> Path:
+    """Return where events are written, so that TensorBoard's name of the run says "simulated".
+
+    A folder that has events already, from an earlier version, keeps its name.
+
+    Args:
+        folder: The folder for events.
+        simulated: Whether they are about simulated data.
+
+    Examples:
+        >>> events_folder(Path("runs/first/tensorboard"), simulated=True).as_posix()
+        'runs/first/tensorboard/simulated_data'
+    """
+    return folder / SIMULATED_RUN if simulated and not has_events(folder) else folder
+
+
+def has_events(folder: Path) -> bool:
+    """Return whether a folder has events of its own.
+
+    Examples:
+        >>> has_events(Path("runs"))
+        False
+    """
+    return any(folder.glob("events.out.tfevents*"))
 
 
 def open_folder(path: str | Path) -> RunFolder:

@@ -63,6 +63,11 @@ def learning_curve(history: pd.DataFrame, best_epoch: int) -> "Figure":
     return figure
 
 
+def mark_simulated(figure: "Figure") -> None:
+    """Write into a corner of a figure that its data are simulated."""
+    figure.text(0.995, 0.005, "simulated data", ha="right", va="bottom", fontsize=7, color=GREY)
+
+
 def plain(axes: "Axes") -> None:
     """Give a panel a quiet frame and a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)

@@ -23,6 +23,7 @@ from dream_keras.config.smoke import shrink
 from dream_keras.config.yaml_file import Yaml
 from dream_keras.search.read_space import read_space
 from dream_keras.search.space import Answers, Key, Space
+from dream_keras.simulate.truth import has_truth
 
 SPACES = CONFIGS / "search"
 """The built-in search spaces."""
@@ -114,6 +115,12 @@ class Plan:
     terms: Terms
     space: Space
     config: Mapping[str, Yaml]
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether its trials train on simulated rows."""
+        train = (self.config.get("data") or {}).get("train")
+        return train is None or has_truth(train)
 
     def experiment(self, answers: Answers) -> Experiment:
         """Return the experiment that a trial runs, once per seed.

@@ -10,6 +10,8 @@ import numpy as np
 from dream_keras._version import __version__
 from dream_keras.common.files import replacing, write_text
 from dream_keras.config.yaml_file import Yaml
+from dream_keras.runs.plots import mark_simulated
+from dream_keras.scoring.suite import SIMULATED
 from dream_keras.search.heat_map import heat_map
 from dream_keras.search.journal import Trial
 from dream_keras.search.plan import Plan
@@ -26,9 +28,10 @@ TOP = 10
 def write_search_report(plan: Plan, trials: Sequence[Trial], folder: Path) -> None:
     """Write ``report.md`` and its pictures from whatever trials there are."""
     (folder / "plots").mkdir(exist_ok=True)
-    lines = [f"# {folder.resolve().name}", "", *_summary(plan, trials), ""]
+    simulated = SIMULATED if plan.is_simulated else ""
+    lines = [f"# {folder.resolve().name}{simulated}", "", *_summary(plan, trials), ""]
     if comparable(plan, trials):
-        _picture(folder / "plots" / "heat_map.png", heat_map(plan, trials))
+        _picture(folder / "plots" / "heat_map.png", heat_map(plan, trials), plan.is_simulated)
         lines += ["![score of every order](plots/heat_map.png)", ""]
         if any(trial.status == "failed" for trial in trials):
             lines += ["Hatched: failed. Empty: not run. Framed: the best.", ""]
@@ -36,7 +39,7 @@ def write_search_report(plan: Plan, trials: Sequence[Trial], folder: Path) -> No
             lines += ["Empty: not run. Framed: the best.", ""]
         effects = effects_figure(plan, trials)
         if effects is not None:
-            _picture(folder / "plots" / "main_effects.png", effects)
+            _picture(folder / "plots" / "main_effects.png", effects, plan.is_simulated)
             lines += [*_about_effects(plan), "", "![effects](plots/main_effects.png)", ""]
         lines += ["## The best orders", "", *_top(plan, trials), ""]
     lines += ["## What was equal", "", *_terms(plan, trials), ""]
@@ -150,6 +153,8 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _picture(path: Path, figure: "Figure") -> None:
+def _picture(path: Path, figure: "Figure", simulated: bool) -> None:
+    if simulated:
+        mark_simulated(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI)

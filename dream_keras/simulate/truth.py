@@ -36,6 +36,16 @@ class Truth:
         return self.sites[np.searchsorted(rows, row) : np.searchsorted(rows, row, side="right")]
 
 
+def has_truth(table: Path | str) -> bool:
+    """Return whether a table was simulated: the truth lies beside it.
+
+    Examples:
+        >>> has_truth("measured.tsv")
+        False
+    """
+    return (Path(table).parent / FOLDER).is_dir()
+
+
 def read_truth(folder: Path | str, split: str = "test") -> Truth:
     """Open the truth of a simulated folder; the arrays stay on disk until they are used.
 

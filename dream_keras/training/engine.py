@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -60,6 +61,7 @@ class Engine:
         stream: The training rows.
         validation: The validation rows.
         folder: The run folder.
+        events_folder: Where TensorBoard events are written.
         tasks: Names of the tasks.
         settings: How long and how often.
     """
@@ -68,6 +70,7 @@ class Engine:
     stream: Stream
     validation: Rows
     folder: RunFolder
+    events_folder: Path
     tasks: Sequence[str]
     settings: EngineSettings
 
@@ -93,7 +96,7 @@ class Engine:
             return state
         done = state.epoch * self.settings.steps_per_epoch + len(state.losses)
         began = time.monotonic()
-        events = EventWriter(self.folder.path / "tensorboard", resumed_at=done)
+        events = EventWriter(self.events_folder, resumed_at=done)
         events.graph(self.steps.network)
         events.text("config", f"```yaml\n{self.folder.config.read_text()}```", done)
         rows = self.stream.batch_size

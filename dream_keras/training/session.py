@@ -257,7 +257,9 @@ def _train(run: Run, progress: bool | None) -> Result:
         runtime.checkpoint_minutes,
         progress,
     )
-    engine = Engine(steps, stream, validation, run.folder, run.task_names, settings)
+    engine = Engine(
+        steps, stream, validation, run.folder, run.events_folder, run.task_names, settings
+    )
     with strategy.watching():
         state = engine.run()
         with strategy.scope():

@@ -30,6 +30,24 @@ def test_a_bar_is_shown_where_somebody_looks(monkeypatch, progress, terminal, no
         assert hide_bar(progress) is hidden
 
 
+@pytest.mark.parametrize("widgets", [True, False])
+def test_a_notebook_without_widgets_gets_text_and_no_warning(
+    monkeypatch, recwarn, capsys, widgets
+):
+    shell = SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    found = SimpleNamespace() if widgets else None
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: found)
+    monkeypatch.setitem(sys.modules, "tqdm.notebook", SimpleNamespace(tqdm=lambda **_: "widget"))
+    bar = progress_bar(total=3, desc="scoring")
+    if widgets:
+        assert bar == "widget"
+        return
+    bar.close()
+    assert capsys.readouterr().err.startswith("\rscoring:")
+    assert not recwarn.list
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """The time as tqdm sees it, in seconds, which stands still until it is moved."""

@@ -1,0 +1,61 @@
+"""Run the notebooks in smoke mode: for the tests, and to save them with their outputs.
+
+``python tests/save_notebooks.py`` (``make notebooks``) writes the outputs into the notebooks.
+"""
+
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import nbclient
+import nbformat
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def execute(notebook: Path, folder: Path) -> nbformat.NotebookNode:
+    """Run a notebook in a folder; return it with outputs that name nothing of this machine."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"},
+        "DREAM_KERAS_SMOKE": "1",
+        "PYTHONPATH": path,
+        "TMPDIR": str(folder),
+    }
+    content = nbformat.read(notebook, as_version=4)
+    client = nbclient.NotebookClient(
+        content, timeout=600, resources={"metadata": {"path": str(folder)}}
+    )
+    client.execute(env=environment)
+    content.metadata.language_info = {"name": "python"}
+    for cell in content.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                output.text = plain(output.text, folder)
+        if "outputs" in cell:
+            cell.outputs = [out for out in cell.outputs if out.get("text") != ""]
+    return content
+
+
+def plain(text: str, folder: Path) -> str:
+    """Return printed text without overwritten progress bars and this machine's paths."""
+    lines = [line.rpartition("\r")[2] for line in text.replace("\r\n", "\n").split("\n")]
+    text = "\n".join(lines).replace(sys.executable, "python")
+    return re.sub(re.escape(str(folder)) + r"/(tmp\w+/)?", "", text)
+
+
+def main() -> None:
+    """Write each notebook with its outputs."""
+    for notebook in NOTEBOOKS:
+        with tempfile.TemporaryDirectory() as folder:
+            content = execute(notebook, Path(folder).resolve())
+        nbformat.write(content, notebook)
+        print(notebook.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
