@@ -92,9 +92,7 @@ INSTALLED = [
 @each
 @pytest.mark.parametrize(("packages", "extra", "backend"), INSTALLED)
 @pytest.mark.parametrize("wheel", [False, True], ids=["repository", "wheel"])
-def test_the_package_is_installed(
-    notebook, packages, extra, backend, wheel, tmp_path, monkeypatch
-):
+def test_the_package_is_installed(notebook, packages, extra, backend, wheel, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     if wheel:

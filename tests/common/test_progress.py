@@ -31,9 +31,7 @@ def test_a_bar_is_shown_where_somebody_looks(monkeypatch, progress, terminal, no
 
 
 @pytest.mark.parametrize("widgets", [True, False])
-def test_a_notebook_without_widgets_gets_text_and_no_warning(
-    monkeypatch, recwarn, capsys, widgets
-):
+def test_a_notebook_without_widgets_gets_text_and_no_warning(monkeypatch, recwarn, capsys, widgets):
     shell = SimpleNamespace(kernel=object())
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     found = SimpleNamespace() if widgets else None
