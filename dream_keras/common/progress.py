@@ -1,4 +1,4 @@
-"""Progress for whoever looks: a bar on a terminal or in a notebook, lines in a log."""
+"""Progress as a bar on a terminal or in a notebook, and as lines in a log."""
 
 import importlib.util
 import sys
@@ -11,12 +11,12 @@ LINE_SECONDS = 20.0
 
 
 def progress_bar(progress: bool | None = None, **options: Any) -> tqdm:
-    """Return a tqdm bar, or one that writes lines where nobody looks at bars.
+    """Return a tqdm bar, or one that writes lines where bars cannot be shown.
 
-    On a terminal or in a notebook it is the usual bar; a notebook without ipywidgets gets text. Where stderr is neither, as in a batch job,
-    each update that comes ``LINE_SECONDS`` or more after the last line (or after the start) writes
-    another line to stderr. Work that has written any writes a last one when it ends; work that ends
-    sooner writes none.
+    On a terminal or in a notebook it is the usual bar; a notebook without ipywidgets gets a text
+    bar. Where stderr is neither, as in a batch job, each update ``LINE_SECONDS`` or more after the
+    last line (or after the start) writes another line to stderr. Work that has written lines
+    writes a last one at its end; shorter work writes none.
 
     Args:
         progress: False shows nothing; None and True show progress.

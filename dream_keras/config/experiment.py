@@ -140,7 +140,7 @@ class DataSettings:
         validation: Validation table; None holds out a tenth of the training rows.
         sequence_column: Header name of the sequences; None for the official two-column format.
         target_columns: Header names of the measured values, one for each task, likewise.
-        on_bad_row: Whether a bad row stops the run or is skipped and written down.
+        on_bad_row: Whether a bad row stops the run or is skipped and listed.
         long_rows: What to do with sequences that are too long for the processor.
         max_length: Longest sequence in bp, if less than the processor takes: what different
             processors are compared on must be the same rows.

@@ -17,7 +17,7 @@ Lengths = npt.NDArray[np.int32]
 Labels = npt.NDArray[np.float32]
 """Measured values, (rows, tasks); NaN where one is missing."""
 Flags = npt.NDArray[np.uint8]
-"""What a network is told of each row beside its sequence, (rows,), as its processor defines it."""
+"""Flags that a network is given with each sequence, (rows,), as its processor defines them."""
 Values = npt.NDArray[np.float64]
 
 LABEL_STATISTICS = ("label_mean", "label_std")
@@ -72,7 +72,7 @@ class Processor(ABC):
         """
 
     def row_flags(self, labels: Values) -> Flags:
-        """Return what the network is told of each training row beside its sequence, (rows,).
+        """Return the flag that the network is given with each training row, (rows,).
 
         Args:
             labels: (rows, tasks), float64, as parsed from the table.

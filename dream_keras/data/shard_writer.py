@@ -33,7 +33,7 @@ MOST_SHARDS = 512
 def write_shards(
     parts: Iterable[Rows], out: Path, shards: int, source: str, processor: Mapping[str, object]
 ) -> Manifest:
-    """Write a prepared folder; it is there whole or not at all.
+    """Write a prepared folder atomically.
 
     Args:
         parts: The rows, in pieces of any size.

@@ -111,7 +111,7 @@ class ShardedRows:
     processor: Processor = field(repr=False)
     blocks: Blocks = field(repr=False)
     skipped: ClassVar[tuple[BadRow, ...]] = ()
-    """None: they were written down when the folder was prepared."""
+    """None: they were written when the folder was prepared."""
 
     def __len__(self) -> int:
         return sum(self.manifest.rows_in(block) for block in self.blocks.tolist())

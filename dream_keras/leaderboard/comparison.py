@@ -1,4 +1,4 @@
-"""Two submissions, runs or files of predictions compared, in words and numbers."""
+"""Comparison of two submissions, runs or files of predictions."""
 
 import math
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class Comparison:
     duel: Duel
 
     def text(self) -> str:
-        """Say it in words and as a table, without a final line break."""
+        """Return a sentence and a table, without a final line break."""
         resamples = min(samples.resamples for samples in self.samples)
         lines = [f"{letter}: {name}" for letter, name in zip("AB", self.names, strict=True)]
         lines += [f"{self.part} part; {resamples:,} resamples, the same ones for both", ""]
@@ -156,7 +156,7 @@ def _in_words(difference: PairedDifference) -> str:
         return f"A and B are equally good ({numbers})."
     winner, share = max(("A", difference.wins), ("B", difference.losses), key=lambda pair: pair[1])
     apart = difference.low > 0 or difference.high < 0
-    doubt = "" if apart else " The interval contains 0: they cannot be told apart."
+    doubt = "" if apart else " The interval contains 0: the difference is not significant."
     return f"{winner} is better in {100 * share:.1f} % of the resamples ({numbers}).{doubt}"
 
 

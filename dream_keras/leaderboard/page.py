@@ -31,7 +31,7 @@ def render(standings: Standings, data: dict[str, object], title: str, formulas: 
         standings: The rows of its table.
         data: What its script draws, see ``dream_keras.leaderboard.page_data``.
         title: What is scored.
-        formulas: How the two scores are made, for people.
+        formulas: The formulas of the two scores, as text.
     """
     style, script = ((_WEB / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     keys = {"pearson": SCORE_NAMES["pearson_score"], "spearman": SCORE_NAMES["spearman_score"]}
@@ -55,7 +55,7 @@ def render(standings: Standings, data: dict[str, object], title: str, formulas: 
 
 
 def label(subset: SubsetInfo) -> str:
-    """Return the name of a subset for people."""
+    """Return the display name of a subset."""
     return subset.name.replace("_", " ")
 
 

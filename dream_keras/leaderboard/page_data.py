@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 _POINTS = 2_000
-"""Points of a scatter plot: more could not be told apart, and the page has to stay small."""
+"""Points of a scatter plot; more would overlap, and make the page large."""
 _STEPS = 500
 """Positions along an axis of a scatter plot, which is some 300 pixels wide."""
 _BINS = 41

@@ -58,7 +58,7 @@ class MenuEntry:
         slot: The slot it fills.
         name: Its name in configs.
         build: The function or class that makes it.
-        source: Who designed it and where that is written down.
+        source: Its authors and publication.
         options: Its options with their defaults, read off the signature of ``build``.
         head: For final blocks, their losses and score.
         torch_names: For blocks, patterns that lead from layer names to PyTorch names.

@@ -176,7 +176,7 @@ def find_devices(topology: Topology) -> "list[jax.Device]":
     import jax
     from jax.experimental import topologies
 
-    # A host has 2x2 chips or more, except where it has one; the compiler wants to be told.
+    # A host has 2x2 chips or more, except where it has one; the compiler needs this as a setting.
     alone = {"chips_per_host_bounds": (1, 1, 1)} if topology.chips == 1 else {}
     try:
         return list(topologies.get_topology_desc(str(topology), "tpu", **alone).devices)
@@ -252,7 +252,7 @@ def _compiler_errors(topology: Topology, batch: int) -> Iterator[None]:
 
 
 def describe(message: str, topology: Topology, batch: int) -> str:
-    """Say in words why the compiler refused a step.
+    """Explain why the compiler refused a step.
 
     Args:
         message: The compiler's.

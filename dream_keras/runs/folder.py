@@ -1,4 +1,4 @@
-"""The run folder: what a run leaves, and how other commands open it again.
+"""The run folder: the files of a run, and how other commands open it.
 
 config.yaml            the resolved experiment
 environment.json       versions, seed, devices
@@ -47,7 +47,7 @@ SIMULATED_RUN = "simulated_data"
 
 @dataclass
 class State:
-    """Where a run stands.
+    """Progress of a run.
 
     Attributes:
         epoch: Epochs done.
@@ -74,14 +74,14 @@ class RunFolder:
 
     Attributes:
         path: Where they are on this machine.
-        mirror: What copies them to the run's address, if it is in a bucket.
+        mirror: Copies them to the run's address, if it is in a bucket.
     """
 
     path: Path
     mirror: Mirror | None = None
 
     def __str__(self) -> str:
-        """Return what the user calls it."""
+        """Return the path or address as the user gave it."""
         return self.mirror.address if self.mirror else str(self.path)
 
     def publish(self) -> None:
@@ -117,7 +117,7 @@ class RunFolder:
         """Refuse a folder that holds something already.
 
         Raises:
-            UserError: If it does. What a kill left of a file being written does not count.
+            UserError: If it does; unfinished files of a killed process do not count.
         """
         if self.path.is_dir():
             taken = any(not f.name.startswith(UNFINISHED) for f in self.path.iterdir())
@@ -132,7 +132,7 @@ class RunFolder:
     def create(
         self, experiment: Experiment, computed_on: Mapping[str, object] = MappingProxyType({})
     ) -> None:
-        """Make the folder and write down the experiment, its plugins and its environment.
+        """Make the folder and write the experiment, its plugins and its environment.
 
         Args:
             experiment: What is run.
@@ -157,21 +157,21 @@ class RunFolder:
         write_text(self.config, dataclasses.replace(experiment, plugins=plugins).to_yaml())
 
     def write_json(self, name: str, content: object) -> None:
-        """Write a JSON file whole or not at all."""
+        """Write a JSON file atomically."""
         write_text(self.path / name, json.dumps(content, indent=2) + "\n")
 
     def write_table(self, name: str, table: pd.DataFrame, **options: Any) -> None:
-        """Write a table whole or not at all."""
+        """Write a table atomically."""
         with replacing(self.path / name) as temporary:
             table.to_csv(temporary, index=False, **options)
 
     def save_weights(self, network: "Network", path: Path) -> None:
-        """Write a network's weights whole or not at all."""
+        """Write a network's weights atomically."""
         with replacing(path) as temporary:
             network.save_weights(temporary)
 
     def save_state(self, state: State, variables: "list[keras.Variable]") -> None:
-        """Write where the run stands and all variables, weights and optimiser's alike."""
+        """Write the run's progress and all variables of network and optimiser."""
         arrays = {f"variable_{i}": np.asarray(v) for i, v in enumerate(variables)}
         with replacing(self.state) as temporary, temporary.open("wb") as file:
             np.savez(file, state=np.array(json.dumps(vars(state))), **arrays)  # type: ignore[arg-type]
@@ -179,7 +179,7 @@ class RunFolder:
             self.mirror.send(last=self.state.name)
 
     def load_state(self, variables: "list[keras.Variable]") -> State:
-        """Read where the run stands, and set all variables.
+        """Read the run's progress, and set all variables.
 
         Raises:
             UserError: If the file is damaged or belongs to another network.

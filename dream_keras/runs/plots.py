@@ -69,7 +69,7 @@ def mark_simulated(figure: "Figure") -> None:
 
 
 def plain(axes: "Axes") -> None:
-    """Give a panel a quiet frame and a faint grid."""
+    """Remove the upper and right edge of a panel and add a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)

@@ -1,4 +1,4 @@
-"""What a finished run leaves for people: scores, predictions, pictures and a page about them."""
+"""The report of a finished run: scores, predictions, figures and a page."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def write_report(
 
     Args:
         run: The run, trained to its end.
-        state: Where it stands.
+        state: Its progress.
         suite: What it is scored on, if anything.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
@@ -52,7 +52,7 @@ def write_report(
     card = None
     if suite is not None:
         part = suite.choose_part(run.experiment.scoring.part)
-        # Before they are loaded: weights that change meanwhile must not get the predictions' name.
+        # Before loading: the checksum must not be that of weights written in the meantime.
         weights = sha256(folder.best_weights)
         # The private score needs nearly every row, so all are predicted: a whole submission.
         predictions = run.predict_suite(suite, "public" if part == "public" else "all", progress)

@@ -126,7 +126,7 @@ class Run:
         """Return its training and validation table; both are simulated where it names none.
 
         Raises:
-            UserError: If its weights were imported, so that nobody knows the table.
+            UserError: If its weights were imported, so that the table is unknown.
         """
         data = self.experiment.data
         if data.train is not None:
@@ -211,7 +211,7 @@ FORMER_DEFAULTS = {("0.1.0", "unlockdna"): {"trainer.clip_each_weight": True}}
 
 
 def _former_defaults(folder: RunFolder) -> dict[str, Any]:
-    """Return settings with which a run of an earlier version goes on as it began."""
+    """Return settings with which a run of an earlier version continues unchanged."""
     try:
         written = json.loads((folder.path / "environment.json").read_text())["versions"]
         config = yaml.safe_load(folder.config.read_text())

@@ -8,7 +8,7 @@ class Formula(NamedTuple):
     """A weighted mean over the subsets: sum of weight * value / sum of weight.
 
     Attributes:
-        text: The value, for people.
+        text: The formula as text.
         value: The value from a subset's Pearson r and Spearman rho, numbers or arrays.
     """
 

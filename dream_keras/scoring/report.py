@@ -1,4 +1,4 @@
-"""Score cards for people: a table for the terminal, one for Markdown, and scatter plots."""
+"""Reports of scores: a table for the terminal, one in Markdown, and scatter plots."""
 
 import math
 from collections.abc import Sequence

@@ -68,7 +68,7 @@ def _tables(motif: Motif, strand: int) -> tuple[Affinities, ...]:
 
 
 class _Work:
-    """Room for the affinities of one block, reused for every motif: allocating it costs more."""
+    """Buffer for the affinities of one block, reused for every motif."""
 
     def __init__(self, kmers: npt.NDArray[np.intp]) -> None:
         self._kmers = kmers

@@ -1,7 +1,7 @@
 """The design of the test suite: which sequences are in it, and which subsets they form.
 
 Sizes follow the official suite (71,103 rows); a subset never has fewer than ``SMALLEST`` members,
-half of them private, so that its correlation means something in a small suite too.
+half of them private, so that its correlation is meaningful in a small suite too.
 """
 
 from collections.abc import Iterator
@@ -70,7 +70,7 @@ class Suite:
 
 @dataclass
 class _Draft:
-    """The suite while it grows: distinct inserts, numbered in the order of arrival."""
+    """The suite under construction: distinct inserts, numbered in the order they are added."""
 
     inserts: list[Tokens] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)

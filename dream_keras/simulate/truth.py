@@ -16,7 +16,7 @@ FOLDER = "truth"
 
 @dataclass(frozen=True)
 class Truth:
-    """What the measured values of one file would be without noise, and why.
+    """Noise-free values of one file, and the motif sites behind them.
 
     Attributes:
         expression: Noise-free expression in sorting bins (0..17), float32, shape (rows,).

@@ -151,7 +151,7 @@ def _copy(run: Run, resume: bool) -> Iterator[Run]:
 
 
 def _moved(run: Run, given: Experiment, asked: Collection[str]) -> Run:
-    """Return a run whose files stand elsewhere now; the checksums of its rows tell other rows."""
+    """Return a run whose files have moved; the checksums of its rows detect other rows."""
     data = {
         name: getattr(given.data, name)
         for name in ("train", "validation")
@@ -188,7 +188,7 @@ def _check_same(run: Run, given: Experiment) -> None:
 
 
 def _with_statistics(experiment: Experiment, statistics: Mapping[str, object]) -> Experiment:
-    """Write what a processor found in the labels into its options, where they say nothing."""
+    """Write a processor's label statistics into its options, unless these are set."""
     processor = experiment.model.processor
     options = {k: v for k, v in processor.options.items() if v is not None}
     choice = Choice(processor.name, {**statistics, **options})
@@ -197,9 +197,9 @@ def _with_statistics(experiment: Experiment, statistics: Mapping[str, object]) -
 
 
 def _train(run: Run, progress: bool | None) -> Result:
-    """Train what is left to train of a run, then score it.
+    """Train the remaining epochs of a run, then score it.
 
-    Everything the user gave is read and checked before the folder is made.
+    All inputs are read and checked before the folder is made.
     """
     experiment, trainer = run.experiment, run.experiment.make_trainer()
     runtime = experiment.runtime
@@ -278,7 +278,7 @@ def _load_suite(run: Run) -> Suite | None:
 
 
 def _make_folder(run: Run, computed_on: dict[str, object], skipped: list[BadRow]) -> None:
-    """Make a new run's folder, or see that a resumed one holds something to resume."""
+    """Make a new run's folder, or check that a resumed one can be resumed."""
     if not run.folder.config.exists():
         run.folder.create(run.experiment, computed_on)
         log.info("run folder: %s", run.folder)

@@ -91,7 +91,7 @@ def test_an_interval_that_contains_zero_is_called_so(teams, desk):
     values += 1e-3 * np.random.default_rng(1).normal(size=len(values))
     teams.submit("twin", desk.write("twin.tsv", values), resamples=200)
     text = compare("twin", "alpha", board=teams).text()
-    assert "The interval contains 0: they cannot be told apart." in text
+    assert "The interval contains 0: the difference is not significant." in text
 
 
 def test_what_cannot_be_compared_is_named(teams, desk):
