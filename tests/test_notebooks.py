@@ -83,7 +83,8 @@ def test_addresses_are_those_of_the_repository():
 INSTALLED = [
     # Keras and JAX without TensorFlow: a TPU runtime of Colab.
     ({"jax", "keras"}, "", "jax"),
-    ({"jax", "keras", "tensorflow"}, "", "jax"),
+    ({"jax", "keras", "libtpu", "tensorflow"}, "", "jax"),
+    ({"jax", "keras", "tensorflow"}, "", None),
     ({"keras", "tensorflow"}, "", None),
     (set(), "[tensorflow]", None),
 ]

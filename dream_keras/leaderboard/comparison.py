@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dream_keras.common.errors import UserError, did_you_mean
 from dream_keras.common.text import align
 from dream_keras.leaderboard.entry import SCORE_NAMES
-from dream_keras.leaderboard.samples import Duel, Samples
+from dream_keras.leaderboard.samples import PairedDifferences, Samples
 from dream_keras.leaderboard.source import config_of, predictions_of, suite_of
 from dream_keras.scoring.bootstrap import RESAMPLES, PairedDifference, Sampled, bootstrap
 from dream_keras.scoring.suite import Suite, load_suite
@@ -25,16 +25,16 @@ class Comparison:
     """Two sets of predictions on the same resamples.
 
     Attributes:
-        names: What A and B are.
+        names: Names of A and B.
         part: The part of the suite.
         samples: The numbers of A and B.
-        duel: What A has more than B.
+        differences: Differences, A minus B.
     """
 
     names: tuple[str, str]
     part: str
     samples: tuple[Samples, Samples]
-    duel: Duel
+    differences: PairedDifferences
 
     def text(self) -> str:
         """Return a sentence and a table, without a final line break."""
@@ -43,14 +43,14 @@ class Comparison:
         lines += [f"{self.part} part; {resamples:,} resamples, the same ones for both", ""]
         lines += [
             f"{SCORE_NAMES[name]}: {_in_words(difference)}"
-            for name, difference in self.duel.totals.items()
+            for name, difference in self.differences.totals.items()
         ]
         return "\n".join([*lines, "", *_table(self._rows())])
 
     def _rows(self) -> list[tuple[str, float, float, PairedDifference]]:
         """One row per number: what it is, that of A, that of B, and the difference."""
         rows = []
-        for kind, differences in vars(self.duel).items():
+        for kind, differences in vars(self.differences).items():
             groups: list[Mapping[str, Sampled]] = [getattr(one, kind) for one in self.samples]
             for name, difference in differences.items():
                 label = SCORE_NAMES[name] if kind == "totals" else f"{_LABELS[kind]} {name}"
@@ -67,7 +67,7 @@ class Comparison:
             "resamples": min(samples.resamples for samples in self.samples),
             **{
                 kind: {name: _plain(difference) for name, difference in differences.items()}
-                for kind, differences in vars(self.duel).items()
+                for kind, differences in vars(self.differences).items()
             },
         }
 
@@ -123,7 +123,7 @@ def compare(
 
 
 def _check_known(word: str | Path, board: "Board | None") -> None:
-    """Refuse what is nothing that can be compared, before anything long."""
+    """Refuse what cannot be compared, before any long computation."""
     if board is not None and board.find(str(word)) is not None:
         return
     if Path(word).is_dir():

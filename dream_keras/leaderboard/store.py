@@ -34,7 +34,7 @@ class Submission:
 
     Attributes:
         team: Name of the team.
-        note: What the team says about it.
+        note: The team's note about it.
         source: Name of the file or run folder.
         versions: Versions of the packages that scored it.
         config: The resolved config of the run, as YAML.

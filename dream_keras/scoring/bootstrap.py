@@ -100,7 +100,7 @@ class Resampled:
 
 
 class PairedDifference(NamedTuple):
-    """What A has more than B, on the same resamples.
+    """Difference of A and B, on the same resamples.
 
     Attributes:
         estimate: The difference for the rows as they are; NaN where one is undefined.

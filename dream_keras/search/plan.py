@@ -1,4 +1,4 @@
-"""What a search will do: its space and settings, read from a file and checked as a whole."""
+"""The plan of a search: its space and settings, read from a file and checked."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,7 +30,7 @@ SPACES = CONFIGS / "search"
 SUITE_OBJECTIVES = ("pearson_score", "spearman_score")
 """Objectives that come from the gold-standard suite."""
 EPOCHS = "tuner/epochs"
-"""Under this name Hyperband says how long a trial is trained."""
+"""Name under which Hyperband gives the epochs of a trial."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,15 @@ class SearchSettings:
     """The section ``search`` of a space.
 
     Attributes:
-        tuner: Who chooses the next trial.
-        objective: The number that is to be as high as possible.
+        tuner: How the next trial is chosen.
+        objective: The score to maximise.
         repeats: Runs of each trial, with the seeds ``seed``, ``seed + 1``, ...; the score is
             their mean.
         max_trials: Trials at most; None runs a whole grid.
         budget_minutes: No trial is started later than this after the start.
         seed: First seed of every trial, and seed of the tuner.
-        lease: Seconds without a sign of life after which a worker's trial goes to another.
-        smoke: Shrink the networks and the data of all trials, to see that they run.
+        lease: Seconds without a heartbeat after which a worker's trial is reassigned.
+        smoke: Shrink the networks and the data of all trials, to test that they run.
     """
 
     tuner: Literal["grid", "random", "bayesian", "hyperband"] = "grid"
@@ -186,7 +186,7 @@ def read_search(config: Mapping[str, Yaml]) -> tuple[SearchSettings, Terms]:
     """Read the section ``search``.
 
     Raises:
-        UserError: If a setting is unknown or of the wrong type, or the terms are not whole.
+        UserError: If a setting is unknown or of the wrong type, or a term is missing.
     """
     with within("search"):
         section = config.get("search") or {}
@@ -223,12 +223,12 @@ def _check_space(plan: Plan) -> Iterator[Experiment]:
 
 
 def _check_settings(plan: Plan, experiments: list[Experiment]) -> None:
-    """Refuse a search without an end, and scores that nothing gives."""
+    """Refuse a search without an end, and objectives that are not computed."""
     settings, data = plan.settings, experiments[0].data
     limited = settings.max_trials is not None or settings.budget_minutes is not None
     if settings.tuner in ("random", "bayesian") and not limited:
         raise UserError(
-            f"{settings.tuner} search has no end: give --max-trials or --budget-minutes"
+            f"{settings.tuner} search has no end by itself: give --max-trials or --budget-minutes"
         )
     suite = experiments[0].scoring.suite
     if settings.objective in SUITE_OBJECTIVES and data.train is not None and suite is None:
@@ -239,7 +239,7 @@ def _check_settings(plan: Plan, experiments: list[Experiment]) -> None:
 
 
 def _check_trainer(trainer: object) -> None:
-    """Refuse a trainer that goes its own way."""
+    """Refuse trainer settings that are the same for all trials."""
     fixed = {**{field.name: "terms" for field in dataclasses.fields(Terms)}, "seed": "seed"}
     for name in trainer if isinstance(trainer, Mapping) else ():
         if name in fixed:

@@ -41,7 +41,7 @@ class Coordinator(Protocol):
     def ask(self, worker: str) -> Task | Answer:
         """Return a trial, or whether to wait or stop."""
 
-    def alive(self, task: Task) -> contextlib.AbstractContextManager[object]:
+    def heartbeats(self, task: Task) -> contextlib.AbstractContextManager[object]:
         """Send heartbeats inside this context."""
 
     def tell(self, number: int, outcome: Outcome) -> None:
@@ -69,7 +69,7 @@ def work(
             if not isinstance(task, Task):
                 time.sleep(POLL)
                 continue
-            with coordinator.alive(task):
+            with coordinator.heartbeats(task):
                 config = adapt(task.config)
                 outcome = run_trial(task, config, folder, child)
             coordinator.tell(task.number, outcome)
