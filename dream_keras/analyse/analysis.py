@@ -1,4 +1,4 @@
-"""A run and a suite, and everything about them that several parts of an analysis need."""
+"""A run and a suite, and what several parts of an analysis need of them."""
 
 import logging
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a data processor is: a host part that moves bytes and a graph part that makes floats."""
+"""Base classes of data processors: a host part on bytes and a graph part on floats."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ LABEL_STATISTICS = ("label_mean", "label_std")
 
 
 class Processor(ABC):
-    """Turns rows of a table into what a network is trained on.
+    """Turns rows of a table into network inputs and training targets.
 
     A target type is one of ``"bins"`` (probabilities of sorting bins), ``"label"`` (the labels in
     their own units), ``"value"`` (the labels as the processor scales them) and ``"masked"`` (the
@@ -166,7 +166,7 @@ class ScalingProcessor(Processor):
     @property
     @abstractmethod
     def label_center(self) -> tuple[float, ...]:
-        """What is subtracted from a label before it is divided by the standard deviation.
+        """Subtracted from a label before division by the standard deviation.
 
         One value for each task, or one for all.
         """

@@ -1,4 +1,4 @@
-"""A leaderboard: submissions are checked, scored and stored, and can be compared with one another."""
+"""A leaderboard: submissions are checked, scored and stored, and can be compared."""
 
 import datetime
 import hashlib

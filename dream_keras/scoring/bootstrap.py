@@ -39,7 +39,7 @@ LEVEL = 0.95
 
 
 class Sampled(NamedTuple):
-    """A number and what it is in each resample.
+    """A number and its value in each resample.
 
     Attributes:
         estimate: The number for the rows as they are; NaN where it is undefined.
@@ -133,7 +133,7 @@ class Comparison(NamedTuple):
 
 
 class RankSpread(NamedTuple):
-    """The place of one of several, 1 for the largest; equal ones share the better place.
+    """The rank of one of several, 1 for the largest; ties share the better rank.
 
     Attributes:
         rank: Place for the rows as they are.
@@ -257,7 +257,7 @@ def ranks(sampled: Mapping[str, Sampled], level: float = LEVEL) -> dict[str, Ran
     Raises:
         UserError: The level is not between 0 and 1.
     """
-    from scipy.stats import rankdata  # takes a second to load, which scoring alone does without
+    from scipy.stats import rankdata  # takes a second to load and is not needed for scoring alone
 
     _check(level)
     table = np.array([[one.estimate, *one.values] for one in sampled.values()], np.float64)

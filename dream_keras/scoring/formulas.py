@@ -25,7 +25,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "pearson": ("weighted_mean_r2", "weighted_mean_r"),
     "spearman": ("weighted_mean_rho",),
 }
-"""The formulas that each of a suite's two scores may be made with."""
+"""The formulas allowed for each of a suite's two scores."""
 
 
 class Formulas(NamedTuple):

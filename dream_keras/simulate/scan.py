@@ -1,4 +1,4 @@
-"""Finding every motif on both strands of many sequences at once.
+"""Search for every motif on both strands of many sequences at once.
 
 The relative affinity of a window is a product over the columns of a matrix, so it is looked up:
 one table over all 8-mers, or two for motifs of more than eight columns.

@@ -42,7 +42,7 @@ PERTURBED_BACKGROUNDS, TILED_BACKGROUNDS = 10, 3
 TILED_MOTIFS = 5
 """Fewest motifs slid along each background (official: 6), unless every bp of a slide is used."""
 PERTURBED_STARTS = (20, 48)
-"""Where in the insert a perturbed motif stands."""
+"""Position of a perturbed motif in the insert."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _tilings(
 def _slides(
     draft: _Draft, backgrounds: Integers, step: int, rng: np.random.Generator
 ) -> Iterator[tuple[int, Tokens, str]]:
-    """Yield background, changed insert and tag, every ``step`` bp, motif after motif, for ever."""
+    """Yield background, changed insert and tag, every ``step`` bp, motif after motif, without end."""
     while True:
         for motif_number in rng.permutation(len(MOTIFS)):
             motif, strand = MOTIFS[motif_number], int(rng.choice([1, -1]))
