@@ -2,9 +2,17 @@
 
 import importlib.util
 import sys
+import warnings
 from typing import Any
 
-from tqdm import tqdm
+from tqdm import TqdmWarning, tqdm
+
+with warnings.catch_warnings():
+    # tqdm.contrib imports tqdm.auto, which warns in a notebook without ipywidgets.
+    warnings.simplefilter("ignore", TqdmWarning)
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+__all__ = ["hide_bar", "logging_redirect_tqdm", "progress_bar"]
 
 LINE_SECONDS = 20.0
 """Seconds between two lines in a log."""

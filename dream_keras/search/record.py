@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from dream_keras.common.errors import UserError
-from dream_keras.common.progress import hide_bar
+from dream_keras.common.progress import hide_bar, logging_redirect_tqdm
 from dream_keras.config.experiment import Experiment
 from dream_keras.search.chief import Chief, Outcome
 from dream_keras.search.events import write_events

@@ -43,7 +43,7 @@ with ``CELL_SD`` it makes 58 % of the labels integers."""
 CELL_SD = 1.3
 """Cell-to-cell spread of fluorescence of one promoter, in bins."""
 STRAY_CELLS = 0.015
-"""Share of cells that are sorted into a bin at random: dead cells, doublets, swapped sequencing tags."""
+"""Share of cells sorted into a bin at random: dead cells, doublets, swapped sequencing tags."""
 EXTRA_READS = 2.0
 """Mean number of reads of a cell beyond the first."""
 BIN_WEIGHTS = (0.7, 1.4)

@@ -193,7 +193,7 @@ def _tilings(
 def _slides(
     draft: _Draft, backgrounds: Integers, step: int, rng: np.random.Generator
 ) -> Iterator[tuple[int, Tokens, str]]:
-    """Yield background, changed insert and tag, every ``step`` bp, motif after motif, without end."""
+    """Yield background, changed insert and tag, every ``step`` bp, one motif after the other."""
     while True:
         for motif_number in rng.permutation(len(MOTIFS)):
             motif, strand = MOTIFS[motif_number], int(rng.choice([1, -1]))

@@ -15,11 +15,10 @@ import keras
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from dream_keras.common.cli import EXIT_RESUME
 from dream_keras.common.errors import UserError
-from dream_keras.common.progress import hide_bar
+from dream_keras.common.progress import hide_bar, logging_redirect_tqdm
 from dream_keras.data.stream import Batch, Stream, fingerprint
 from dream_keras.data.table import Rows
 from dream_keras.runs.folder import RunFolder, State
