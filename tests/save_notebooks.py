@@ -69,6 +69,10 @@ def main() -> None:
     for notebook in NOTEBOOKS:
         with tempfile.TemporaryDirectory() as folder:
             content = execute(notebook, Path(folder).resolve())
+        for cell in content.cells:
+            # Without progress bars and the backend's messages.
+            if "outputs" in cell:
+                cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
         nbformat.write(content, notebook)
         print(notebook.relative_to(ROOT))
 
