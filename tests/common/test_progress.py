@@ -1,4 +1,5 @@
 import contextlib
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -44,6 +45,14 @@ def test_a_notebook_without_widgets_gets_text_and_no_warning(monkeypatch, recwar
     bar.close()
     assert capsys.readouterr().err.startswith("\rscoring:")
     assert not recwarn.list
+
+
+def test_importing_it_in_a_notebook_gives_no_warning():
+    """Without ipywidgets tqdm.contrib, which has the logging helper, warns on import."""
+    pytest.importorskip("ipykernel")
+    script = "import ipykernel.zmqshell, dream_keras.common.progress"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.fixture
