@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 # The oldest packages have no wheels for newer interpreters.
 OLDEST_PYTHON ?= python3.11
 
-.PHONY: demo test test-slow test-oldest test-newest lint format benchmark clean
+.PHONY: demo test test-slow test-oldest test-newest lint format notebooks benchmark clean
 
 demo: $(VENV)/installed
 	@echo "Training, scoring and reporting the quick-start model on simulated data: minutes."
@@ -42,6 +42,10 @@ lint: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Runs the notebooks in smoke mode and saves them with their outputs.
+notebooks: $(VENV)/installed-dev
+	$(BIN)/python tests/save_notebooks.py
 
 benchmark: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -e '.[torch]'

@@ -1,4 +1,4 @@
-"""Find out where a run's predictions of a suite are wrong, and write it down."""
+"""Analyse the errors of a run's predictions of a suite."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +16,7 @@ def analyse(
     plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
 ) -> Path:
-    """Find out where a run's predictions of a suite are wrong, and write it down.
+    """Analyse the errors of a run's predictions of a suite.
 
     Args:
         run: Run folder.

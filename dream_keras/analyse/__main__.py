@@ -1,4 +1,4 @@
-"""Find out where a run's predictions of a suite are wrong, and write it down."""
+"""Analyse the errors of a run's predictions of a suite, and write a report."""
 
 import argparse
 
@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--part",
         choices=PARTS,
-        help="rows to look at (default: private, or all where nothing is public)",
+        help="rows to analyse (default: private, or all where nothing is public)",
     )
     p.add_argument(
         "--train",

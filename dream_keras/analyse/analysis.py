@@ -1,4 +1,4 @@
-"""A run and a suite, and everything about them that several parts of an analysis need."""
+"""A run and a suite, and what several parts of an analysis need of them."""
 
 import logging
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from dream_keras.common.files import replacing
 from dream_keras.data.kmers import Sequences, inserts_of
 from dream_keras.data.parse import MAX_SEQUENCE_LENGTH
 from dream_keras.data.table import tokenize
+from dream_keras.runs.plots import mark_simulated
 from dream_keras.runs.run import Run
 from dream_keras.scoring.suite import Suite
 from dream_keras.simulate.truth import FOLDER, Truth, read_truth
@@ -116,6 +117,8 @@ class Analysis:
 
     def picture(self, name: str, figure: "Figure") -> str:
         """Write a picture; return the line that shows it."""
+        if self.truth is not None:
+            mark_simulated(figure)
         with replacing(self.folder / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=110)
         return f"![{name}]({name}.png)"

@@ -19,13 +19,13 @@ WORST = 50
 
 
 def write_analysis(analysis: Analysis) -> Path:
-    """Look at everything and write it down.
+    """Run all parts of the analysis and write the page.
 
     Returns:
         The page, ``analysis.md``, beside tables and pictures in the run's folder ``analysis``.
 
     Raises:
-        UserError: If predictions or measured values do not differ, or the training table that was
+        UserError: If predictions or measured values are constant, or the training table that was
             asked for cannot be read.
     """
     analysis.calibration  # noqa: B018  # refuses constant predictions before anything is written

@@ -1,4 +1,4 @@
-"""Tables for people."""
+"""Tables in Markdown."""
 
 import numpy as np
 import pandas as pd

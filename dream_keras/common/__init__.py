@@ -1,1 +1,1 @@
-"""Errors, files, options and the command line, on which everything else stands."""
+"""Errors, files, options and the command line, shared by all other folders."""

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend, and its helpers."""
+"""The exception for mistakes that a user can correct, and its helpers."""
 
 import contextlib
 import difflib
@@ -13,7 +13,7 @@ class UserError(ValueError):
     without a traceback and leave with exit status 2.
 
     Attributes:
-        key: Where in a config the mistake stands, outermost section first.
+        key: Place of the mistake in a config, outermost section first.
     """
 
     key: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic file writes, and checksums."""
 
 import contextlib
 import hashlib
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 UNFINISHED = ".writing-"
-"""How the names of files begin while they are being written."""
+"""Prefix of the names of files that are being written."""
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` that takes its place when the block ends well.
+    """Give a temporary path beside ``path`` that replaces it when the block succeeds.
 
     A kill or a full disk at any moment leaves either the old file or the new one. The temporary
     name keeps all suffixes, since Keras and numpy choose formats by them. A link is followed; a
@@ -53,7 +53,7 @@ def sha256(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all.
+    """Write a text file atomically.
 
     Examples:
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -1,21 +1,30 @@
-"""Progress for whoever looks: a bar on a terminal or in a notebook, lines in a log."""
+"""Progress as a bar on a terminal or in a notebook, and as lines in a log."""
 
+import importlib.util
 import sys
+import warnings
 from typing import Any
 
-from tqdm import tqdm
+from tqdm import TqdmWarning, tqdm
+
+with warnings.catch_warnings():
+    # tqdm.contrib imports tqdm.auto, which warns in a notebook without ipywidgets.
+    warnings.simplefilter("ignore", TqdmWarning)
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+__all__ = ["hide_bar", "logging_redirect_tqdm", "progress_bar"]
 
 LINE_SECONDS = 20.0
 """Seconds between two lines in a log."""
 
 
 def progress_bar(progress: bool | None = None, **options: Any) -> tqdm:
-    """Return a tqdm bar, or one that writes lines where nobody looks at bars.
+    """Return a tqdm bar, or one that writes lines where bars cannot be shown.
 
-    On a terminal or in a notebook it is the usual bar. Where stderr is neither, as in a batch job,
-    each update that comes ``LINE_SECONDS`` or more after the last line (or after the start) writes
-    another line to stderr. Work that has written any writes a last one when it ends; work that ends
-    sooner writes none.
+    On a terminal or in a notebook it is the usual bar; a notebook without ipywidgets gets a text
+    bar. Where stderr is neither, as in a batch job, each update ``LINE_SECONDS`` or more after the
+    last line (or after the start) writes another line to stderr. Work that has written lines
+    writes a last one at its end; shorter work writes none.
 
     Args:
         progress: False shows nothing; None and True show progress.
@@ -27,9 +36,11 @@ def progress_bar(progress: bool | None = None, **options: Any) -> tqdm:
         # miniters=1: tqdm looks at the clock in each update. ncols=0: text without a bar.
         waits = {"mininterval": LINE_SECONDS, "delay": LINE_SECONDS, "miniters": 1}
         return tqdm(file=_Lines(), ncols=0, **(options | waits))
-    from tqdm.auto import tqdm as bar
+    if _in_a_notebook() and importlib.util.find_spec("ipywidgets"):
+        from tqdm.notebook import tqdm as bar
 
-    return bar(**options)
+        return bar(**options)
+    return tqdm(**options)
 
 
 def hide_bar(progress: bool | None) -> bool:

@@ -1,4 +1,4 @@
-"""Text for people: columns of a table, and the useful line of an exception."""
+"""Text output: columns of a table, and the useful line of an exception."""
 
 import re
 from collections.abc import Collection, Sequence

@@ -159,7 +159,7 @@ class DataSettings:
         adapters: Whether sequences have the processor's adapters: ``"add"`` puts these on,
             ``"LEFT,RIGHT"`` others, ``"present"`` takes all sequences as they are; None refuses a
             table whose sequences lack what the processor cuts off.
-        on_bad_row: Whether a bad row stops the run or is skipped and written down.
+        on_bad_row: Whether a bad row stops the run or is skipped and listed.
         long_rows: What to do with sequences that are too long for the processor.
         max_length: Longest sequence in bp, if less than the processor takes: what different
             processors are compared on must be the same rows.

@@ -14,11 +14,11 @@ A, C, G, T, N = range(5)
 MASK = 5
 """Token of a hidden base (masked-nucleotide training); never found in files."""
 END = 6
-"""Fills a row behind the end of its sequence, for processors that look at where it ends."""
+"""Fills a row after the end of its sequence, for processors that need its length."""
 MASKED = 8
-"""Added to a token whose base is hidden from the network in training, and asked for."""
+"""Added to a token whose base is masked in training and has to be predicted."""
 INVALID = 255
-"""What a byte that is no letter of the alphabet is translated to."""
+"""Token of a byte that is not a letter of the alphabet."""
 
 COMPLEMENT: Tokens = np.array([T, G, C, A, N, MASK], np.uint8)
 """Complement of each token: A-T, C-G; N and the mask stay."""

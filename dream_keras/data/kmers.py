@@ -1,4 +1,4 @@
-"""Inserts and their 20-mers: what tells which sequences are related.
+"""Inserts and their 20-mers, which define related sequences.
 
 Two inserts are taken as related when they share a stretch of ``K`` bases, on either strand. Shared
 k-mers stand for alignments because they can be found by sorting alone, which is exact and takes
@@ -25,7 +25,7 @@ one family of nearly all. Short enough: three substitutions leave a stretch of a
 bases whole."""
 
 NONE = np.uint64(2**64 - 1)
-"""Stands for a k-mer that holds an N or reaches past the end."""
+"""Code of a k-mer that contains an N or extends past the end."""
 LONGEST_ADAPTER = 40
 """Bases at either end that are looked at for adapters; those of reporter assays have 13 to 20. More
 than this in common is kinship."""
@@ -64,7 +64,7 @@ class Sequences(NamedTuple):
 
 
 class Adapters(NamedTuple):
-    """What nearly all sequences of a table have in common at their ends.
+    """Adapters: the ends that nearly all sequences of a table have in common.
 
     Attributes:
         left: The first bases.

@@ -1,4 +1,4 @@
-"""What a data processor is: a host part that moves bytes and a graph part that makes floats."""
+"""Base classes of data processors: a host part on bytes and a graph part on floats."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ Lengths = npt.NDArray[np.int32]
 Labels = npt.NDArray[np.float32]
 """Measured values, (rows, tasks); NaN where one is missing."""
 Flags = npt.NDArray[np.uint8]
-"""What a network is told of each row beside its sequence, (rows,), as its processor defines it."""
+"""Flags that a network is given with each sequence, (rows,), as its processor defines them."""
 Values = npt.NDArray[np.float64]
 
 LABEL_STATISTICS = ("label_mean", "label_std")
@@ -25,7 +25,7 @@ LABEL_STATISTICS = ("label_mean", "label_std")
 
 
 class Processor(ABC):
-    """Turns rows of a table into what a network is trained on.
+    """Turns rows of a table into network inputs and training targets.
 
     A target type is one of ``"bins"`` (probabilities of sorting bins), ``"label"`` (the labels in
     their own units), ``"value"`` (the labels as the processor scales them) and ``"masked"`` (the
@@ -92,7 +92,7 @@ class Processor(ABC):
         """
 
     def row_flags(self, labels: Values) -> Flags:
-        """Return what the network is told of each training row beside its sequence, (rows,).
+        """Return the flag that the network is given with each training row, (rows,).
 
         Args:
             labels: (rows, tasks), float64, as parsed from the table.
@@ -190,7 +190,7 @@ class ScalingProcessor(Processor):
     @property
     @abstractmethod
     def label_center(self) -> tuple[float, ...]:
-        """What is subtracted from a label before it is divided by the standard deviation.
+        """Subtracted from a label before division by the standard deviation.
 
         One value for each task, or one for all.
         """

@@ -1,4 +1,4 @@
-"""Prepared folders are written here; ``dream_keras.data.shards`` says what they hold."""
+"""Writing of prepared folders; ``dream_keras.data.shards`` documents their content."""
 
 import dataclasses
 import hashlib
@@ -33,7 +33,7 @@ MOST_SHARDS = 512
 def write_shards(
     parts: Iterable[Rows], out: Path, shards: int, source: str, processor: Mapping[str, object]
 ) -> Manifest:
-    """Write a prepared folder; it is there whole or not at all.
+    """Write a prepared folder atomically.
 
     Args:
         parts: The rows, in pieces of any size.
@@ -69,7 +69,7 @@ def write_shards(
 
 
 class _Writer(ExitStack):
-    """Cuts rows into blocks and deals these to shards."""
+    """Cuts rows into blocks and distributes these among shards."""
 
     def __init__(self, folder: Path, shards: int):
         super().__init__()
@@ -98,7 +98,7 @@ class _Writer(ExitStack):
         self.rest = part.take(np.arange(full, len(part)))
 
     def finish(self) -> None:
-        """Write the rows that fill no block."""
+        """Write the remaining rows, which do not fill a block."""
         if self.rest is not None and len(self.rest):
             self._write(self.rest)
         if self.written < len(self.shards):

@@ -45,7 +45,7 @@ class ShardedStream(Stream):
 
     @property
     def fingerprint(self) -> str:
-        """What the order of the rows depends on, beside the seed."""
+        """Checksum of all that the order of the rows depends on, besides the seed."""
         hosts = f"-{self.settings.hosts}-hosts" if self.settings.hosts > 1 else ""
         return f"{self.rows.fingerprint}-blocks{hosts}"
 
@@ -85,7 +85,7 @@ class ShardedStream(Stream):
         return units, np.cumsum(np.add.reduceat(sizes, starts))
 
     def _window(self, number: int, window: int) -> Batch:
-        """Return a window's rows in their order; have the next one read meanwhile."""
+        """Return a window's rows in their order; the next window is read in the background."""
         last = window + 1 == len(self._plan(number)[1])
         keys = (number, window), (number + 1, 0) if last else (number, window + 1)
         for key in keys:

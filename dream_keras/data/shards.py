@@ -45,7 +45,7 @@ Blocks = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a prepared folder says of itself; read and written as JSON.
+    """Manifest of a prepared folder; read and written as JSON.
 
     Attributes:
         format: Version of the layout.
@@ -111,7 +111,7 @@ class ShardedRows:
     processor: Processor = field(repr=False)
     blocks: Blocks = field(repr=False)
     skipped: ClassVar[tuple[BadRow, ...]] = ()
-    """None: they were written down when the folder was prepared."""
+    """None: they were written when the folder was prepared."""
 
     def __len__(self) -> int:
         return sum(self.manifest.rows_in(block) for block in self.blocks.tolist())
@@ -146,7 +146,7 @@ class ShardedRows:
             raise UserError(f"{path} cannot be read: {error.strerror}") from None
         if zlib.crc32(payload) != entry["blocks"][record]:
             raise UserError(
-                f"{path}: record {record} of {len(entry['blocks'])} is not what {MANIFEST} says: "
+                f"{path}: record {record} of {len(entry['blocks'])} does not match {MANIFEST}: "
                 "the shard is damaged, or belongs to another folder. Copy it again, or prepare the "
                 "table again."
             )
@@ -241,7 +241,7 @@ def open_shards(folder: Path, processor: Processor, settings: Mapping[str, objec
     wrong += [f"{name} does not belong there" for name in sorted(found) if name not in named]
     if wrong:
         raise UserError(
-            f"{folder} is not as {MANIFEST} says: {'; '.join(wrong)}. Copy the folder again, or "
+            f"{folder} does not match {MANIFEST}: {'; '.join(wrong)}. Copy the folder again, or "
             "prepare the table again."
         )
     return ShardedRows(folder, manifest, processor, np.arange(manifest.blocks))

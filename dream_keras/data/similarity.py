@@ -29,7 +29,7 @@ from dream_keras.data.kmers import (
 )
 
 ROW_BITS = 64 - 2 * K
-"""A k-mer and the number of its row share 64 bits, so that plain sorting brings relatives together;
+"""A k-mer and the number of its row share 64 bits, so that sorting makes related rows adjacent;
 this leaves room for 16.7 million rows."""
 KMERS_AT_A_TIME = 2**26
 """k-mers sorted at a time: about a gigabyte with what sorting needs beside them."""
@@ -158,7 +158,7 @@ def _packed_kmers(inserts: list[Sequences], number: int, passes: int) -> Keys:
 
 
 def _join(family: Integers, some: Integers, others: Integers) -> Integers:
-    """Unite the families of rows that are related to each other, and number them anew."""
+    """Merge the families of related rows, and renumber them."""
     count = int(family.max()) + 1
     pairs = np.unique(family[some] * count + family[others])
     graph = coo_matrix((np.ones(len(pairs)), np.divmod(pairs, count)), shape=(count, count))

@@ -1,4 +1,4 @@
-"""Training rows in batches: seeded, without end, and readable from any step on."""
+"""Training rows in batches: seeded, infinite, and readable from any step."""
 
 import zlib
 from abc import ABC, abstractmethod

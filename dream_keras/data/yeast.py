@@ -19,9 +19,9 @@ LEFT_FLANK = (
     "TTCCAGTTTGGAACAAGAGTCCACTATTAAAGAACGTGGACTCCAACGTCAAAGGGCGAAAAACCGTCTATCAGG"
     "GCGATGGCCCACTACGTGAACCATCACCCTAATCAAGTGCTAGCAGGAATGATGCAAAAGGTTCCCGATTCGAAC"
 )
-"""The 150 vector bases 5' of the left adapter; the last 37 are the BHI processor's left padding."""
+"""The 150 vector bases 5' of the left adapter; the published BHI processor knows the last 37."""
 RIGHT_FLANK = "TCTTAATTAAAAAAAGATAGAAAACATTAGGAGTGTAACACAAGACTTTCGGATCCTGAGCAGGCAAGATAAACGA"
-"""The 76 vector bases 3' of the right adapter: the BHI processor's right padding."""
+"""The 76 vector bases 3' of the right adapter, as in the published BHI processor."""
 PLASMID_LENGTH = 8294
 """Length of the whole reporter plasmid in bp, insert included."""
 INSERT_START = 3648

@@ -1,4 +1,4 @@
-"""A leaderboard: submissions are checked, scored and kept; anybody can be compared with anybody."""
+"""A leaderboard: submissions are checked, scored and stored, and can be compared."""
 
 import datetime
 import hashlib
@@ -119,7 +119,7 @@ class Board:
 
     @property
     def info(self) -> BoardInfo:
-        """What the leaderboard knows about itself; read anew each time."""
+        """Metadata of the leaderboard; read anew each time."""
         return self.store.info()
 
     @cached_property

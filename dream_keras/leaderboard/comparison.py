@@ -1,4 +1,4 @@
-"""Two submissions, runs or files of predictions compared, in words and numbers."""
+"""Comparison of two submissions, runs or files of predictions."""
 
 import math
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from dream_keras.common.errors import UserError, did_you_mean
 from dream_keras.common.text import align
 from dream_keras.leaderboard.entry import SCORE_NAMES
-from dream_keras.leaderboard.samples import Duel, Samples
+from dream_keras.leaderboard.samples import PairedDifferences, Samples
 from dream_keras.leaderboard.source import config_of, predictions_of, suite_of
-from dream_keras.scoring.bootstrap import RESAMPLES, Difference, Sampled, bootstrap
+from dream_keras.scoring.bootstrap import RESAMPLES, PairedDifference, Sampled, bootstrap
 from dream_keras.scoring.suite import Suite, load_suite
 
 if TYPE_CHECKING:
@@ -25,32 +25,32 @@ class Comparison:
     """Two sets of predictions on the same resamples.
 
     Attributes:
-        names: What A and B are.
+        names: Names of A and B.
         part: The part of the suite.
         samples: The numbers of A and B.
-        duel: What A has more than B.
+        differences: Differences, A minus B.
     """
 
     names: tuple[str, str]
     part: str
     samples: tuple[Samples, Samples]
-    duel: Duel
+    differences: PairedDifferences
 
     def text(self) -> str:
-        """Say it in words and as a table, without a final line break."""
+        """Return a sentence and a table, without a final line break."""
         resamples = min(samples.resamples for samples in self.samples)
         lines = [f"{letter}: {name}" for letter, name in zip("AB", self.names, strict=True)]
         lines += [f"{self.part} part; {resamples:,} resamples, the same ones for both", ""]
         lines += [
             f"{SCORE_NAMES[name]}: {_in_words(difference)}"
-            for name, difference in self.duel.totals.items()
+            for name, difference in self.differences.totals.items()
         ]
         return "\n".join([*lines, "", *_table(self._rows())])
 
-    def _rows(self) -> list[tuple[str, float, float, Difference]]:
+    def _rows(self) -> list[tuple[str, float, float, PairedDifference]]:
         """One row per number: what it is, that of A, that of B, and the difference."""
         rows = []
-        for kind, differences in vars(self.duel).items():
+        for kind, differences in vars(self.differences).items():
             groups: list[Mapping[str, Sampled]] = [getattr(one, kind) for one in self.samples]
             for name, difference in differences.items():
                 label = SCORE_NAMES[name] if kind == "totals" else f"{_LABELS[kind]} {name}"
@@ -67,7 +67,7 @@ class Comparison:
             "resamples": min(samples.resamples for samples in self.samples),
             **{
                 kind: {name: _plain(difference) for name, difference in differences.items()}
-                for kind, differences in vars(self.duel).items()
+                for kind, differences in vars(self.differences).items()
             },
         }
 
@@ -123,7 +123,7 @@ def compare(
 
 
 def _check_known(word: str | Path, board: "Board | None") -> None:
-    """Refuse what is nothing that can be compared, before anything long."""
+    """Refuse what cannot be compared, before any long computation."""
     if board is not None and board.find(str(word)) is not None:
         return
     if Path(word).is_dir():
@@ -150,17 +150,17 @@ def _recorded_suite(a: str | Path, b: str | Path) -> Path:
     return recorded.pop()
 
 
-def _in_words(difference: Difference) -> str:
+def _in_words(difference: PairedDifference) -> str:
     numbers = f"A - B = {difference.estimate:+.4f}, 95 % interval {_interval(difference)}"
     if difference.wins == difference.losses:
         return f"A and B are equally good ({numbers})."
     winner, share = max(("A", difference.wins), ("B", difference.losses), key=lambda pair: pair[1])
     apart = difference.low > 0 or difference.high < 0
-    doubt = "" if apart else " The interval contains 0: they cannot be told apart."
+    doubt = "" if apart else " The interval contains 0: the difference is not significant."
     return f"{winner} is better in {100 * share:.1f} % of the resamples ({numbers}).{doubt}"
 
 
-def _table(rows: list[tuple[str, float, float, Difference]]) -> list[str]:
+def _table(rows: list[tuple[str, float, float, PairedDifference]]) -> list[str]:
     lines = [("", "A", "B", "A - B", "95 % interval", "A better in")]
     for label, a, b, difference in rows:
         numbers = (f"{a:.4f}", f"{b:.4f}", f"{difference.estimate:+.4f}")
@@ -172,11 +172,11 @@ def _table(rows: list[tuple[str, float, float, Difference]]) -> list[str]:
     return align(lines)
 
 
-def _interval(difference: Difference) -> str:
+def _interval(difference: PairedDifference) -> str:
     return f"{difference.low:+.4f} to {difference.high:+.4f}"
 
 
-def _plain(difference: Difference) -> dict[str, float | None]:
+def _plain(difference: PairedDifference) -> dict[str, float | None]:
     return {
         name: None if math.isnan(number) else number
         for name, number in difference._asdict().items()

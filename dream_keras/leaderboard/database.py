@@ -10,7 +10,7 @@ from dream_keras.common.errors import UserError
 SCHEMA = 1
 """Version of the tables below."""
 APPLICATION_ID = int.from_bytes(b"DrKb")
-"""Stands in the file's header and tells a leaderboard from other SQLite files."""
+"""Identifies a leaderboard among SQLite files, in the file's header."""
 PATIENCE = 60.0
 """Seconds to wait for another process that is writing."""
 
@@ -65,7 +65,7 @@ def opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
                 f"{path.resolve().as_uri()}?mode={mode}",
                 uri=True,
                 timeout=PATIENCE,
-                isolation_level=None,  # transactions are begun in words, see below
+                isolation_level=None,  # transactions are begun explicitly, see below
             )
         ) as connection:
             connection.row_factory = sqlite3.Row

@@ -1,4 +1,4 @@
-"""What a leaderboard holds: entries with their scores, and what it knows of its suite."""
+"""Entries of a leaderboard with their scores, and metadata of its suite."""
 
 import datetime
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ class Entry:
         id: Number of the submission; None for published rows, which hold no predictions.
         team: Name of the team.
         submitted: When, UTC; None for published rows.
-        note: What the team says about it.
+        note: The team's note about it.
         source: Name of the file or run folder.
         checksum: SHA-256 of the predictions.
         versions: Versions of the packages that scored it.
@@ -95,7 +95,7 @@ class SubsetInfo(NamedTuple):
 
 @dataclass(frozen=True)
 class BoardInfo:
-    """What a leaderboard knows about itself.
+    """Metadata of a leaderboard.
 
     Attributes:
         phase: ``"public"`` or ``"private"``.

@@ -1,4 +1,4 @@
-"""The static web page of a leaderboard: one file that asks nothing of the network.
+"""The static web page of a leaderboard: one file that makes no network requests.
 
 All text is escaped on its way into the page; a policy in its head forbids every request and every
 script but the page's own, which is named by its checksum.
@@ -31,7 +31,7 @@ def render(standings: Standings, data: dict[str, object], title: str, formulas: 
         standings: The rows of its table.
         data: What its script draws, see ``dream_keras.leaderboard.page_data``.
         title: What is scored.
-        formulas: How the two scores are made, for people.
+        formulas: The formulas of the two scores, as text.
     """
     style, script = ((_WEB / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     keys = {"pearson": SCORE_NAMES["pearson_score"], "spearman": SCORE_NAMES["spearman_score"]}
@@ -55,7 +55,7 @@ def render(standings: Standings, data: dict[str, object], title: str, formulas: 
 
 
 def label(subset: SubsetInfo) -> str:
-    """Return the name of a subset for people."""
+    """Return the display name of a subset."""
     return subset.name.replace("_", " ")
 
 
@@ -79,7 +79,7 @@ def _lead(standings: Standings) -> str:
 
 def _header_cell(key: str, text: str) -> str:
     shape = ' class="of-team"' if key == "team" else ""
-    # Without a script the order is the one by rank; with one, it says so itself.
+    # Without a script the rows are in the order of rank; with one, the script marks the order.
     button = f'<button type="button">{escape(text)}</button>'
     return f'<th scope="col"{shape} data-key="{escape(key)}">{button}</th>'
 
@@ -126,7 +126,7 @@ def _places(row: Row) -> str:
 
 
 def _range(rows: Iterable[Row], name: str) -> tuple[float, float]:
-    """The range of a score's axis: all values and intervals, and a little air."""
+    """The range of a score's axis: all values and intervals, with a margin."""
     numbers = [n for row in rows for n in row.scores.totals[name] if n is not None] or [0.0, 1.0]
     air = 0.04 * (max(numbers) - min(numbers)) or 0.01
     return min(numbers) - air, max(numbers) + air
@@ -155,7 +155,7 @@ def _score(estimate: Estimate, axis: tuple[float, float]) -> str:
 def _r2(value: float | None, best: float) -> str:
     if value is None:
         return "<td>–</td>"
-    # Published numbers have four digits: what looks the same counts as the same.
+    # Published numbers have four digits: equal digits count as equal.
     shape = ' class="best"' if round(value, 4) == round(best, 4) else ""
     return f"<td{shape}>{value:.4f}</td>"
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 _POINTS = 2_000
-"""Points of a scatter plot: more could not be told apart, and the page has to stay small."""
+"""Points of a scatter plot; more would overlap, and make the page large."""
 _STEPS = 500
 """Positions along an axis of a scatter plot, which is some 300 pixels wide."""
 _BINS = 41
@@ -47,7 +47,7 @@ def write_page(board: "Board", folder: str | Path, phase: str | None = None) -> 
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; the page wants a folder.")
+        raise UserError(f"{folder} is a file; the page needs a folder.")
     standings = board.standings(phase)
     suite = board.suite
     text = render(
@@ -155,7 +155,7 @@ def _axis(values: Floats) -> dict[str, object]:
 
 
 def _formulas(suite: "Suite") -> str:
-    """Say how the two scores are made."""
+    """Describe how the two scores are computed."""
     texts = [FORMULAS[name].text.replace("^2", "²").replace("rho", "ρ") for name in suite.formulas]
     return (
         f"The Pearson Score is the weighted mean of {texts[0]} over the subsets, the Spearman "

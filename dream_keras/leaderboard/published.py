@@ -14,7 +14,7 @@ _FILE = Path(__file__).parent / "published.yaml"
 def published_entries(sequences: Sequence[str]) -> list[Entry]:
     """Return the published rows if these are the sequences of the real test set, or none.
 
-    On any other suite, a simulated one above all, the published numbers would mean nothing.
+    On any other suite, such as a simulated one, the published numbers do not apply.
     """
     published = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
     if hashlib.sha256("\n".join(sequences).encode()).hexdigest() != published["sequences"]:

@@ -1,4 +1,4 @@
-"""The bootstrap resamples of one submission: kept with it, and compared with those of another."""
+"""The bootstrap resamples of one submission, stored with it, and their comparison with others."""
 
 import math
 from collections.abc import Mapping
@@ -8,18 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from dream_keras.leaderboard.entry import Estimate, Scores
-from dream_keras.scoring.bootstrap import Difference, Resampled, Sampled, difference
+from dream_keras.scoring.bootstrap import PairedDifference, Resampled, Sampled, difference
 
 Arrays = Mapping[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Duel:
-    """What A has more than B, in the same groups as ``Scores``; estimates are NaN if undefined."""
+class PairedDifferences:
+    """Differences of A and B, in the same groups as ``Scores``; estimates are NaN if undefined."""
 
-    totals: Mapping[str, Difference]
-    r2: Mapping[str, Difference]
-    rho: Mapping[str, Difference]
+    totals: Mapping[str, PairedDifference]
+    r2: Mapping[str, PairedDifference]
+    rho: Mapping[str, PairedDifference]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Samples:
 
     @classmethod
     def of(cls, resampled: Resampled) -> "Samples":
-        """Take what a leaderboard keeps of a bootstrap."""
+        """Take what a leaderboard stores of a bootstrap."""
         subsets = resampled.subsets.items()
         return cls(
             resampled.scores,
@@ -78,7 +78,7 @@ class Samples:
         """How many resamples there are."""
         return len(next(iter(self.totals.values())).values)
 
-    def against(self, other: "Samples") -> Duel:
+    def against(self, other: "Samples") -> PairedDifferences:
         """Compare with another set of predictions of the same suite and part.
 
         Resample k is the same for all predictions, so that of two unequal numbers of resamples the
@@ -86,7 +86,7 @@ class Samples:
         """
         resamples = min(self.resamples, other.resamples)
         ours, theirs = self.first(resamples), other.first(resamples)
-        return Duel(
+        return PairedDifferences(
             **{
                 kind: {
                     name: difference(sampled, getattr(theirs, kind)[name])

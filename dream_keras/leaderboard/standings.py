@@ -1,4 +1,4 @@
-"""Who stands where: the rows of a leaderboard in one phase, and their table for the terminal."""
+"""The rows of a leaderboard in one phase, and their table for the terminal."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -34,7 +34,7 @@ class Submission:
 
     Attributes:
         team: Name of the team.
-        note: What the team says about it.
+        note: The team's note about it.
         source: Name of the file or run folder.
         versions: Versions of the packages that scored it.
         config: The resolved config of the run, as YAML.
@@ -93,7 +93,7 @@ class Store:
         """
         if not path.parent.is_dir():
             raise UserError(f"--board {path}: the folder {path.parent} does not exist.")
-        # An empty file is what a kill leaves of a leaderboard that was about to be made.
+        # A process killed while making a leaderboard leaves an empty file.
         if path.exists() and not (path.is_file() and path.stat().st_size == 0):
             raise UserError(f"{path} exists already. Choose another name with --board.")
         with opened(path, "rwc") as connection:

@@ -1,4 +1,4 @@
-"""Show what is on the menu, or every order that it makes."""
+"""Show the menu, or every order that can be made from it."""
 
 import argparse
 import inspect
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m dream_keras.menu",
         description="Show what is on the menu: processors, first, core and final blocks and "
         "trainers, with their options, their size as published, and where they come from. Or show "
-        "every order that the menu makes.",
+        "every order that can be made from it.",
     )
     shown = result.add_mutually_exclusive_group()
     shown.add_argument("--slot", choices=SLOTS, help="show only what is in this slot")
@@ -96,7 +96,7 @@ def _show_items(slot: str | None) -> list[dict[str, Any]]:
 
 
 def _describe(item: menu.MenuEntry, survey: "Survey") -> dict[str, Any]:
-    """Return all there is to say of an item: of a processor its input, of a block its size."""
+    """Describe an item: a processor with its input, a block with its size."""
     from dream_keras.menu.registry import BLOCKS
     from dream_keras.model.summary import own_order
 

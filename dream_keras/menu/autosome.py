@@ -354,7 +354,7 @@ def autosome_regression(
 @register("trainer", "autosome", source="Prix Fixe, autosome.org trainer", collection=PRIX_FIXE)
 @dataclass(frozen=True, kw_only=True)
 class AutosomeTrainer(Trainer):
-    """AdamW with decay on every weight; the rate rises and falls once, beta1 against it.
+    """AdamW with decay on every weight; one-cycle learning rate, and beta1 in the other direction.
 
     The rate starts at 1/25 of its maximum, reaches it after 30 % of the steps and ends at
     1/10,000 of its start, along half cosines; beta1 goes from 0.95 to 0.85 and back.
@@ -387,7 +387,7 @@ class AutosomeTrainer(Trainer):
 def conv_norm_silu(
     x: keras.KerasTensor, filters: int, kernel_size: int, name: str
 ) -> keras.KerasTensor:
-    """Put the autosome team's unit on: convolution without bias, batch normalisation, SiLU."""
+    """Apply the autosome team's unit: convolution without bias, batch normalisation, SiLU."""
     x = keras.layers.Conv1D(
         filters,
         kernel_size,

@@ -29,8 +29,8 @@ CHANNELS = (alphabet.A, alphabet.G, alphabet.C, alphabet.T)
 LABEL_CENTER = 11.0
 """Subtracted from every label; the team's own number, about the mean of the challenge's labels."""
 RIGHT_ONLY, LEFT_ONLY = 0.333, 0.667 * 0.334
-"""How often a short row is filled up on one side only; otherwise on both, the left one getting the
-smaller half. The team's code draws this way, which is not what its comment and report say."""
+"""Shares of short rows filled on one side only; the others are filled on both, with the smaller
+half on the left. The team's code draws in this way, other than its comment and report say."""
 LONGER = 32
 """bp by which a sequence may exceed the input: the challenge's longest rows have 142."""
 PUBLISHED_MEAN = 0.0620103851
@@ -44,7 +44,7 @@ PUBLISHED_MEAN = 0.0620103851
     collection=PRIX_FIXE,
 )
 class BHIProcessor(ScalingProcessor):
-    """110 bp: longer rows are cut on the right, shorter ones filled up with the vector's bases.
+    """110 bp: longer rows are cut on the right, shorter ones filled with the vector's bases.
 
     Channels: one-hot A, G, C, T (N is all zeros). The side on which a short row is filled up is
     drawn anew whenever it is trained on; at prediction it is filled up on both. Every step trains
@@ -90,7 +90,8 @@ class BHIProcessor(ScalingProcessor):
         self.max_length = length + LONGER
         self.left_adapter = alphabet.encode(yeast.LEFT_ADAPTER)
         self.right_adapter = alphabet.encode(yeast.RIGHT_ADAPTER)
-        # Behind the known vector there is nothing: unknown bases on both ends.
+        # N beyond the known vector: 150 bp on the left, of which the published code has 37, and 76
+        # on the right.
         unknown = np.full(length + shifts, alphabet.N, np.uint8)
         self._left = np.concatenate([unknown, alphabet.encode(yeast.LEFT_FLANK)])
         self._right = np.concatenate([alphabet.encode(yeast.RIGHT_FLANK), unknown])

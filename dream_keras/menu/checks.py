@@ -1,4 +1,4 @@
-"""What is refused when something is put on the menu, before any config names it."""
+"""Checks of a block, processor or trainer when it is registered."""
 
 import inspect
 import typing
@@ -130,9 +130,9 @@ def _parameters_after_the_tensor(
 def _check_option(what: str, option: inspect.Parameter, annotations: Mapping[str, object]) -> None:
     what = f"{what}: option {option.name}"
     if option.kind not in (option.POSITIONAL_OR_KEYWORD, option.KEYWORD_ONLY):
-        raise UserError(f"{what} is no single keyword: name every option, with its default")
+        raise UserError(f"{what} is not a single keyword: name every option, with its default")
     if option.name == "name":
-        raise UserError(f"{what} must be called otherwise: configs use the key for another purpose")
+        raise UserError(f"{what} needs another name: configs use the key for another purpose")
     if option.default is option.empty:
         raise UserError(f"{what} has no default: write {option.name}: int = 8, for example")
     annotation = annotations.get(option.name)

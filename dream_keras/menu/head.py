@@ -1,4 +1,4 @@
-"""What training and scoring must know of a final block."""
+"""The head of a final block: what training and scoring need of it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -161,7 +161,7 @@ def _check_imports(path: Path, tree: ast.AST) -> None:
 
 
 def _describe(error: BaseException, path: Path) -> str:
-    """Say in one line, with the line of the file, what went wrong in a plugin."""
+    """Describe an error in a plugin in one line, with the line of the file."""
     if isinstance(error, SyntaxError):
         return f"{path}:{error.lineno}: {type(error).__name__}: {error.msg}"
     line = line_in(error, str(path))

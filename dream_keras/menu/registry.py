@@ -35,7 +35,7 @@ PRIX_FIXE = "prix_fixe"
 """The collection of the three winning teams' blocks, which make the 81 orders of Prix Fixe."""
 
 PLUGIN_MODULE = "dream_keras_plugin_"
-"""How the names of the modules begin that plugin files are imported as."""
+"""Prefix of the module names of imported plugin files."""
 
 Builder = TypeVar("Builder", bound=Callable[..., object])
 
@@ -58,7 +58,7 @@ class MenuEntry:
         slot: The slot it fills.
         name: Its name in configs.
         build: The function or class that makes it.
-        source: Who designed it and where that is written down.
+        source: Its authors and publication.
         options: Its options with their defaults, read off the signature of ``build``.
         head: For final blocks, their losses and score.
         torch_names: For blocks, patterns that lead from layer names to PyTorch names.
@@ -162,7 +162,7 @@ def register(
             raise UserError(
                 f'{slot} "{name}" is on the menu already, registered by {known.place}; '
                 f"{place} registers another one. Choose another name, or, if this is a newer "
-                "version of the same, start Python (or the notebook's kernel) anew."
+                "version of the same, restart Python (or the notebook's kernel)."
             )
         _entries[slot, name] = entry
         return build
@@ -190,13 +190,13 @@ def from_module(module: str) -> list[MenuEntry]:
 
 
 def forget(module: str) -> None:
-    """Take what a module has registered off the menu."""
+    """Remove what a module has registered from the menu."""
     for entry in from_module(module):
         remove(entry.slot, entry.name)
 
 
 def remove(slot: Slot, name: str) -> None:
-    """Take one entry off the menu."""
+    """Remove one entry from the menu."""
     del _entries[slot, name]
 
 

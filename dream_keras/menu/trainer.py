@@ -1,4 +1,4 @@
-"""What a trainer is: an optimiser with its schedule, and how long and how wide to train."""
+"""Base class of trainers: an optimiser with its schedule, epochs, steps and batch size."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Trainer(ABC):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no run can be made with."""
+        """Refuse settings out of range."""
         at_least(
             1,
             batch_size=self.batch_size,

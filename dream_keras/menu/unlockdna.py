@@ -299,7 +299,7 @@ def unlockdna_core(
     plain_residual: bool = False,
     init: Init = "torch",
 ) -> keras.KerasTensor:
-    """Learned position embedding, then conformer layers; the width stays as it comes in.
+    """Learned position embedding, then conformer layers of the input's width.
 
     Args:
         x: (batch, length, channels).
@@ -440,7 +440,7 @@ def unlockdna_final(
 )
 @dataclass(frozen=True, kw_only=True)
 class UnlockDNATrainer(Trainer):
-    """Adam with beta 0.9 and 0.98; the rate rises in a line, then falls with the step's root.
+    """Adam with beta 0.9 and 0.98; the rate rises linearly, then falls with the root of the step.
 
     At step n, counted from 1, the rate is d^-0.5 * min(n^-0.5, n * warmup_steps^-1.5), d being
     the width of the network; its maximum stands here as ``learning_rate``. The gradient of all
@@ -465,7 +465,7 @@ class UnlockDNATrainer(Trainer):
     clip_each_weight: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no run can be made with."""
+        """Refuse settings out of range."""
         super().__post_init__()
         at_least(1, warmup_steps=self.warmup_steps)
         at_least(0, clip_value=self.clip_value, clip_norm=self.clip_norm)

@@ -1,4 +1,4 @@
-"""What to change in an order that cannot be built."""
+"""Advice on an order that cannot be built."""
 
 import itertools
 import json
@@ -43,7 +43,7 @@ def _neighbours(order: Order, slot: Slot) -> Iterator[Order]:
 
 
 def _variants(slot: Slot, choice: Choice) -> Iterator[Choice]:
-    """Yield what could stand in a choice's place, the nearest first."""
+    """Yield alternatives to a choice, the nearest first."""
     for dropped in choice.options if len(choice.options) > 1 else ():
         yield Choice(choice.name, {k: v for k, v in choice.options.items() if k != dropped})
     if choice.options:

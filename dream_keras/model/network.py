@@ -19,7 +19,7 @@ CHANNELS = 6
 
 
 class CannotBuildError(UserError):
-    """A block that cannot take what the one before it gives.
+    """A block that cannot be built on the output of the one before it.
 
     Attributes:
         slot: The block's slot.
@@ -65,7 +65,7 @@ class Network(keras.Model):
         return head
 
     def values(self, outputs: Tensors) -> Tensor:
-        """Return what outputs say of the tasks, (batch, tasks)."""
+        """Return the task values of outputs, (batch, tasks)."""
         values = self.head.expression(outputs)
         return keras.ops.expand_dims(values, -1) if len(values.shape) == 1 else values
 
@@ -95,7 +95,7 @@ class Network(keras.Model):
 def assemble(
     order: Order, length: int = LENGTH, channels: int = CHANNELS, precision: str | None = None
 ) -> Network:
-    """Put the blocks of an order together.
+    """Assemble the blocks of an order.
 
     Args:
         order: What to put together; its processor plays no part here.
@@ -122,7 +122,7 @@ def assemble(
 
 
 def build_block(slot: Slot, choice: Choice, x: keras.KerasTensor) -> Tensors:
-    """Put one block of an order on ``x``, (batch, length, channels).
+    """Apply one block of an order to ``x``, (batch, length, channels).
 
     Raises:
         CannotBuildError: If it cannot take that shape.

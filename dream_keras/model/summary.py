@@ -1,4 +1,4 @@
-"""What orders from the menu are made of: which can be built, how large they are, what they cost.
+"""Summary of orders: which can be built, their size and their multiply-adds.
 
 A block sees only the shape of what comes before it, so each is built once per shape, and only its
 numbers are kept.
@@ -22,7 +22,7 @@ from dream_keras.model.network import Network, build_block
 from dream_keras.model.targets import choose_target_type
 
 STAND_IN = "autosome"
-"""The team whose blocks stand in for what another lacks."""
+"""The team whose blocks are used where another team has none."""
 
 Shape = tuple[int, ...]
 
@@ -46,7 +46,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Found:
-    """What is known of an order.
+    """Summary of an order.
 
     Attributes:
         order: The order.
@@ -88,7 +88,7 @@ class Found:
 
 
 class Survey:
-    """Tries orders; remembers every block it has built."""
+    """Builds orders; keeps the numbers of every block it has built."""
 
     def __init__(self) -> None:
         self._parts: dict[str, Part | UserError] = {}

@@ -1,4 +1,4 @@
-"""Which target a network is trained on: where processor and final block meet."""
+"""Choice of the target that a network is trained on, from processor and final block."""
 
 from dream_keras.common.errors import UserError
 from dream_keras.data.processor import Processor

@@ -1,4 +1,4 @@
-"""Published PyTorch weights into our networks, entry by entry, nothing left over."""
+"""Import of published PyTorch weights; every entry must be used."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +36,7 @@ PARALLEL = "module."
 
 @dataclass(frozen=True)
 class _Entry:
-    """One weight of ours, the PyTorch entry it comes from, and how to turn that one into it."""
+    """One weight, the PyTorch entry it comes from, and the conversion."""
 
     name: str
     variable: keras.Variable
@@ -220,7 +220,7 @@ def read_checkpoint(path: Path) -> dict[str, Array]:
         raise UserError(f"no file {path}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its unpickler meets
+    except Exception as error:  # torch raises many types of error
         raise UserError(f"{path} is not a PyTorch file of plain weights: {reason(error)}") from None
     content = _unwrapped(content) if isinstance(content, Mapping) else content
     if not isinstance(content, Mapping) or not all(hasattr(v, "detach") for v in content.values()):

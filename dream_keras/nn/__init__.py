@@ -1,4 +1,4 @@
-"""What blocks and trainers are made of: layers, initial weights, losses, optimisers, schedules."""
+"""Building parts of blocks and trainers: layers, initial weights, losses, optimisers, schedules."""
 
 from collections.abc import Mapping
 from typing import Any

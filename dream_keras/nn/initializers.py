@@ -1,4 +1,4 @@
-"""Initial weights: the autosome team's law, PyTorch's defaults and Keras's.
+"""Initial weights: the autosome team's, PyTorch's defaults and Keras's.
 
 All are drawn by numpy, so that a seed gives a network the same start on every backend.
 """
@@ -36,7 +36,7 @@ class Uniform(keras.initializers.Initializer):
         self.limit = limit
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Tensor:
-        """Draw a weight of the given shape, another one at each call."""
+        """Draw a weight of the given shape; each call gives another."""
         return _tensor(_generator().uniform(-self.limit, self.limit, shape), dtype)
 
     def get_config(self) -> dict[str, object]:
@@ -56,7 +56,7 @@ class Normal(keras.initializers.Initializer):
         self.deviation = deviation
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Tensor:
-        """Draw a weight of the given shape, another one at each call."""
+        """Draw a weight of the given shape; each call gives another."""
         return _tensor(_generator().normal(0, self.deviation, shape), dtype)
 
     def get_config(self) -> dict[str, object]:
@@ -129,7 +129,7 @@ class Orthogonal(keras.initializers.Initializer):
 
 
 def glorot(fan_in: int, fan_out: int) -> Uniform:
-    """Return Glorot's uniform start for fans that the weight's own shape does not tell.
+    """Return Glorot's uniform initialiser for fans other than those of the weight's shape.
 
     Examples:
         >>> glorot(fan_in=4, fan_out=2).limit
@@ -164,7 +164,7 @@ def torch_init(fan_in: int, *, bias: bool = True) -> dict[str, object]:
 
 
 def dense_init(init: Init, fan_in: int, *, bias: bool = True) -> dict[str, object]:
-    """Return a dense or conv layer's keyword arguments for PyTorch's or Keras's own start."""
+    """Return a dense or conv layer's keyword arguments for PyTorch's or Keras's initial weights."""
     if init == "torch":
         return torch_init(fan_in, bias=bias)
     return {"kernel_initializer": GlorotUniform(), "use_bias": bias}

@@ -1,4 +1,4 @@
-"""Layers that blocks share, written with ``keras.ops``.
+"""Layers shared by the blocks, written with ``keras.ops``.
 
 Shapes are channels-last, ``(batch, length, channels)``. Every argument of a layer is an attribute
 of the same name and part of its config.
@@ -187,7 +187,7 @@ class _TwoBiasCell(keras.layers.LSTMCell):
 
 @register
 class TorchLSTM(keras.layers.LSTM):
-    """An LSTM that learns as PyTorch's does: two biases per gate, start U(+-1/sqrt(units)).
+    """An LSTM that trains as PyTorch's does: two biases per gate, initial U(+-1/sqrt(units)).
 
     Both biases get the same gradient, so under Adam their sum moves twice as far in a step as the
     one bias of Keras would; that changes what is learnt, so both are kept.
@@ -369,7 +369,7 @@ def check_length(x: keras.KerasTensor, positions: int) -> None:
 
 
 def named(prefix: str) -> Callable[[str], str]:
-    """Return a function that puts ``prefix_`` in front of a layer name.
+    """Return a function that prefixes a layer name with ``prefix_``.
 
     Examples:
         >>> named("core_stage0")("expand")

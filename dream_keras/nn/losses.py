@@ -111,7 +111,7 @@ class TaskError(RowLoss):
 
 @register
 class HuberError(RowLoss):
-    """Huber loss with delta 1, as the BHI team trains.
+    """Huber loss with delta 1, as in the BHI team's training.
 
     Examples:
         >>> labels, values = ops.convert_to_tensor([[0.0]]), ops.convert_to_tensor([[2.0]])

@@ -48,13 +48,13 @@ class AdamW(keras.optimizers.AdamW):
         )
 
     def current_beta_1(self) -> Tensor | float:
-        """Return beta1 at the step that comes next."""
+        """Return beta1 at the next step."""
         return self.beta_1(self.iterations) if callable(self.beta_1) else self.beta_1
 
     def update_step(
         self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
     ) -> None:
-        """Move one weight along its gradient."""
+        """Update one weight."""
         dtype = variable.dtype
         gradient = ops.cast(gradient, dtype)
         step = ops.cast(self.iterations + 1, dtype)
@@ -152,7 +152,7 @@ class ClippedAdam(keras.optimizers.Adam):
         grads: Sequence[Tensor | None],
         trainable_variables: Sequence[keras.Variable] | None = None,
     ) -> None:
-        """Clip the gradients and move the weights along them."""
+        """Clip the gradients and update the weights."""
         super().apply(self.clipped(grads), trainable_variables)
 
     def clipped(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:

@@ -61,7 +61,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
 
 @register
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """Rise in a line to ``peak``, then fall with the square root of the step.
+    """Rise linearly to ``peak``, then fall with the square root of the step.
 
     Args:
         peak: The highest value, at step ``steps`` counted from 1.

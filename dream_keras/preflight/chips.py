@@ -91,5 +91,5 @@ class Topology:
         return math.prod(self.shape)
 
     def __str__(self) -> str:
-        """Return the name that the compiler knows it by."""
+        """Return the compiler's name of it."""
         return f"{self.kind}:{'x'.join(map(str, self.shape))}"

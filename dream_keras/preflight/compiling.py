@@ -1,4 +1,4 @@
-"""Compile a training step for a TPU that is not there, and read off what it would take."""
+"""Compile a training step for a TPU without having one, and read its memory and traffic."""
 
 import contextlib
 import importlib.util
@@ -40,7 +40,7 @@ ENVIRONMENT = {
 that another process compiles as well. The accelerator named here need not be the one that is
 compiled for."""
 EXTRAS = {"jax": "preflight", "tensorflow": "tensorflow,preflight"}
-"""What has to be installed to compile the step of each backend."""
+"""Packages needed to compile the step of each backend."""
 
 
 def prepare_environment(backend: str = "jax") -> None:
@@ -143,7 +143,7 @@ def _findings(
     devices: int,
     seconds: float,
 ) -> Findings:
-    """Read off what a compiled step takes, chip by chip."""
+    """Read the memory, operations and traffic of a compiled step, per chip."""
     import keras
 
     # Of some TPUs the compiler sees the two cores of a chip as devices of their own.
@@ -177,7 +177,7 @@ def find_devices(topology: Topology) -> "list[jax.Device]":
     import jax
     from jax.experimental import topologies
 
-    # A host has 2x2 chips or more, except where it has one; the compiler wants to be told.
+    # A host has 2x2 chips or more, except where it has one; the compiler needs this as a setting.
     alone = {"chips_per_host_bounds": (1, 1, 1)} if topology.chips == 1 else {}
     try:
         return list(topologies.get_topology_desc(str(topology), "tpu", **alone).devices)
@@ -207,7 +207,7 @@ def build_steps(experiment: Experiment) -> Any:
 
 
 def check_shapes(network: "Network") -> None:
-    """Refuse a network with a side, apart from the batch, that is not known before it is run.
+    """Refuse a network with an unknown dimension besides the batch.
 
     Raises:
         UserError: Names the first layer that has one.
@@ -238,7 +238,7 @@ def _as_on(devices: "list[jax.Device]") -> Iterator[None]:
 
 @contextlib.contextmanager
 def _compiler_errors(topology: Topology, batch: int) -> Iterator[None]:
-    """Turn what keeps a step from being compiled into one clear error."""
+    """Turn an error of the compiler into one clear message."""
     import jax
 
     try:
@@ -253,7 +253,7 @@ def _compiler_errors(topology: Topology, batch: int) -> Iterator[None]:
 
 
 def describe(message: str, topology: Topology, batch: int) -> str:
-    """Say in words why the compiler refused a step.
+    """Explain why the compiler refused a step.
 
     Args:
         message: The compiler's.

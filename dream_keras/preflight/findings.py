@@ -1,4 +1,4 @@
-"""What the compiler says of a training step, and what follows from it."""
+"""Findings of the compiler on a training step, and what follows from them."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ USABLE = 15.75 / 16
 
 @dataclass(frozen=True)
 class Findings:
-    """What the compiler says of one training step.
+    """Findings of the compiler on one training step.
 
     Attributes:
         backend: Whose step: ``"jax"``, of all chips; or ``"tensorflow"``, of one replica with its

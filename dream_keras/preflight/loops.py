@@ -107,7 +107,7 @@ class Program:
 
     @classmethod
     def read(cls, text: str) -> "Program":
-        """Read what ``compiled.as_text()`` gives."""
+        """Parse the output of ``compiled.as_text()``."""
         program = cls()
         current: dict[str, Instruction] = {}
         for line in text.splitlines():

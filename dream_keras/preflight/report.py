@@ -1,4 +1,4 @@
-"""What a compiled step takes, in words."""
+"""The report on a compiled step."""
 
 from dream_keras.preflight.chips import GIB
 from dream_keras.preflight.findings import Findings

@@ -7,7 +7,7 @@ from dream_keras.preflight.chips import Chip
 
 @dataclass(frozen=True)
 class Roofline:
-    """What one step asks of one chip.
+    """Operations and memory traffic of one step on one chip.
 
     Attributes:
         flops: Operations.
@@ -42,7 +42,7 @@ class Roofline:
 
     @property
     def bound(self) -> str:
-        """Which of the two binds."""
+        """Which of the two is the limit."""
         return "arithmetic" if self.arithmetic_seconds >= self.memory_seconds else "memory"
 
 

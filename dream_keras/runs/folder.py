@@ -1,4 +1,4 @@
-"""The run folder: what a run leaves, and how other commands open it again.
+"""The run folder: the files of a run, and how other commands open it.
 
 config.yaml            the resolved experiment
 environment.json       versions, seed, devices
@@ -6,7 +6,7 @@ best.weights.h5        weights of the best epoch
 last.weights.h5        weights of the last epoch
 state.npz              everything a resume needs
 history.csv            one row per epoch
-tensorboard/           events
+tensorboard/           events; of simulated data in simulated_data/
 metrics.json  report.md  plots/  predictions.tsv    the suite's score, when there is one
 skipped_rows.tsv       rows left out with --on-bad-row skip
 plugins/               copies of the user's files that are on the menu
@@ -41,10 +41,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SIMULATED_RUN = "simulated_data"
+"""Folder of the events about simulated data, and so the end of their run's name in TensorBoard."""
+
 
 @dataclass
 class State:
-    """Where a run stands.
+    """Progress of a run.
 
     Attributes:
         epoch: Epochs done.
@@ -71,14 +74,14 @@ class RunFolder:
 
     Attributes:
         path: Where they are on this machine.
-        mirror: What copies them to the run's address, if it is in a bucket.
+        mirror: Copies them to the run's address, if it is in a bucket.
     """
 
     path: Path
     mirror: Mirror | None = None
 
     def __str__(self) -> str:
-        """Return what the user calls it."""
+        """Return the path or address as the user gave it."""
         return self.mirror.address if self.mirror else str(self.path)
 
     def publish(self) -> None:
@@ -114,7 +117,7 @@ class RunFolder:
         """Refuse a folder that holds something already.
 
         Raises:
-            UserError: If it does. What a kill left of a file being written does not count.
+            UserError: If it does; unfinished files of a killed process do not count.
         """
         if self.path.is_dir():
             taken = any(not f.name.startswith(UNFINISHED) for f in self.path.iterdir())
@@ -129,7 +132,7 @@ class RunFolder:
     def create(
         self, experiment: Experiment, computed_on: Mapping[str, object] = MappingProxyType({})
     ) -> None:
-        """Make the folder and write down the experiment, its plugins and its environment.
+        """Make the folder and write the experiment, its plugins and its environment.
 
         Args:
             experiment: What is run.
@@ -154,21 +157,21 @@ class RunFolder:
         write_text(self.config, dataclasses.replace(experiment, plugins=plugins).to_yaml())
 
     def write_json(self, name: str, content: object) -> None:
-        """Write a JSON file whole or not at all."""
+        """Write a JSON file atomically."""
         write_text(self.path / name, json.dumps(content, indent=2) + "\n")
 
     def write_table(self, name: str, table: pd.DataFrame, **options: Any) -> None:
-        """Write a table whole or not at all."""
+        """Write a table atomically."""
         with replacing(self.path / name) as temporary:
             table.to_csv(temporary, index=False, **options)
 
     def save_weights(self, network: "Network", path: Path) -> None:
-        """Write a network's weights whole or not at all."""
+        """Write a network's weights atomically."""
         with replacing(path) as temporary:
             network.save_weights(temporary)
 
     def save_state(self, state: State, variables: "list[keras.Variable]") -> None:
-        """Write where the run stands and all variables, weights and optimiser's alike."""
+        """Write the run's progress and all variables of network and optimiser."""
         arrays = {f"variable_{i}": np.asarray(v) for i, v in enumerate(variables)}
         with replacing(self.state) as temporary, temporary.open("wb") as file:
             np.savez(file, state=np.array(json.dumps(vars(state))), **arrays)  # type: ignore[arg-type]
@@ -176,7 +179,7 @@ class RunFolder:
             self.mirror.send(last=self.state.name)
 
     def load_state(self, variables: "list[keras.Variable]") -> State:
-        """Read where the run stands, and set all variables.
+        """Read the run's progress, and set all variables.
 
         Raises:
             UserError: If the file is damaged or belongs to another network.
@@ -194,6 +197,32 @@ class RunFolder:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         return state
+
+
+def events_folder(folder: Path, simulated: bool) -> Path:
+    """Return where events are written, so that TensorBoard's name of the run says "simulated".
+
+    A folder that has events already, from an earlier version, keeps its name.
+
+    Args:
+        folder: The folder for events.
+        simulated: Whether they are about simulated data.
+
+    Examples:
+        >>> events_folder(Path("runs/first/tensorboard"), simulated=True).as_posix()
+        'runs/first/tensorboard/simulated_data'
+    """
+    return folder / SIMULATED_RUN if simulated and not has_events(folder) else folder
+
+
+def has_events(folder: Path) -> bool:
+    """Return whether a folder has events of its own.
+
+    Examples:
+        >>> has_events(Path("runs"))
+        False
+    """
+    return any(folder.glob("events.out.tfevents*"))
 
 
 def open_folder(path: str | Path) -> RunFolder:

@@ -63,8 +63,13 @@ def learning_curve(history: pd.DataFrame, best_epoch: int) -> "Figure":
     return figure
 
 
+def mark_simulated(figure: "Figure") -> None:
+    """Write into a corner of a figure that its data are simulated."""
+    figure.text(0.995, 0.005, "simulated data", ha="right", va="bottom", fontsize=7, color=GREY)
+
+
 def plain(axes: "Axes") -> None:
-    """Give a panel a quiet frame and a faint grid."""
+    """Remove the upper and right edge of a panel and add a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)

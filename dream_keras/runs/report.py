@@ -1,12 +1,13 @@
-"""What a finished run leaves for people: scores, predictions, pictures and a page about them."""
+"""The report of a finished run: scores, predictions, figures and a page."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from dream_keras.common.files import replacing, sha256, write_text
 from dream_keras.runs.folder import RunFolder, State
-from dream_keras.runs.plots import learning_curve
+from dream_keras.runs.plots import learning_curve, mark_simulated
 from dream_keras.runs.run import Run
 from dream_keras.runs.tensorboard import EventWriter
 from dream_keras.scoring.metrics import ScoreCard, score
@@ -24,7 +25,7 @@ def write_report(
 
     Args:
         run: The run, trained to its end.
-        state: Where it stands.
+        state: Its progress.
         suite: What it is scored on, if anything.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
@@ -34,10 +35,13 @@ def write_report(
     folder = run.folder
     (folder.path / "plots").mkdir(exist_ok=True)
     history = pd.DataFrame(state.history)
-    _picture(folder, "plots/learning_curve.png", learning_curve(history, state.best_epoch))
+    curve = learning_curve(history, state.best_epoch)
+    if run.has_simulated_rows:
+        mark_simulated(curve)
+    _picture(folder, "plots/learning_curve.png", curve)
     best = history[history["epoch"] == state.best_epoch].iloc[0]
     lines = [
-        f"# {folder.path.name}{SIMULATED if run.is_simulated else ''}",
+        f"# {folder.path.name}{SIMULATED if run.has_simulated_rows else ''}",
         "",
         f"Best epoch {state.best_epoch} of {state.epoch}: validation Pearson r "
         f"{best['val_pearson']:.4f}, Spearman {best['val_spearman']:.4f}.",
@@ -48,7 +52,7 @@ def write_report(
     card = None
     if suite is not None:
         part = suite.choose_part(run.experiment.scoring.part)
-        # Before they are loaded: weights that change meanwhile must not get the predictions' name.
+        # Before loading: the checksum must not be that of weights written in the meantime.
         weights = sha256(folder.best_weights)
         # The private score needs nearly every row, so all are predicted: a whole submission.
         predictions = run.predict_suite(suite, "public" if part == "public" else "all", progress)
@@ -66,7 +70,7 @@ def write_report(
         write_text(folder.path / "predictions.sha256", checksum)
         _picture(folder, "plots/suite.png", scatter_figure(suite, predictions, part))
         folder.write_json("metrics.json", card.to_dict())
-        _write_events(folder, suite, card, step=int(best["step"]))
+        _write_events(run.events_folder, suite, card, step=int(best["step"]))
         lines += [f"## {suite.name or 'Gold-standard suite'}", "", markdown_table(card), ""]
         lines += ["![predicted against measured](plots/suite.png)", ""]
     lines += ["## Settings", "", "```yaml", folder.config.read_text().rstrip(), "```", ""]
@@ -74,10 +78,10 @@ def write_report(
     return card
 
 
-def _write_events(folder: RunFolder, suite: Suite, card: ScoreCard, step: int) -> None:
+def _write_events(folder: Path, suite: Suite, card: ScoreCard, step: int) -> None:
     """Show the suite's scores in TensorBoard, at the step whose weights were scored."""
     defined = {name: subset for name, subset in card.subsets.items() if not subset.undefined}
-    events = EventWriter(folder.path / "tensorboard")
+    events = EventWriter(folder)
     events.text("suite", f"{suite.name or suite.source}, {card.part} part", step)
     events.scalars(
         {"suite/pearson_score": card.pearson_score, "suite/spearman_score": card.spearman_score}

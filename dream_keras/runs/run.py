@@ -20,7 +20,8 @@ from dream_keras.common.text import reason
 from dream_keras.config.experiment import Experiment, load_experiment
 from dream_keras.data.processor import Processor
 from dream_keras.menu.registry import NotOnMenuError
-from dream_keras.runs.folder import RunFolder, open_folder
+from dream_keras.runs.folder import RunFolder, events_folder, open_folder
+from dream_keras.simulate.truth import has_truth
 
 if TYPE_CHECKING:
     from dream_keras.model.network import Network
@@ -112,14 +113,25 @@ class Run:
 
     @property
     def is_simulated(self) -> bool:
-        """Whether it is trained on simulated rows."""
+        """Whether it names no table, so that its rows are simulated."""
         return self.experiment.data.train is None and self.experiment.weights_from is None
+
+    @property
+    def has_simulated_rows(self) -> bool:
+        """Whether the rows it is trained on come from the simulator, its own or the command's."""
+        train = self.experiment.data.train
+        return self.is_simulated or (train is not None and has_truth(train))
+
+    @property
+    def events_folder(self) -> Path:
+        """Where its TensorBoard events are written."""
+        return events_folder(self.folder.path / "tensorboard", self.has_simulated_rows)
 
     def tables(self) -> tuple[str, str | None]:
         """Return its training and validation table; both are simulated where it names none.
 
         Raises:
-            UserError: If its weights were imported, so that nobody knows the table.
+            UserError: If its weights were imported, so that the table is unknown.
         """
         data = self.experiment.data
         if data.train is not None:
@@ -214,7 +226,7 @@ FORMER_DEFAULTS = {("0.1.0", "unlockdna"): {"trainer.clip_each_weight": True}}
 
 
 def _former_defaults(folder: RunFolder) -> dict[str, Any]:
-    """Return settings with which a run of an earlier version goes on as it began."""
+    """Return settings with which a run of an earlier version continues unchanged."""
     try:
         written = json.loads((folder.path / "environment.json").read_text())["versions"]
         config = yaml.safe_load(folder.config.read_text())

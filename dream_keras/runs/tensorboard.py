@@ -29,8 +29,8 @@ class EventWriter:
 
     Args:
         folder: The run's TensorBoard folder.
-        resumed_at: Step at which an earlier, broken-off part of the run is continued; what that
-            part wrote beyond it is dropped by TensorBoard.
+        resumed_at: Step at which an interrupted run is resumed; TensorBoard drops earlier events
+            beyond it.
     """
 
     def __init__(self, folder: Path, resumed_at: int | None = None):
@@ -66,7 +66,7 @@ class EventWriter:
     def search(
         self, answers: Mapping[str, Sequence[str | float] | None], metrics: Iterable[str]
     ) -> None:
-        """Write what a search asks, for the HParams tab.
+        """Write the questions of a search, for the HParams tab.
 
         Args:
             answers: For each question its answers, or None if it is for a number of a range.
@@ -100,11 +100,11 @@ class EventWriter:
         self._add(end, 0)
 
     def flush(self) -> None:
-        """Write out what is waiting."""
+        """Write buffered events."""
         self._file.flush()
 
     def close(self) -> None:
-        """Write out what is waiting and close the file."""
+        """Flush and close the file."""
         self._file.close()
 
     def _add(self, summary: Summary, step: int) -> None:
@@ -116,8 +116,8 @@ class EventWriter:
 def layer_graph(network: "Network") -> GraphDef:
     """Return a graph with one node per layer, called ``slot/layer``.
 
-    The graph that TensorFlow runs has thousands of nodes and exists on one backend only; this one
-    is what a person means by the model's graph.
+    TensorFlow's own graph has thousands of nodes and exists on that backend only; this one has
+    the layers of the model.
     """
     graph = GraphDef()
     for operation in network.operations:

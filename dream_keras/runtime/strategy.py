@@ -78,8 +78,8 @@ class Strategy:
             yield
         except (errors.UnavailableError, errors.AbortedError, errors.CancelledError) as error:
             log.error(
-                "error: worker %d of %d cannot go on, since another one has gone. Start all of "
-                "them again with --resume: they go on from the last checkpoint",
+                "error: worker %d of %d stopped, since another one has ended. Restart all of "
+                "them with --resume: they continue from the last checkpoint",
                 self.process.worker + 1,
                 self.process.workers,
             )
@@ -87,7 +87,7 @@ class Strategy:
             raise SystemExit(EXIT_RESUME) from None
 
     def describe(self, batch_size: int, precision: str) -> dict[str, object]:
-        """Return what a run is computed on, for people and for the run folder."""
+        """Return the hardware of a run, for the log and the run folder."""
         import keras
 
         return {

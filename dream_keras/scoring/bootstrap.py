@@ -39,7 +39,7 @@ LEVEL = 0.95
 
 
 class Sampled(NamedTuple):
-    """A number and what it is in each resample.
+    """A number and its value in each resample.
 
     Attributes:
         estimate: The number for the rows as they are; NaN where it is undefined.
@@ -99,8 +99,8 @@ class Resampled:
         return replace(self.card, intervals=intervals)
 
 
-class Difference(NamedTuple):
-    """What A has more than B, on the same resamples.
+class PairedDifference(NamedTuple):
+    """Difference of A and B, on the same resamples.
 
     Attributes:
         estimate: The difference for the rows as they are; NaN where one is undefined.
@@ -128,12 +128,12 @@ class Comparison(NamedTuple):
         subsets: ``pearson``, ``r2`` and ``spearman`` of each subset.
     """
 
-    scores: Mapping[str, Difference]
-    subsets: Mapping[str, Mapping[str, Difference]]
+    scores: Mapping[str, PairedDifference]
+    subsets: Mapping[str, Mapping[str, PairedDifference]]
 
 
 class RankSpread(NamedTuple):
-    """The place of one of several, 1 for the largest; equal ones share the better place.
+    """The rank of one of several, 1 for the largest; ties share the better rank.
 
     Attributes:
         rank: Place for the rows as they are.
@@ -235,7 +235,7 @@ def compare(a: Resampled, b: Resampled, level: float = LEVEL) -> Comparison:
     )
 
 
-def difference(a: Sampled, b: Sampled, level: float = LEVEL) -> Difference:
+def difference(a: Sampled, b: Sampled, level: float = LEVEL) -> PairedDifference:
     """Compare one number of two sets of predictions, from the same resamples.
 
     Raises:
@@ -244,7 +244,7 @@ def difference(a: Sampled, b: Sampled, level: float = LEVEL) -> Difference:
     values = np.asarray(a.values, np.float64) - b.values
     low, high = percentile_interval(values, level)
     shares = [float(np.mean(sign)) for sign in (values > 0, values < 0, values == 0)]
-    return Difference(a.estimate - b.estimate, low, high, *shares)
+    return PairedDifference(a.estimate - b.estimate, low, high, *shares)
 
 
 def ranks(sampled: Mapping[str, Sampled], level: float = LEVEL) -> dict[str, RankSpread]:
@@ -257,7 +257,7 @@ def ranks(sampled: Mapping[str, Sampled], level: float = LEVEL) -> dict[str, Ran
     Raises:
         UserError: The level is not between 0 and 1.
     """
-    from scipy.stats import rankdata  # takes a second to load, which scoring alone does without
+    from scipy.stats import rankdata  # takes a second to load and is not needed for scoring alone
 
     _check(level)
     table = np.array([[one.estimate, *one.values] for one in sampled.values()], np.float64)

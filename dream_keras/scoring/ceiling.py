@@ -1,4 +1,4 @@
-"""The noise ceiling: how well a perfect predictor would do, told from replicate measurements.
+"""The noise ceiling: the expected score of a perfect predictor, from replicate measurements.
 
 Take a measurement as the true value plus noise that is independent of it and of the noise of the
 other replicate, with the same variance in both (if it differs, what is called the ceiling with one

@@ -139,7 +139,7 @@ class Correlator:
 
 
 class _Scratch(threading.local):
-    """The tables of one thread: asking for memory anew in each call takes most of the time."""
+    """The buffers of one thread: allocating them in each call would take most of the time."""
 
     def __init__(self, columns: int, longest: int):
         """Ask for memory, once in each thread.

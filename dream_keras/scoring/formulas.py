@@ -8,7 +8,7 @@ class Formula(NamedTuple):
     """A weighted mean over the subsets: sum of weight * value / sum of weight.
 
     Attributes:
-        text: The value, for people.
+        text: The formula as text.
         value: The value from a subset's Pearson r and Spearman rho, numbers or arrays.
     """
 
@@ -25,7 +25,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "pearson": ("weighted_mean_r2", "weighted_mean_r"),
     "spearman": ("weighted_mean_rho",),
 }
-"""The formulas that each of a suite's two scores may be made with."""
+"""The formulas allowed for each of a suite's two scores."""
 
 
 class Formulas(NamedTuple):

@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SubsetScore:
-    """How well one subset is predicted.
+    """Scores of one subset.
 
     Attributes:
         weight: Weight of the subset in both scores.
@@ -246,7 +246,7 @@ def _mid_ranks(values: Floats) -> Floats:
 
 
 def why_undefined(predicted: Floats, measured: Floats) -> str:
-    """Say why two vectors have no correlation; an empty string when they have one.
+    """Return why two vectors have no correlation; an empty string when they have one.
 
     Examples:
         >>> why_undefined(np.array([1.0, 1.0]), np.array([1.0, 2.0]))

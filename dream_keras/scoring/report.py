@@ -1,4 +1,4 @@
-"""Score cards for people: a table for the terminal, one for Markdown, and scatter plots."""
+"""Reports of scores: a table for the terminal, one in Markdown, and scatter plots."""
 
 import math
 from collections.abc import Sequence
@@ -159,7 +159,7 @@ def scatter_figure(suite: Suite, predictions: npt.NDArray, part: str = "private"
 
 
 def _style(axes: "Axes", name: str, subset: SubsetScore, *, is_pairs: bool) -> None:
-    """Give a panel its title, labels and a quiet frame."""
+    """Give a panel its title and labels; remove the upper and right edge."""
     numbers = (
         f"r and ρ undefined: {subset.undefined}"
         if subset.undefined

@@ -40,7 +40,7 @@ def design(suite: Suite, part: str) -> tuple[tuple[int, ...], dict[str, Integers
 
 
 class Draws(threading.local):
-    """Draws resamples: from each ``size`` units as many with replacement.
+    """Draws resamples: ``size`` of ``size`` units with replacement.
 
     What is drawn depends on nothing but sizes, seed and number of the resample: not on what is
     scored, on how many resamples there are or in which order they are made. Leaderboards rely on

@@ -30,7 +30,7 @@ from dream_keras.simulate.truth import FOLDER as TRUTH
 Positions = npt.NDArray[np.int64]
 
 SIMULATED = " (simulated data)"
-"""Behind the name of a suite that ``dream_keras.simulate`` made."""
+"""Appended to the name of a simulated suite."""
 PARTS = ("private", "public", "all")
 """Private: what decided the challenge; public: the leaderboard's rows; all: both."""
 SUITE_FILE = "suite.yaml"
@@ -78,7 +78,7 @@ class Subset:
 
 @dataclass(frozen=True, eq=False)
 class Suite:
-    """What predictions are scored on.
+    """A scoring suite.
 
     Attributes:
         source: Where it came from, for messages.
@@ -150,7 +150,7 @@ class Suite:
         if values.shape != shape:
             suffix = " and target" if shape[1] > 1 else ""
             raise UserError(
-                f"predictions have shape {values.shape}; the suite {self.source} wants one value "
+                f"predictions have shape {values.shape}; the suite {self.source} needs one value "
                 f"for each row{suffix}: {shape}."
             )
         return values

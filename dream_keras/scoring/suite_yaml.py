@@ -1,4 +1,4 @@
-"""What a suite's YAML file may say; ``docs/suites.md`` explains every key.
+"""Reading of a suite's YAML file; ``docs/suites.md`` explains every key.
 
 Reading one looks at no other file: the tables it names are read by ``suite.load_suite``.
 """
@@ -35,7 +35,7 @@ DEFAULT = BUILT_IN / "dream.yaml"
 
 @dataclass(frozen=True)
 class Members:
-    """Which rows belong to a subset, and what they weigh.
+    """The rows of a subset, and their weight.
 
     Attributes:
         weight: Weight in both scores.

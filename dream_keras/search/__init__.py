@@ -31,7 +31,7 @@ def search(
     plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
 ) -> "SearchResult":
-    """Search a space of orders, each trained on equal terms, and leave a folder about it.
+    """Search a space of orders, each trained on equal terms, and write a folder of results.
 
     Trials run in child processes, so a script that calls this needs the usual
     ``if __name__ == "__main__":``.
@@ -44,7 +44,7 @@ def search(
         budget_minutes: Start no trial later than this.
         repeats: Runs of each trial, with different seeds.
         out: The search's folder; ``runs/search-<space>-<time>`` by default.
-        resume: Go on with the search in ``out``; finished trials are not repeated.
+        resume: Continue the search in ``out``; finished trials are not repeated.
         role: ``"chief"`` hands out trials over the network, ``"worker"`` runs them.
         chief: ``HOST:PORT`` where the chief is.
         overrides: Settings as ``"section.key=value"``.
@@ -52,7 +52,7 @@ def search(
         validation: Validation table.
         suite: Folder of the gold-standard suite.
         seed: First seed of every trial.
-        smoke: Three trials in miniature, to see that it runs.
+        smoke: Three small trials, to test that it runs.
         plugins: Files that put more on the menu.
         progress: Whether to show a progress bar; None shows one on a terminal.
 

@@ -14,21 +14,23 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--tuner",
         choices=["grid", "random", "bayesian", "hyperband"],
-        help="who chooses the next trial",
+        help="how the next trial is chosen",
     )
     p.add_argument("--max-trials", type=int, metavar="N", help="trials at most")
-    p.add_argument("--budget-minutes", type=float, metavar="M", help="start no trial later")
+    p.add_argument(
+        "--budget-minutes", type=float, metavar="M", help="start no trial after this time"
+    )
     p.add_argument("--repeats", type=int, metavar="K", help="runs of each trial (seeds)")
     p.add_argument(
         "--objective",
         choices=["val_pearson", "pearson_score", "spearman_score"],
-        help="what is to be as high as possible",
+        help="score to maximise",
     )
     p.add_argument("--train", metavar="FILE", help="training table (default: simulated)")
     p.add_argument("--val", metavar="FILE", help="validation table (default: a held-out tenth)")
     p.add_argument("--suite", metavar="DIR", help="gold-standard suite to score on")
     p.add_argument("--out", metavar="DIR", help="folder (default: runs/search-SPACE-TIME)")
-    p.add_argument("--resume", action="store_true", help="go on with the search in --out")
+    p.add_argument("--resume", action="store_true", help="continue the search in --out")
     p.add_argument(
         "--role", choices=["chief", "worker"], help="hand out trials to workers, or run them"
     )
@@ -42,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_plugin_argument(p)
     p.add_argument("--seed", type=int, help="first seed of every trial")
-    p.add_argument("--smoke", action="store_true", help="three trials in miniature")
+    p.add_argument("--smoke", action="store_true", help="three small trials, to test that it runs")
     return p
 
 

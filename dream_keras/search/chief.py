@@ -1,4 +1,4 @@
-"""The chief of a search: hands out trials, takes their results, keeps the journal."""
+"""The chief of a search: assigns trials to workers, collects results and keeps the journal."""
 
 import contextlib
 import threading
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Answer(Enum):
-    """What a worker is told when there is no trial for it."""
+    """Reply to a worker when there is no trial for it."""
 
     WAIT = "wait"
     """Another worker's trial is still running; it may be lost, or lead to more."""
@@ -30,14 +30,14 @@ class Answer(Enum):
 
 @dataclass(frozen=True)
 class Task:
-    """A trial as a worker gets it: all it needs to know of the search.
+    """A trial as it is sent to a worker, with all that it needs.
 
     Attributes:
-        number: Of the trial.
+        number: The trial's number.
         config: The experiment, as YAML holds it.
         seeds: One run each.
         objective: The metric that must be a number.
-        lease: Seconds within which the worker must give a sign of life.
+        lease: Longest time in seconds between two heartbeats of the worker.
     """
 
     number: int
@@ -49,23 +49,23 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial went: its metrics, one entry per seed, or the reason why it failed."""
+    """Result of a trial: its metrics, one entry per seed, or the reason why it failed."""
 
     repeats: list[Metrics]
     reason: str = ""
 
 
 class Chief:
-    """Hands out trials to one worker or many; safe to be called from several threads.
+    """Assigns trials to one or several workers; thread-safe.
 
     Args:
         plan: The search.
-        journal: What has happened so far is taken up from it.
+        journal: Its events so far are replayed.
 
     Attributes:
         trials: By number.
-        heard: When each worker was last heard of, in seconds of the monotonic clock.
-        stopped: Workers that know that the search is over.
+        last_heard: Time of each worker's last request or heartbeat, in monotonic seconds.
+        stopped: Workers that have been told that the search is over.
         changed: Set after every trial that ends.
     """
 
@@ -74,13 +74,13 @@ class Chief:
 
         self.plan = plan
         self.trials: dict[int, Trial] = {}
-        self.heard: dict[str, float] = {}
+        self.last_heard: dict[str, float] = {}
         self.stopped: set[str] = set()
         self.changed = threading.Event()
         self._journal = journal
         self._oracle = make_oracle(plan)
         self._ids: dict[int, str] = {}
-        self._signs: dict[int, float] = {}
+        self._heartbeats: dict[int, float] = {}
         self._exhausted = False
         self._lock = threading.Lock()
         settings = plan.settings
@@ -108,9 +108,9 @@ class Chief:
         return not self.running and (full or self._exhausted or self.out_of_time)
 
     def ask(self, worker: str) -> Task | Answer:
-        """Return the worker's trial: one it has already, one that was lost, or a new one."""
+        """Return a trial for a worker: its own, one that another worker lost, or a new one."""
         with self._lock:
-            self.heard[worker] = time.monotonic()
+            self.last_heard[worker] = time.monotonic()
             own = [trial for trial in self.running if trial.worker == worker]
             trial = own[0] if own else self._lost() or self._new(worker)
             if trial is None:
@@ -121,21 +121,21 @@ class Chief:
             if trial.worker != worker:
                 trial.worker = worker
                 self._journal.append("move", number=trial.number, worker=worker)
-            self._signs[trial.number] = time.monotonic()
+            self._heartbeats[trial.number] = time.monotonic()
             return self._task(trial, self.plan.experiment(trial.answers).plain())
 
-    def sign(self, number: int) -> None:
-        """Note that a trial's worker is alive."""
+    def heartbeat(self, number: int) -> None:
+        """Record a heartbeat of a trial's worker."""
         with self._lock:
-            self._signs[number] = time.monotonic()
-            self.heard[self.trials[number].worker] = time.monotonic()
+            self._heartbeats[number] = time.monotonic()
+            self.last_heard[self.trials[number].worker] = time.monotonic()
 
-    def alive(self, task: Task) -> contextlib.AbstractContextManager[None]:
-        """Do nothing: a worker in this process is alive when the chief is."""
+    def heartbeats(self, task: Task) -> contextlib.AbstractContextManager[None]:
+        """Do nothing: a worker in this process needs no heartbeats."""
         return contextlib.nullcontext()
 
     def tell(self, number: int, outcome: Outcome) -> None:
-        """Take a trial's result; a second one, of a worker that had been given up, is dropped."""
+        """Record a trial's result; a second one, from a worker that had timed out, is dropped."""
         with self._lock:
             if self.trials[number].status == "running":
                 self._finish(number, outcome)
@@ -150,12 +150,12 @@ class Chief:
         return Task(trial.number, config, settings.seeds, settings.objective, settings.lease)
 
     def _lost(self) -> Trial | None:
-        """Return a trial whose worker has not been heard of for too long."""
+        """Return a trial whose worker has timed out."""
         late = time.monotonic() - self.plan.settings.lease
-        return next((t for t in self.running if self._signs[t.number] < late), None)
+        return next((t for t in self.running if self._heartbeats[t.number] < late), None)
 
     def _new(self, worker: str) -> Trial | None:
-        """Start the next trial that makes an experiment; those that do not have failed."""
+        """Start the next trial that is a valid experiment; invalid ones count as failed."""
         while not self.out_of_time and (self.limit is None or len(self.trials) < self.limit):
             created = self._create()
             self._exhausted = created.status == "STOPPED"
@@ -175,13 +175,13 @@ class Chief:
         return None
 
     def _create(self) -> "keras_tuner.engine.trial.Trial":
-        # An oracle gives everyone one trial at a time; who runs it is our business, not its.
+        # An oracle gives each tuner id one trial at a time; here workers are assigned by the chief.
         return self._oracle.create_trial(str(len(self.trials) + 1))
 
     def _start(self, trial_id: str, number: int, **content: Any) -> None:
         self.trials[number] = Trial(number, **content)
         self._ids[number] = trial_id
-        self._signs[number] = time.monotonic()
+        self._heartbeats[number] = time.monotonic()
 
     def _finish(self, number: int, outcome: Outcome) -> None:
         content = {"number": number, **asdict(outcome), "ended": time.time()}
@@ -214,8 +214,8 @@ class Chief:
             if created.status != "RUNNING":
                 raise UserError(
                     f"{self._journal.path}: the {self.plan.settings.tuner} tuner of this version "
-                    "of keras-tuner chooses otherwise: start a new search"
+                    "of keras-tuner chooses other trials: start a new search"
                 )
-            # What was chosen then counts, whatever would be chosen now.
+            # The recorded choice counts, even if the tuner would choose another one now.
             created.hyperparameters.values = dict(answers)
             self._start(created.trial_id, **event)

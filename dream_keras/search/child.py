@@ -1,4 +1,4 @@
-"""Runs functions in a child process: its crash is an error here, and its memory is given back."""
+"""Run functions in a child process, which isolates crashes and frees its memory."""
 
 import logging
 import multiprocessing
@@ -19,8 +19,8 @@ Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
 CALLS = 8
-"""Calls after which the child is replaced: what a framework does not free is freed then. The first
-child's first call only shows that it starts."""
+"""Calls after which the child is replaced, which frees what a framework leaks. The first child's
+first call only tests that it starts."""
 
 
 class ChildDied(RuntimeError):
@@ -88,7 +88,7 @@ class Child:
             self._pool = None
 
     def kill(self) -> None:
-        """End the child at once, whatever it is doing."""
+        """Kill the child at once."""
         if self._pool is not None:
             for process in self._processes():
                 process.kill()
@@ -103,23 +103,23 @@ def _describe(code: int | None) -> str:
         return "the process died"
     if code > 0:
         return f"the process ended with status {code}"
-    memory = "; was the memory used up?" if code == -signal.SIGKILL else ""
+    memory = "; possibly out of memory" if code == -signal.SIGKILL else ""
     return f"the process died with signal {-code} ({signal.Signals(-code).name}){memory}"
 
 
 def _start() -> None:
-    """Prepare a child: it goes when its parent goes, and keeps quiet."""
+    """Prepare a child: it ends with its parent and ignores Ctrl-C."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def follow() -> None:
-        # Without this, a child whose parent was killed would go on writing into a run folder
-        # that a resumed search has given to another child.
+        # Without this, a child whose parent was killed would keep writing into a run folder that
+        # a resumed search has assigned to another child.
         parent.join()
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-    # Ctrl-C reaches all processes of a terminal; the parent decides what it means.
+    # Ctrl-C reaches all processes of a terminal; the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Progress bars of a killed child would otherwise leave a semaphore behind, and a warning.
     tqdm.set_lock(threading.RLock())

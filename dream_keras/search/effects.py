@@ -1,4 +1,4 @@
-"""How much each choice moves the score: an additive fit to the trials that were run."""
+"""Effects of the choices on the score: an additive fit to the trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Effect:
-    """What the answers to one question add to the score.
+    """Effects of the answers to one question on the score.
 
     Attributes:
         question: The question.
         labels: Its answers.
         change: (labels,): what each adds to the mean; they sum to zero over the answers that were
-            tried. NaN where the trials do not tell.
+            tried. NaN where the trials do not determine it.
         spread: (labels,): standard deviation of ``change`` over the repeats; NaN with one.
         trials: (labels,): trials with each answer.
     """
@@ -37,8 +37,8 @@ def main_effects(
     """Fit score = mean + one term per answer, by least squares.
 
     When every combination was run this is the mean of an answer's trials minus the mean of all.
-    When some are missing it still compares like with like, as far as the trials allow. A question
-    that is asked under one choice only adds nothing elsewhere.
+    When some are missing it still adjusts for the other choices, as far as the trials allow. A
+    question that is asked under one choice only adds nothing elsewhere.
 
     Args:
         questions: Those with a list of answers.
@@ -60,7 +60,7 @@ def main_effects(
     design = np.hstack([np.ones((len(answers), 1)), *(rows for rows, _, _ in codes)])
     inverse = np.linalg.pinv(design)
     fitted = inverse @ values
-    # A combination of coefficients is told by the trials if it lies in the rows of the design.
+    # A combination of coefficients is estimable if it lies in the row space of the design.
     told = inverse @ design
     effects = []
     column = 1

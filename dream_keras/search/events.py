@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from dream_keras.runs.folder import events_folder, has_events
 from dream_keras.runs.tensorboard import EventWriter
 from dream_keras.search.journal import Trial
 from dream_keras.search.plan import Plan
@@ -17,17 +18,14 @@ SHOWN = ("val_pearson", "val_spearman", "pearson_score", "spearman_score", "seco
 
 def write_events(plan: Plan, trials: Sequence[Trial], folder: Path) -> None:
     """Write what TensorBoard does not have yet of a search and its ended trials."""
-    if _is_new(folder / "trials"):
+    if not has_events(folder / "trials"):
         writer = EventWriter(folder / "trials")
         writer.search(_answers(plan), _metrics(plan))
         writer.close()
     for trial in trials:
-        if trial.ended is not None and _is_new(folder / "trials" / trial.name):
-            _write_trial(plan, trial, folder / "trials" / trial.name)
-
-
-def _is_new(folder: Path) -> bool:
-    return not any(folder.glob("events.out.tfevents*"))
+        own = events_folder(folder / "trials" / trial.name, plan.is_simulated)
+        if trial.ended is not None and not has_events(own):
+            _write_trial(plan, trial, own)
 
 
 def _name(question: Question) -> str:

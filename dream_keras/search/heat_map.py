@@ -1,4 +1,4 @@
-"""The score of every order in one picture."""
+"""Heat map of the score of every order."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _COLOURS = "viridis"
 
 @dataclass(frozen=True)
 class _Grid:
-    """Where each order stands.
+    """Position of each order in the panels.
 
     Attributes:
         plan: The search.
@@ -135,7 +135,7 @@ def _draw(grid: _Grid) -> "Figure":
 
 
 def _panel(axes: "Axes", grid: _Grid, row: int, column: int) -> None:
-    """Name what stands where in a panel."""
+    """Label the axes of a panel."""
     down, across, columns, rows = grid.sides
     axes.set(xlim=(-0.5, len(across) - 0.5), ylim=(len(down) - 0.5, -0.5))
     axes.set_xticks(range(len(across)), across)

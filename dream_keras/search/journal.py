@@ -1,8 +1,8 @@
 """The journal of a search: one line of JSON per event, from which everything else is made.
 
 ``start``: a trial with its answers and its worker; ``move``: another worker took it over; ``end``:
-how it went. A line is on disk before anything depends on it, and a line that a kill has cut short
-is dropped.
+its result. A line is on disk before anything depends on it, and a last line truncated by a kill is
+dropped.
 """
 
 import json
@@ -22,14 +22,14 @@ Metrics = dict[str, float]
 
 @dataclass
 class Trial:
-    """One order and what became of it.
+    """One order, its state and its results.
 
     Attributes:
         number: Counted from 1.
         answers: Of the space's questions; those of keras-tuner's own begin with ``tuner/``.
-        worker: Who runs it.
+        worker: The worker that runs it.
         started: Seconds since 1970.
-        status: Where it stands.
+        status: Its state.
         reason: Why it failed.
         repeats: The metrics of each run, in the order of the seeds.
         ended: Seconds since 1970.
@@ -62,7 +62,7 @@ class Journal:
     path: Path
 
     def append(self, event: str, **content: object) -> None:
-        """Write an event down."""
+        """Append an event."""
         line = json.dumps({"event": event, **content}) + "\n"
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line)
@@ -73,7 +73,7 @@ class Journal:
         """Yield the events so far; drop a last line that was cut short.
 
         Raises:
-            UserError: If a line is none of the journal's.
+            UserError: If a line is damaged.
         """
         if not self.path.exists():
             return
@@ -85,4 +85,6 @@ class Journal:
             try:
                 yield json.loads(line)
             except ValueError:
-                raise UserError(f"{self.path}:{number}: damaged; no search can go on") from None
+                raise UserError(
+                    f"{self.path}:{number}: damaged; the search cannot be resumed"
+                ) from None

@@ -1,7 +1,7 @@
-"""Who chooses the next trial: keras-tuner's oracles behind our search space.
+"""Choice of the next trial: keras-tuner's oracles on the search space.
 
 Keras-tuner knows choices and ranges with conditions, and nothing else of a space. Nothing is kept
-on disk by an oracle: the journal is, and a search that goes on tells a new oracle all of it.
+on disk by an oracle: the journal is, and a resumed search replays it to a new oracle.
 """
 
 import contextlib
@@ -64,11 +64,11 @@ def hyperparameters(space: Space) -> keras_tuner.HyperParameters:
 
 
 class _Oracle(keras_tuner.Oracle):
-    """What our oracles share: they write nothing."""
+    """Base of the oracles: they write nothing."""
 
     space: Space
     replayed: Answers | None = None
-    """What the trial that is being created has got already, when a search goes on."""
+    """Answers of the trial being replayed, when a search is resumed."""
 
     def save(self) -> None:
         """Keep nothing; see the module."""
@@ -110,10 +110,10 @@ class _Random(_Oracle):
 
 
 class _Bayesian(_Oracle, keras_tuner.oracles.BayesianOptimizationOracle):
-    """Gaussian process; it may propose an order again, which would teach it nothing."""
+    """Gaussian process; repeated proposals are replaced."""
 
     def populate_space(self, trial_id: str) -> dict[str, object]:
-        """Return what looks best, or a random order where that has been tried."""
+        """Return the proposal, or a random order if that has been tried."""
         import sklearn
         import threadpoolctl
 

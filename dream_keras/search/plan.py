@@ -1,4 +1,4 @@
-"""What a search will do: its space and settings, read from a file and checked as a whole."""
+"""The plan of a search: its space and settings, read from a file and checked."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,13 +23,14 @@ from dream_keras.config.smoke import shrink
 from dream_keras.config.yaml_file import Yaml
 from dream_keras.search.read_space import read_space
 from dream_keras.search.space import Answers, Key, Space
+from dream_keras.simulate.truth import has_truth
 
 SPACES = CONFIGS / "search"
 """The built-in search spaces."""
 SUITE_OBJECTIVES = ("pearson_score", "spearman_score")
 """Objectives that come from the gold-standard suite."""
 EPOCHS = "tuner/epochs"
-"""Under this name Hyperband says how long a trial is trained."""
+"""Name under which Hyperband gives the epochs of a trial."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,15 @@ class SearchSettings:
     """The section ``search`` of a space.
 
     Attributes:
-        tuner: Who chooses the next trial.
-        objective: The number that is to be as high as possible.
+        tuner: How the next trial is chosen.
+        objective: The score to maximise.
         repeats: Runs of each trial, with the seeds ``seed``, ``seed + 1``, ...; the score is
             their mean.
         max_trials: Trials at most; None runs a whole grid.
         budget_minutes: No trial is started later than this after the start.
         seed: First seed of every trial, and seed of the tuner.
-        lease: Seconds without a sign of life after which a worker's trial goes to another.
-        smoke: Shrink the networks and the data of all trials, to see that they run.
+        lease: Seconds without a heartbeat after which a worker's trial is reassigned.
+        smoke: Shrink the networks and the data of all trials, to test that they run.
     """
 
     tuner: Literal["grid", "random", "bayesian", "hyperband"] = "grid"
@@ -114,6 +115,12 @@ class Plan:
     terms: Terms
     space: Space
     config: Mapping[str, Yaml]
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether its trials train on simulated rows."""
+        train = (self.config.get("data") or {}).get("train")
+        return train is None or has_truth(train)
 
     def experiment(self, answers: Answers) -> Experiment:
         """Return the experiment that a trial runs, once per seed.
@@ -179,7 +186,7 @@ def read_search(config: Mapping[str, Yaml]) -> tuple[SearchSettings, Terms]:
     """Read the section ``search``.
 
     Raises:
-        UserError: If a setting is unknown or of the wrong type, or the terms are not whole.
+        UserError: If a setting is unknown or of the wrong type, or a term is missing.
     """
     with within("search"):
         section = config.get("search") or {}
@@ -216,12 +223,12 @@ def _check_space(plan: Plan) -> Iterator[Experiment]:
 
 
 def _check_settings(plan: Plan, experiments: list[Experiment]) -> None:
-    """Refuse a search without an end, and scores that nothing gives."""
+    """Refuse a search without an end, and objectives that are not computed."""
     settings, data = plan.settings, experiments[0].data
     limited = settings.max_trials is not None or settings.budget_minutes is not None
     if settings.tuner in ("random", "bayesian") and not limited:
         raise UserError(
-            f"{settings.tuner} search has no end: give --max-trials or --budget-minutes"
+            f"{settings.tuner} search has no end by itself: give --max-trials or --budget-minutes"
         )
     suite = experiments[0].scoring.suite
     if settings.objective in SUITE_OBJECTIVES and data.train is not None and suite is None:
@@ -232,7 +239,7 @@ def _check_settings(plan: Plan, experiments: list[Experiment]) -> None:
 
 
 def _check_trainer(trainer: object) -> None:
-    """Refuse a trainer that goes its own way."""
+    """Refuse trainer settings that are the same for all trials."""
     fixed = {**{field.name: "terms" for field in dataclasses.fields(Terms)}, "seed": "seed"}
     for name in trainer if isinstance(trainer, Mapping) else ():
         if name in fixed:

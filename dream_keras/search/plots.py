@@ -1,4 +1,4 @@
-"""What the pictures of a search share, and the one of what each choice does.
+"""Shared styles of a search's figures, and the figure of main effects.
 
 Figures stand alone (no pyplot): save them with ``savefig``.
 """
@@ -25,7 +25,7 @@ OBJECTIVES = {
     "pearson_score": "Pearson Score",
     "spearman_score": "Spearman Score",
 }
-"""Objectives as people call them."""
+"""Display names of the objectives."""
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Arial", "Helvetica", "Liberation Sans", "DejaVu Sans"],
@@ -42,7 +42,7 @@ DPI = 200
 
 
 def effects_figure(plan: Plan, trials: Sequence[Trial]) -> "Figure | None":
-    """Draw how much each answer moves the score; ranges as score against number.
+    """Draw the effect of each answer on the score; ranges as score against number.
 
     Faint dots are trials; a large one is the mean (dashed) plus the answer's effect, its bar the
     standard deviation of the effect over the repeats. The mean is that of all trials or, for an
@@ -91,7 +91,7 @@ def _mean_change(effect: Effect, labels: Sequence[str]) -> float:
 
 
 def plain(axes: "Axes") -> None:
-    """Take away what is no data."""
+    """Remove the upper and right edge and add a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25, linewidth=0.5)
     axes.set_axisbelow(True)
@@ -120,7 +120,7 @@ def _dots(axes: "Axes", question: Question, trials: Sequence[Trial], scores: Flo
         return
     labels = list(question.options)
     places = np.array([labels.index(trials[i].answers[question.name]) for i in asked])
-    # Side by side in the order of the trials: the same picture every time.
+    # Side by side in the order of the trials, so that figures are reproducible.
     shifts = np.linspace(-0.16, 0.16, 7)[np.arange(len(asked)) % 7]
     axes.scatter(places + shifts, scores[asked], **style)
     long = sum(map(len, labels)) > 24
@@ -135,7 +135,7 @@ def _dots(axes: "Axes", question: Question, trials: Sequence[Trial], scores: Flo
 
 
 def _effect(axes: "Axes", effect: Effect, mean: float) -> None:
-    """Draw the effects of a question's answers and write them down."""
+    """Draw the effects of a question's answers, with their values."""
     places = np.arange(len(effect.labels))
     heights = mean + effect.change
     bars = None if np.isnan(effect.spread).all() else effect.spread
@@ -152,7 +152,7 @@ def _effect(axes: "Axes", effect: Effect, mean: float) -> None:
         capsize=2.5,
         zorder=3,
     )
-    # In a row on top, where no dot is.
+    # In a row on top, above the dots.
     for place, change in zip(places, effect.change, strict=True):
         if np.isfinite(change):
             said = f"{change:+.3f}".replace("-", "\N{MINUS SIGN}")

@@ -224,7 +224,7 @@ def _merged(names: list[tuple[str, Conditions]]) -> list[tuple[str, Conditions]]
 
 
 def _labels(options: list[object]) -> list[str]:
-    """Return a short text for each answer: its name, with what tells it from its namesakes."""
+    """Return a label for each answer: its name, with the options by which equal names differ."""
     names = [_label(option) for option in options]
     labels = []
     for name, option in zip(names, options, strict=True):
@@ -272,5 +272,5 @@ def _steps(low: float, high: float, step: float, name: str) -> list[int | float]
     count = int(np.floor((high - low) / step + 1e-9)) + 1
     if isinstance(low, int) and isinstance(step, int):
         return [low + step * i for i in range(count)]
-    # 0.1 + 2 * 0.1 is 0.30000000000000004; nobody asked for that.
+    # 0.1 + 2 * 0.1 is 0.30000000000000004.
     return [float(f"{low + step * i:.12g}") for i in range(count)]

@@ -1,4 +1,4 @@
-"""What a search shows while it runs and leaves behind."""
+"""Progress and results of a search."""
 
 import logging
 import math
@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from dream_keras.common.errors import UserError
-from dream_keras.common.progress import hide_bar
+from dream_keras.common.progress import hide_bar, logging_redirect_tqdm
 from dream_keras.config.experiment import Experiment
 from dream_keras.search.chief import Chief, Outcome
 from dream_keras.search.events import write_events
@@ -22,14 +21,14 @@ from dream_keras.search.report import write_search_report
 from dream_keras.search.results import best_of, describe, table, write_results
 
 REDRAW = 30.0
-"""Seconds between two reports while trials run: pictures take about a second."""
+"""Seconds between two reports while trials run: figures take about a second."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search gives.
+    """Result of a search.
 
     Attributes:
         folder: The search's folder.
@@ -43,7 +42,7 @@ class SearchResult:
 
 
 class Record:
-    """Shows how a search goes and keeps its results up to date."""
+    """Shows the progress of a search and keeps its result files up to date."""
 
     def __init__(self, chief: Chief, folder: Path, progress: bool | None):
         self._chief = chief
@@ -57,7 +56,7 @@ class Record:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Write the results when the context ends, however it does."""
+        """Write the results when the context ends, also after an error."""
         with logging_redirect_tqdm(), self._bar:
             try:
                 yield
@@ -66,7 +65,7 @@ class Record:
                 self.ended()
 
     def ended(self, number: int = 0, outcome: Outcome | None = None) -> None:
-        """Tell of the trials that have ended since, and write down all results."""
+        """Report the trials that have ended since the last call, and write all results."""
         plan, trials = self._chief.plan, self._chief.snapshot()
         best = best_of(plan, trials)
         for trial in trials:

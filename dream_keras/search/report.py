@@ -10,6 +10,8 @@ import numpy as np
 from dream_keras._version import __version__
 from dream_keras.common.files import replacing, write_text
 from dream_keras.config.yaml_file import Yaml
+from dream_keras.runs.plots import mark_simulated
+from dream_keras.scoring.suite import SIMULATED
 from dream_keras.search.heat_map import heat_map
 from dream_keras.search.journal import Trial
 from dream_keras.search.plan import Plan
@@ -24,11 +26,12 @@ TOP = 10
 
 
 def write_search_report(plan: Plan, trials: Sequence[Trial], folder: Path) -> None:
-    """Write ``report.md`` and its pictures from whatever trials there are."""
+    """Write ``report.md`` and its figures from the trials so far."""
     (folder / "plots").mkdir(exist_ok=True)
-    lines = [f"# {folder.resolve().name}", "", *_summary(plan, trials), ""]
+    simulated = SIMULATED if plan.is_simulated else ""
+    lines = [f"# {folder.resolve().name}{simulated}", "", *_summary(plan, trials), ""]
     if comparable(plan, trials):
-        _picture(folder / "plots" / "heat_map.png", heat_map(plan, trials))
+        _picture(folder / "plots" / "heat_map.png", heat_map(plan, trials), plan.is_simulated)
         lines += ["![score of every order](plots/heat_map.png)", ""]
         if any(trial.status == "failed" for trial in trials):
             lines += ["Hatched: failed. Empty: not run. Framed: the best.", ""]
@@ -36,10 +39,10 @@ def write_search_report(plan: Plan, trials: Sequence[Trial], folder: Path) -> No
             lines += ["Empty: not run. Framed: the best.", ""]
         effects = effects_figure(plan, trials)
         if effects is not None:
-            _picture(folder / "plots" / "main_effects.png", effects)
+            _picture(folder / "plots" / "main_effects.png", effects, plan.is_simulated)
             lines += [*_about_effects(plan), "", "![effects](plots/main_effects.png)", ""]
         lines += ["## The best orders", "", *_top(plan, trials), ""]
-    lines += ["## What was equal", "", *_terms(plan, trials), ""]
+    lines += ["## Equal for all trials", "", *_terms(plan, trials), ""]
     failed = [trial for trial in trials if trial.status == "failed"]
     if failed:
         lines += ["## Failed trials", "", "| trial | order | reason |", "|---|---|---|"]
@@ -57,7 +60,7 @@ def _summary(plan: Plan, trials: Sequence[Trial]) -> list[str]:
     size = plan.space.size()
     said = f"{count['completed']} trials completed, {count['failed']} failed"
     said += f", {count['running']} not finished" if count["running"] else ""
-    said += f"; the space holds {size} orders." if size else "; the space is endless."
+    said += f"; the space holds {size} orders." if size else "; the space is infinite."
     best = best_of(plan, trials)
     if best is None:
         return [said]
@@ -73,9 +76,9 @@ def _summary(plan: Plan, trials: Sequence[Trial]) -> list[str]:
 
 def _about_effects(plan: Plan) -> list[str]:
     said = (
-        "How much each choice moves the score: the large dot is the mean of all trials plus the "
-        "effect of the choice, from an additive fit that lets choices be compared over the same "
-        "company; small dots are trials."
+        "Effects of the choices on the score: the large dot is the mean of all trials plus the "
+        "effect of the choice, from an additive fit that adjusts for the other choices; small dots "
+        "are trials."
     )
     if plan.settings.repeats > 1:
         said += " Bars: standard deviation of the effect over the repeats."
@@ -105,12 +108,12 @@ def _top(plan: Plan, trials: Sequence[Trial]) -> list[str]:
         noise = 2 * pooled * np.sqrt(2 / plan.settings.repeats)
         meaning = (
             f"The runs of one order differ by {pooled:.4f} (standard deviation over "
-            f"{plan.settings.repeats} seeds): gaps below about {noise:.4f} mean nothing."
+            f"{plan.settings.repeats} seeds): gaps below about {noise:.4f} are within this noise."
         )
     else:
         meaning = (
-            "Each order was run once, so how much of a gap is chance is not known. Gaps below the "
-            "spread between repeats mean nothing: see it with --repeats 3."
+            "Each order was run once, so the variation between seeds is unknown. --repeats 3 "
+            "estimates it."
         )
     return [*lines, "", meaning]
 
@@ -150,6 +153,8 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _picture(path: Path, figure: "Figure") -> None:
+def _picture(path: Path, figure: "Figure", simulated: bool) -> None:
+    if simulated:
+        mark_simulated(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI)

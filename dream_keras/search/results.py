@@ -54,7 +54,7 @@ def slots(plan: Plan, trial: Trial) -> dict[str, str]:
 
 
 def trainer_follows(plan: Plan) -> bool:
-    """Return whether the processor decides which trainer there is."""
+    """Return whether the processor determines the trainer."""
     trainer = plan.space.parts["trainer"]
     return isinstance(trainer, Follow) and trainer.slot == "processor" and len(trainer.entries) > 1
 
@@ -78,7 +78,7 @@ def value_of(question: Question, trial: Trial) -> Any:
 
 
 def describe(plan: Plan, trial: Trial) -> str:
-    """Return what sets a trial apart, in one line."""
+    """Return a one-line description of a trial."""
     told = {slot: label for slot, label in slots(plan, trial).items() if slot in trial.answers}
     for question in option_questions(plan):
         value = value_of(question, trial)
@@ -90,7 +90,7 @@ def describe(plan: Plan, trial: Trial) -> str:
 
 
 def table(plan: Plan, trials: Sequence[Trial]) -> pd.DataFrame:
-    """Return one row per trial: what it was, its score and how it came about.
+    """Return one row per trial: its order, its score and further metrics.
 
     The score is the mean over the repeats of the objective, whose values stand in the columns
     ``seed_...``; other metrics are means as well.

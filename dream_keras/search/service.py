@@ -1,6 +1,6 @@
-"""Chief and workers over a network: keras-tuner's own gRPC service, with our contents.
+"""Chief and workers over a network: keras-tuner's gRPC service with messages of our own.
 
-Tasks and outcomes travel as JSON in the values of a trial, since keras-tuner's messages have
+Tasks and outcomes are sent as JSON in the values of a trial, since keras-tuner's messages have
 single precision and no place for the reason of a failure. The connection is neither encrypted nor
 authenticated.
 """
@@ -22,11 +22,11 @@ from keras_tuner.src import protos
 from dream_keras.common.errors import UserError
 from dream_keras.search.chief import Answer, Chief, Outcome, Task
 
-PATIENCE = 60.0
-"""Seconds that a worker waits for a chief that does not answer."""
+TIMEOUT = 60.0
+"""Seconds that a worker waits for an unresponsive chief."""
 _CONTENT = "dream_keras"
 _OPTIONS = [
-    ("grpc.so_reuseport", 0),  # two chiefs at one port would share the workers by chance
+    ("grpc.so_reuseport", 0),  # else two chiefs could listen at one port and share the workers
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.max_send_message_length", 64 << 20),
@@ -73,7 +73,7 @@ class _Servicer(protos.get_service_grpc().OracleServicer):  # type: ignore[misc]
         return _service.CreateTrialResponse(trial=trial)
 
     def UpdateTrial(self, request: Message, context: grpc.ServicerContext) -> Message:
-        self.chief.sign(int(request.trial_id))
+        self.chief.heartbeat(int(request.trial_id))
         return _service.UpdateTrialResponse()
 
     def EndTrial(self, request: Message, context: grpc.ServicerContext) -> Message:
@@ -89,7 +89,7 @@ def serving(chief: Chief, address: str) -> Iterator[None]:
     Raises:
         UserError: If nothing can be served there.
     """
-    # One thread: an oracle's lock knows its threads by name.
+    # One thread: an oracle's lock identifies threads by name.
     server = grpc.server(ThreadPoolExecutor(1, "chief"), options=_OPTIONS)
     protos.get_service_grpc().add_OracleServicer_to_server(_Servicer(chief), server)
     try:
@@ -113,12 +113,12 @@ class RemoteChief:
 
     Args:
         address: ``HOST:PORT``.
-        patience: Seconds to wait for a chief that does not answer.
+        timeout: Seconds to wait for a chief that does not answer.
     """
 
-    def __init__(self, address: str, patience: float = PATIENCE):
+    def __init__(self, address: str, timeout: float = TIMEOUT):
         self._address = parse_address(address)
-        self._patience = patience
+        self._timeout = timeout
         self._channel = grpc.insecure_channel(address, options=_OPTIONS)
         self._stub = protos.get_service_grpc().OracleStub(self._channel)
 
@@ -141,8 +141,8 @@ class RemoteChief:
         return Answer.STOP if trial.status == _STOPPED else Answer.WAIT
 
     @contextlib.contextmanager
-    def alive(self, task: Task) -> Iterator[None]:
-        """Give signs of life, four in each lease, from a thread."""
+    def heartbeats(self, task: Task) -> Iterator[None]:
+        """Send heartbeats, four in each lease, from a thread."""
         ended = threading.Event()
         request = _service.UpdateTrialRequest(trial_id=str(task.number))
 
@@ -172,22 +172,22 @@ class RemoteChief:
         began, told = time.monotonic(), False
         while True:
             try:
-                return method(request, timeout=self._patience)
+                return method(request, timeout=self._timeout)
             except grpc.RpcError as error:
                 if error.code() not in _GONE:
                     raise UserError(
-                        f"{self._address} answers, but not as a chief does: {error.details()}"
+                        f"{self._address} answers, but is not a search's chief: {error.details()}"
                     ) from None
-            if time.monotonic() - began > self._patience:
+            if time.monotonic() - began > self._timeout:
                 raise UserError(
                     f"no chief answers at {self._address}. Start one with --role chief --chief "
-                    f"{self._address}; this worker takes its trial up again when it is restarted "
+                    f"{self._address}; this worker continues its trial when it is restarted "
                     "with the same command."
                 )
             if not told:
-                log.info("waiting for the chief at %s (%.0f s at most)", self._address, PATIENCE)
+                log.info("waiting for the chief at %s (%.0f s at most)", self._address, TIMEOUT)
                 told = True
-            time.sleep(min(1.0, self._patience / 10))
+            time.sleep(min(1.0, self._timeout / 10))
 
 
 def _trial(number: int, content: dict[str, object]) -> Message:

@@ -26,7 +26,7 @@ JOURNAL = "journal.jsonl"
 SMOKE_TERMS = Terms(batch_size=16, epochs=2, steps_per_epoch=5)
 SMOKE_TRIALS = 3
 WORKERS_OWN = ("data.train", "data.validation", "scoring.suite", "runtime.", "plugins")
-"""Settings that a worker may change: where files are on its machine, and how it computes."""
+"""Settings that a worker may change: places of files on its machine, and its hardware."""
 
 log = logging.getLogger(__name__)
 
@@ -67,15 +67,15 @@ def run_search(
     plan, folder = _open(space, out, resume, overrides, settings, files)
     with _locked(folder):
         write_text(folder / PLAN, plan.to_yaml())
-        boss = Chief(plan, Journal(folder / JOURNAL))
-        record = Record(boss, folder, progress)
+        coordinator = Chief(plan, Journal(folder / JOURNAL))
+        record = Record(coordinator, folder, progress)
         if role is None:
             _check_files(plan)
             with record.kept():
-                work(boss, "here", folder, after=record.ended)
+                work(coordinator, "here", folder, after=record.ended)
         else:
             with record.kept():
-                _serve(boss, str(chief), record)
+                _serve(coordinator, str(chief), record)
     return record.result()
 
 
@@ -87,7 +87,7 @@ def _open(
     settings: dict[str, object],
     plugins: list[str],
 ) -> tuple[Plan, Path]:
-    """Read the plan of a new search, or of the one to go on with; make its folder."""
+    """Read the plan of a new search, or of the one to resume; make its folder."""
     if not resume:
         if space is None:
             raise UserError("a search needs --space: a YAML file or the name of a built-in space")
@@ -97,14 +97,14 @@ def _open(
             not folder.is_dir() or any(not f.name.startswith(UNFINISHED) for f in folder.iterdir())
         ):
             raise UserError(
-                f"{folder} exists already. Go on with that search with --resume, or choose "
+                f"{folder} exists already. Continue that search with --resume, or choose "
                 "another folder with --out."
             )
         folder.mkdir(parents=True, exist_ok=True)
         log.info("search folder: %s", folder)
         return plan, folder
     if out is None:
-        raise UserError("--resume needs --out DIR: the folder of the search to go on with")
+        raise UserError("--resume needs --out DIR: the folder of the search to continue")
     folder = Path(out)
     if not (folder / PLAN).is_file():
         raise UserError(f"{folder} is not the folder of a search: it has no {PLAN}")
@@ -126,7 +126,7 @@ def _check_same(plan: Plan, given: Plan, folder: Path) -> None:
             continue
         raise UserError(
             f"{folder} was started with {section}: {ours.get(section)}, not "
-            f"{theirs.get(section)}. Go on with --out {folder} --resume alone (--max-trials and "
+            f"{theirs.get(section)}. Continue with --out {folder} --resume alone (--max-trials and "
             "--budget-minutes may change), or start a new search."
         )
 
@@ -136,7 +136,7 @@ def _new_folder(name: str) -> Path:
 
 
 def _check_files(plan: Plan) -> None:
-    """See that the files which every trial reads are there."""
+    """Check that the files which every trial reads exist."""
     experiment = plan.experiment(next(iter(plan.space.covering())))
     _check_data(experiment.data.train, experiment.data.validation, experiment.scoring.suite)
 
@@ -151,54 +151,54 @@ def _check_data(train: str | None, validation: str | None, suite: str | None) ->
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep a second process out of a folder."""
+    """Lock a folder against a second process."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{UNFINISHED}lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"another process is at work in {folder}; a second worker needs an --out of its own"
+                f"another process is using {folder}; a second worker needs an --out of its own"
             ) from None
         except OSError:
             log.debug("%s: this file system has no locks", folder)
         yield
 
 
-def _serve(boss: Chief, address: str, record: Record) -> None:
-    """Hand out trials until the search is over and the workers know it."""
+def _serve(coordinator: Chief, address: str, record: Record) -> None:
+    """Serve trials until the search is over and the workers have been told."""
     from dream_keras.search.service import serving
 
-    lease, silent = boss.plan.settings.lease, time.monotonic()
-    with serving(boss, address):
+    lease, silent = coordinator.plan.settings.lease, time.monotonic()
+    with serving(coordinator, address):
         log.info("chief at %s: waiting for workers", address)
-        while not boss.over:
-            if boss.changed.wait(POLL):
-                boss.changed.clear()
+        while not coordinator.over:
+            if coordinator.changed.wait(POLL):
+                coordinator.changed.clear()
                 record.ended()
-            heard = max(boss.heard.values(), default=silent)
+            heard = max(coordinator.last_heard.values(), default=silent)
             if time.monotonic() - max(heard, silent) > 2 * lease:
-                log.warning("no worker has been heard of for %.0f s", 2 * lease)
+                log.warning("no worker has responded for %.0f s", 2 * lease)
                 silent = time.monotonic()
-        # A worker that is alive asks every second; one that does not is not waited for.
-        patience = time.monotonic() + 5 * POLL
-        while set(boss.heard) - boss.stopped and time.monotonic() < patience:
+        # A live worker asks every second; others are not waited for.
+        timeout = time.monotonic() + 5 * POLL
+        while set(coordinator.last_heard) - coordinator.stopped and time.monotonic() < timeout:
             time.sleep(POLL / 4)
 
 
 def _own_changes(
     overrides: list[str], settings: dict[str, object], plugins: list[str]
 ) -> dict[str, object]:
-    """Return what a worker changes in every trial's experiment.
+    """Return a worker's changes to every trial's experiment.
 
     Raises:
-        UserError: If it is not a worker's to change.
+        UserError: If a worker may not change a setting.
     """
     changes = {**dict(map(parse_override, overrides)), **settings}
     for key in changes:
         if not key.startswith(WORKERS_OWN):
             raise UserError(
-                f"{key} is the chief's to decide; a worker sets its own files (--train, --val, "
+                f"{key} is set by the chief; a worker sets its own files (--train, --val, "
                 "--suite, --plugin) and --set runtime...."
             )
     return {**changes, **({"plugins": plugins} if plugins else {})}
@@ -224,8 +224,8 @@ def _work(folder: Path, address: str, changes: dict[str, object]) -> SearchResul
 
     # A worker restarted in the same folder has the same name, and gets its trial back.
     name = f"{socket.gethostname()}:{folder.resolve()}"
-    with _locked(folder), RemoteChief(address) as boss:
+    with _locked(folder), RemoteChief(address) as coordinator:
         log.info("worker %s", name)
-        work(boss, name, folder, adapt, told)
+        work(coordinator, name, folder, adapt, told)
     log.info("the search is over")
     return SearchResult(folder, pd.DataFrame(), None)

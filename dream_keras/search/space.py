@@ -160,7 +160,7 @@ class Space:
         return extend({}, 0)
 
     def size(self, most: int = 100_000) -> int | None:
-        """Return how many orders there are; None if they are endless or more than ``most``."""
+        """Return how many orders there are; None if infinite or more than ``most``."""
         try:
             count = sum(1 for _ in itertools.islice(self.orders(), most + 1))
         except UserError:
@@ -168,7 +168,7 @@ class Space:
         return count if count <= most else None
 
     def draw(self, random: np.random.Generator) -> Answers:
-        """Return answers at random, each question for itself."""
+        """Return random answers, independently for each question."""
         answers: Answers = {}
         for question in self.questions:
             if self.asked(question, answers):

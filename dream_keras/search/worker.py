@@ -1,4 +1,4 @@
-"""The worker of a search: asks for trials, runs each in a child process, tells how it went."""
+"""The worker of a search: requests trials, runs each in a child process and reports the outcome."""
 
 import contextlib
 import errno
@@ -24,32 +24,32 @@ from dream_keras.search.child import Child, ChildDied
 from dream_keras.search.journal import Metrics
 
 POLL = 1.0
-"""Seconds between two questions of a worker that waits."""
+"""Seconds between two requests of a waiting worker."""
 RESULT = "result.json"
-"""In a run folder of a trial that is done: its metrics."""
+"""Metrics of a completed run, in its folder."""
 METRICS = ("val_pearson", "val_spearman", "val_mse", "pearson_score", "spearman_score")
 _OURS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
-"""Errors of the machine, not of a trial: every other trial would fail of them as well."""
+"""Errors of the machine rather than of a trial: every other trial would fail too."""
 
 log = logging.getLogger(__name__)
 Repeat = Callable[[dict[str, Yaml], str], Metrics]
 
 
-class Boss(Protocol):
+class Coordinator(Protocol):
     """Where a worker gets its trials: the chief, or a connection to it."""
 
     def ask(self, worker: str) -> Task | Answer:
         """Return a trial, or whether to wait or stop."""
 
-    def alive(self, task: Task) -> contextlib.AbstractContextManager[object]:
-        """Give signs of life inside this context."""
+    def heartbeats(self, task: Task) -> contextlib.AbstractContextManager[object]:
+        """Send heartbeats inside this context."""
 
     def tell(self, number: int, outcome: Outcome) -> None:
-        """Report a trial."""
+        """Report the outcome of a trial."""
 
 
 def work(
-    boss: Boss,
+    coordinator: Coordinator,
     name: str,
     folder: Path,
     adapt: Callable[[dict[str, Yaml]], dict[str, Yaml]] = lambda config: config,
@@ -58,26 +58,26 @@ def work(
     """Run trials until there are no more.
 
     Args:
-        boss: Hands them out.
-        name: The worker's name; a restarted one of the same name gets its trial back.
-        folder: Of the search; each trial has one of its own in ``trials``.
-        adapt: Makes a trial's experiment fit this machine.
+        coordinator: Source of the trials.
+        name: The worker's name; a worker restarted under the same name gets its trial back.
+        folder: The search's folder; each trial has a subfolder in ``trials``.
+        adapt: Adapts a trial's experiment to this machine.
         after: Called after each trial.
     """
     with Child() as child:
-        while (task := boss.ask(name)) is not Answer.STOP:
+        while (task := coordinator.ask(name)) is not Answer.STOP:
             if not isinstance(task, Task):
                 time.sleep(POLL)
                 continue
-            with boss.alive(task):
+            with coordinator.heartbeats(task):
                 config = adapt(task.config)
                 outcome = run_trial(task, config, folder, child)
-            boss.tell(task.number, outcome)
+            coordinator.tell(task.number, outcome)
             after(task.number, outcome)
 
 
 def run_trial(task: Task, config: dict[str, Yaml], folder: Path, child: Child) -> Outcome:
-    """Run a trial, or what is left of it; the first run that fails ends it."""
+    """Run or resume a trial; it ends at the first run that fails."""
     trial = folder / "trials" / f"{task.number:04d}"
     trial.mkdir(parents=True, exist_ok=True)
     write_text(trial / "config.yaml", yaml.safe_dump(config, sort_keys=False))
@@ -90,13 +90,13 @@ def run_trial(task: Task, config: dict[str, Yaml], folder: Path, child: Child) -
         except ChildDied as death:
             metrics, reason = {}, str(death)
         if _replicas(run) > 1:
-            # TensorFlow numbers what devices exchange anew for each strategy of a process, and
-            # takes those of a second one for the first one's.
+            # TensorFlow numbers collective operations anew for each strategy of a process, so those
+            # of a second strategy would be confused with the first one's.
             child.end()
         if not reason and not math.isfinite(metrics.get(task.objective, math.nan)):
             reason = (
-                f"{task.objective} is no number: predictions that do not differ, or values that "
-                "have no correlation"
+                f"{task.objective} is not a number: the predictions or the measured values are "
+                "constant"
             )
         if reason:
             return Outcome(repeats, f"seed {seed}: {reason}" if len(task.seeds) > 1 else reason)
@@ -105,7 +105,7 @@ def run_trial(task: Task, config: dict[str, Yaml], folder: Path, child: Child) -
 
 
 def _replicas(run: Path) -> int:
-    """Return on how many devices a run was computed; 1 if it did not get that far."""
+    """Return the number of devices of a run; 1 if it did not get that far."""
     try:
         return json.loads((run / "environment.json").read_text())["replicas"]
     except (OSError, ValueError, KeyError):
@@ -113,7 +113,7 @@ def _replicas(run: Path) -> int:
 
 
 def _quietly(repeat: Repeat, config: dict[str, Yaml], folder: str) -> tuple[Metrics, str]:
-    """Run one seed in the child; all it says goes into ``log.txt`` beside its folder.
+    """Run one seed in the child; its output goes to ``log.txt`` beside its folder.
 
     Returns:
         The metrics and an empty reason, or no metrics and why it failed.
@@ -135,7 +135,7 @@ def _quietly(repeat: Repeat, config: dict[str, Yaml], folder: str) -> tuple[Metr
 
 
 def run_repeat(config: dict[str, Yaml], folder: str) -> Metrics:
-    """Train and score one run of a trial; a broken-off one goes on, a finished one is read."""
+    """Train and score one run of a trial; resume an interrupted one, read a finished one."""
     run = Path(folder)
     if (run / RESULT).exists():
         return json.loads((run / RESULT).read_text())
@@ -152,7 +152,7 @@ def run_repeat(config: dict[str, Yaml], folder: str) -> Metrics:
     resume = (run / "config.yaml").exists()
     experiment = None if resume else Experiment.parse(config)
     result = train(experiment, out=run, resume=resume, progress=False)
-    # The engine's rule: the first of the best epochs, and no correlation is never better.
+    # The engine's rule: the first of the best epochs; an undefined correlation never wins.
     best = result.history.iloc[int(result.history["val_pearson"].fillna(-2.0).argmax())]
     metrics: Metrics = {
         **{name: float(best[name]) for name in METRICS[:3]},

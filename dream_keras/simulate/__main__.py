@@ -1,4 +1,4 @@
-"""Simulate the experiment: the official files, and beside them the truth."""
+"""Simulate the experiment and write the official files, with the noise-free truth."""
 
 import argparse
 
@@ -11,7 +11,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m dream_keras.simulate",
         description="Simulate the random-promoter experiment and write exactly the official "
-        "files, and beside them the truth: noise-free expression and motif sites.",
+        "files, and beside them the noise-free expression and the motif sites.",
     )
     parser.add_argument("out", metavar="OUT", help="folder to create")
     parser.add_argument(

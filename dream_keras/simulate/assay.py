@@ -43,7 +43,7 @@ with ``CELL_SD`` it makes 58 % of the labels integers."""
 CELL_SD = 1.3
 """Cell-to-cell spread of fluorescence of one promoter, in bins."""
 STRAY_CELLS = 0.015
-"""Share of cells that land in a bin at random: dead cells, doublets, swapped sequencing tags."""
+"""Share of cells sorted into a bin at random: dead cells, doublets, swapped sequencing tags."""
 EXTRA_READS = 2.0
 """Mean number of reads of a cell beyond the first."""
 BIN_WEIGHTS = (0.7, 1.4)
@@ -52,7 +52,7 @@ BIN_WEIGHTS = (0.7, 1.4)
 DEEP_CELLS = 100
 """Mean number of cells per sequence in the test experiment."""
 DEEP_RANGE = (-1.40, 1.66)
-"""Where the lowest and the highest expression lie on the scale of the test experiment."""
+"""The lowest and the highest expression on the scale of the test experiment."""
 DEEP_SLOPE = (DEEP_RANGE[1] - DEEP_RANGE[0]) / (HIGHEST - LOWEST)
 """Units of the test scale per bin."""
 DEEP_FLOOR = 0.05

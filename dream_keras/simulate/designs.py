@@ -142,7 +142,7 @@ def _plant_anywhere(
 
 
 def evolve(inserts: Tokens, direction: int, rng: np.random.Generator) -> list[Tokens]:
-    """Climb (+1) or descend (-1) the noise-free expression by single-base changes.
+    """Increase (+1) or decrease (-1) the noise-free expression by single-base changes.
 
     Args:
         inserts: Where to start, shape (rows, 80).

@@ -1,4 +1,4 @@
-"""The noise-free expression of a promoter: the truth that the simulated experiment measures.
+"""The noise-free expression of a promoter, which the simulated experiment measures with noise.
 
 Formulas and their meaning are in docs/simulator.md.
 """

@@ -1,4 +1,4 @@
-"""The transcription-factor motifs that the simulated promoters answer to.
+"""The transcription-factor motifs of the simulated promoters.
 
 Every matrix is derived here, by one rule, from a consensus sequence published in the paper named
 beside it (IUPAC letters; a lower-case letter marks a column that binds less selectively). How
@@ -27,7 +27,7 @@ mismatch lowers the affinity of a one-base column 17-fold, or 3.3-fold in a loos
 
 @dataclass(frozen=True)
 class Motif:
-    """One DNA-binding factor: what it binds and what it does when bound.
+    """One DNA-binding factor: its motif and its effect.
 
     Attributes:
         name: Name of the factor or element.

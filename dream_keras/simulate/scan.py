@@ -1,4 +1,4 @@
-"""Finding every motif on both strands of many sequences at once.
+"""Search for every motif on both strands of many sequences at once.
 
 The relative affinity of a window is a product over the columns of a matrix, so it is looked up:
 one table over all 8-mers, or two for motifs of more than eight columns.
@@ -68,7 +68,7 @@ def _tables(motif: Motif, strand: int) -> tuple[Affinities, ...]:
 
 
 class _Work:
-    """Room for the affinities of one block, reused for every motif: allocating it costs more."""
+    """Buffer for the affinities of one block, reused for every motif."""
 
     def __init__(self, kmers: npt.NDArray[np.intp]) -> None:
         self._kmers = kmers

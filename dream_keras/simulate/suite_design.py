@@ -1,7 +1,7 @@
 """The design of the test suite: which sequences are in it, and which subsets they form.
 
 Sizes follow the official suite (71,103 rows); a subset never has fewer than ``SMALLEST`` members,
-half of them private, so that its correlation means something in a small suite too.
+half of them private, so that its correlation is meaningful in a small suite too.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ PERTURBED_BACKGROUNDS, TILED_BACKGROUNDS = 10, 3
 TILED_MOTIFS = 5
 """Fewest motifs slid along each background (official: 6), unless every bp of a slide is used."""
 PERTURBED_STARTS = (20, 48)
-"""Where in the insert a perturbed motif stands."""
+"""Position of a perturbed motif in the insert."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Suite:
 
 @dataclass
 class _Draft:
-    """The suite while it grows: distinct inserts, numbered in the order of arrival."""
+    """The suite under construction: distinct inserts, numbered in the order they are added."""
 
     inserts: list[Tokens] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
@@ -193,7 +193,7 @@ def _tilings(
 def _slides(
     draft: _Draft, backgrounds: Integers, step: int, rng: np.random.Generator
 ) -> Iterator[tuple[int, Tokens, str]]:
-    """Yield background, changed insert and tag, every ``step`` bp, motif after motif, for ever."""
+    """Yield background, changed insert and tag, every ``step`` bp, one motif after the other."""
     while True:
         for motif_number in rng.permutation(len(MOTIFS)):
             motif, strand = MOTIFS[motif_number], int(rng.choice([1, -1]))

@@ -16,7 +16,7 @@ FOLDER = "truth"
 
 @dataclass(frozen=True)
 class Truth:
-    """What the measured values of one file would be without noise, and why.
+    """Noise-free values of one file, and the motif sites behind them.
 
     Attributes:
         expression: Noise-free expression in sorting bins (0..17), float32, shape (rows,).
@@ -34,6 +34,16 @@ class Truth:
         """Return the sites of one row."""
         rows = self.sites["row"]
         return self.sites[np.searchsorted(rows, row) : np.searchsorted(rows, row, side="right")]
+
+
+def has_truth(table: Path | str) -> bool:
+    """Return whether a table was simulated: the truth lies beside it.
+
+    Examples:
+        >>> has_truth("measured.tsv")
+        False
+    """
+    return (Path(table).parent / FOLDER).is_dir()
 
 
 def read_truth(folder: Path | str, split: str = "test") -> Truth:

@@ -33,7 +33,7 @@ TRAIN_PER_VAL = 9
 _CHUNK = 16_384
 _LARGEST_SEED = 2**63 - 1
 _TRAIN, _VAL, _TEST, _PLASMID, _SORTER = range(5)
-"""Streams of random numbers: what they feed does not depend on the size of the other parts."""
+"""Streams of random numbers, so that no part depends on the size of the others."""
 
 
 def write_simulation(
@@ -198,7 +198,7 @@ def _write_test(folder: Path, rows: int, seed: int) -> None:
 
 
 def _plasmid(rng: np.random.Generator) -> str:
-    """A plasmid with the real surroundings of the insert and a random rest."""
+    """A plasmid with the real flanks of the insert and random bases elsewhere."""
     before = yeast.LEFT_FLANK + yeast.LEFT_ADAPTER
     after = yeast.RIGHT_ADAPTER + yeast.RIGHT_FLANK
     upstream = yeast.INSERT_START - len(before)

@@ -1,7 +1,6 @@
-"""Checks for blocks, processors and trainers of one's own, in a notebook or in a test.
+"""Checks for user-defined blocks, processors and trainers, in a notebook or in a test.
 
-Each runs what training, prediction and saving will ask of the part, and says in words what is
-wrong with it::
+Each tests what training, prediction and saving need of the part, and explains what is wrong::
 
     from dream_keras.testing import check_block
 

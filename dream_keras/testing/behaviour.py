@@ -1,4 +1,4 @@
-"""What a block does in training, in prediction, in low precision, and saved and loaded."""
+"""Checks of a block in training, in prediction and in low precision."""
 
 import math
 import warnings
@@ -72,7 +72,7 @@ def _train(case: Case, loss: keras.losses.Loss, target: Tensors) -> list[float]:
     optimizer.build(case.network.trainable_variables)  # otherwise the step is traced twice
     learner.compile(optimizer, jit_compile=False)
     with warnings.catch_warnings():
-        # Weights without gradients are reported in our own words.
+        # Weights without gradients are reported by the check.
         warnings.filterwarnings("ignore", "Gradients do not exist")
         return [float(learner.train_on_batch(case.inputs, target)) for _ in range(STEPS)]
 
@@ -122,7 +122,7 @@ def _target(target_type: str, case: Case, seed: int) -> Tensors:
 
 
 def prediction(case: Case) -> Iterator[str]:
-    """Yield ways in which a row's prediction depends on more than the row, or not even on it."""
+    """Yield what is wrong with predictions: not finite, random, constant, or mixed between rows."""
     together = predict_outputs(case.network, case.inputs)
     if any(len(values) != ROWS for values in together.values()):
         found = ", ".join(f"{k} {v.shape}" for k, v in together.items())
@@ -133,7 +133,7 @@ def prediction(case: Case) -> Iterator[str]:
         return
     if not same(together, predict_outputs(case.network, case.inputs)):
         yield (
-            "it predicts something else each time: noise must stop in prediction. Use "
+            "its predictions differ between calls: prediction must be deterministic. Use "
             "keras.layers.Dropout and the like, or look at training in your own layer's call()."
         )
         return
@@ -145,7 +145,7 @@ def prediction(case: Case) -> Iterator[str]:
         )
     score = together["expression"]
     if np.ptp(score, axis=0).max() <= 1e-6 * np.abs(score).max():
-        yield "every sequence gets the same prediction: does the output come from x?"
+        yield "every sequence gets the same prediction: does the output depend on x?"
     if score.ndim != 2:
         yield f"head.expression gives {score.shape} for {ROWS} rows: it must be ({ROWS}, tasks)"
 
@@ -156,7 +156,7 @@ def low_precision(case: Case) -> Iterator[str]:
     for training in (False, True):
         outputs = keras.tree.flatten(network(case.inputs, training=training))
         if not all(bool(ops.all(ops.isfinite(tensor))) for tensor in outputs):
-            yield "under mixed_bfloat16 its outputs are no finite numbers: use smaller constants"
+            yield "under mixed_bfloat16 its outputs are not finite: use smaller constants"
             return
     odd = {keras.backend.standardize_dtype(tensor.dtype) for tensor in outputs} - {"float32"}
     if odd:

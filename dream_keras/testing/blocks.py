@@ -1,4 +1,4 @@
-"""Whether a first, core or final block does what training, prediction and saving ask of it."""
+"""Check that a first, core or final block can be trained, used and saved."""
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -28,7 +28,7 @@ CHECKS: Mapping[str, Callable[[Case], Iterator[str]]] = {
     "computing under mixed_bfloat16": behaviour.low_precision,
     "saving and loading": saving.saving,
 }
-"""What is done with a block; the later ones use the weights that training has left."""
+"""The checks of a block; later ones use the weights after training."""
 
 
 def check_block(
@@ -41,7 +41,7 @@ def check_block(
     dead_weights: Collection[str] = (),
     fresh_process: bool = False,
 ) -> Report:
-    """Try a block in a small network and say in words what is wrong with it.
+    """Test a block in a small network and explain what is wrong with it.
 
     It is built, trained on one batch, used for prediction, built in low precision, saved and
     loaded. The other two blocks of the network are small ones of the autosome team. Takes some
@@ -79,7 +79,7 @@ def check_block(
         order = order_around(slot, choice, channels)
         case = Case(item, order, length, channels, dead_weights, fresh_process)
         keras.utils.set_random_seed(0)
-        # What cannot be built, or gives no fit shape, cannot be tried any further.
+        # A block that cannot be built, or gives a wrong shape, cannot be tested further.
         if problems := [*structure.shapes(case)] or [*structure.surroundings(case)]:
             raise BlockProblems(what, problems)
         run_checks(what, item, CHECKS, case)

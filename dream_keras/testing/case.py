@@ -1,4 +1,4 @@
-"""A block that is being checked, in the small network that it is tried in."""
+"""A block being checked, and the small network around it."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What all checks share: problems collected and reported, and parts that are not registered yet."""
+"""Shared code of the checks: collecting problems, and parts that are not registered yet."""
 
 import contextlib
 import sys
@@ -32,11 +32,11 @@ class BlockProblems(AssertionError):
 
 @dataclass(frozen=True)
 class Report:
-    """A part that was found to be fine.
+    """A part that passed.
 
     Attributes:
         what: Its slot, name and options.
-        facts: What was seen, such as ``"parameters"`` and ``"output"`` of a block.
+        facts: What was measured, such as ``"parameters"`` and ``"output"`` of a block.
     """
 
     what: str
@@ -87,7 +87,7 @@ def run_checks(
     """Run all checks and raise what they found.
 
     Args:
-        what: The part in words.
+        what: Description of the part.
         item: The part.
         checks: For each check, what is being done, for the sentence about an exception in it.
         case: What the checks are called with.

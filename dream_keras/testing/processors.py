@@ -1,4 +1,4 @@
-"""Whether a processor's two parts, on the host and in the graph, keep what they promise."""
+"""Check a processor's two parts, on the host and in the graph."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ LETTERS = 5
 
 @dataclass
 class Case:
-    """A processor and rows to try it on."""
+    """A processor and rows to test it on."""
 
     item: menu.MenuEntry
     processor: Processor
@@ -70,7 +70,7 @@ class Case:
 def check_processor(
     processor: str | type[Processor], *, options: Mapping[str, object] | None = None
 ) -> Report:
-    """Try a processor on made-up rows and say in words what is wrong with it.
+    """Test a processor on artificial rows and explain what is wrong with it.
 
     Args:
         processor: Its name on the menu, or the class.
@@ -91,7 +91,7 @@ def check_processor(
         choice = Choice.parse("processor", {"name": item.name, **dict(options or {})})
         built = item.build(**choice.options)
         what = describe_part(item, choice.options)
-        # Without these nothing else can be tried.
+        # Without these nothing else can be tested.
         if problems := list(_attributes(built)):
             raise BlockProblems(what, problems)
         run_checks(what, item, CHECKS, Case(item, built))

@@ -1,4 +1,4 @@
-"""Whether a network predicts the same when it is saved and loaded, here and elsewhere."""
+"""Check that a saved network predicts the same when it is loaded, here or in another process."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from dream_keras.testing.case import Case, Outputs, predict_outputs, same
 
 
 def saving(case: Case) -> Iterator[str]:
-    """Yield what becomes of predictions when the network is saved and loaded."""
+    """Yield changes of the predictions when the network is saved and loaded."""
     want = predict_outputs(case.network, case.inputs)
     if not same(want, predict_outputs(case.network, case.inputs)):
         return  # nothing to compare; the check of prediction says so
@@ -24,8 +24,8 @@ def saving(case: Case) -> Iterator[str]:
         case.network.save(path)
         if not same(want, predict_outputs(keras.saving.load_model(path), case.inputs)):
             yield (
-                "saved and loaded it predicts something else: keep all that it learns in weights "
-                "of layers (self.add_weight), and draw no random numbers when it is built"
+                "its predictions change when it is saved and loaded: keep all that it learns in "
+                "weights of layers (self.add_weight), and draw no random numbers when it is built"
             )
         elif case.fresh_process:
             np.save(Path(folder) / "inputs.npy", case.inputs)
@@ -33,7 +33,7 @@ def saving(case: Case) -> Iterator[str]:
 
 
 def _saving_to_another_process(case: Case, want: Outputs, folder: Path) -> Iterator[str]:
-    """Yield what becomes of predictions when another process loads the saved network."""
+    """Yield changes of the predictions when another process loads the saved network."""
     module = case.item.module
     if module.startswith(PLUGIN_MODULE):
         imports = f"load_plugins([{sys.modules[module].__file__!r}])"

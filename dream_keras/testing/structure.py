@@ -1,4 +1,4 @@
-"""What can be seen of a block without running it: shapes, names, and being built twice."""
+"""Checks of a block without running it: shapes, names, and building it twice."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Whether a trainer's optimiser trains, at the rate that the trainer says."""
+"""Check that a trainer's optimiser trains, at the trainer's learning rate."""
 
 import dataclasses
 import math
@@ -28,7 +28,7 @@ class Case:
 def check_trainer(
     trainer: str | type[Trainer], *, options: Mapping[str, object] | None = None
 ) -> Report:
-    """Try a trainer's optimiser for some steps and say in words what is wrong with it.
+    """Run a trainer's optimiser for some steps and explain what is wrong with it.
 
     Args:
         trainer: Its name on the menu, or the class.
@@ -61,7 +61,8 @@ def _settings(case: Case) -> Iterator[str]:
             dataclasses.replace(case.trainer, **setting)
         except UserError:
             continue
-        yield f"it accepts {next(iter(setting))}=0: call super().__post_init__() in your own __post_init__"
+        name = next(iter(setting))
+        yield f"it accepts {name}=0: call super().__post_init__() in your own __post_init__"
 
 
 def _optimiser(case: Case) -> Iterator[str]:
@@ -73,7 +74,7 @@ def _optimiser(case: Case) -> Iterator[str]:
     if case.trainer.optimizer(STEPS) is optimizer:
         yield (
             "optimizer() gives the same object twice: make a new one in each call, or a second "
-            "run would go on with the first one's moments"
+            "run would continue with the first one's moments"
         )
     weight = keras.Variable(np.ones(3, np.float32), name="weight")
     optimizer.build([weight])

@@ -1,1 +1,1 @@
-"""Runs: engine, losses, optimisers, run folders, prediction."""
+"""Training: data of a run, the training loop, and what the command does."""

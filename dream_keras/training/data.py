@@ -142,7 +142,7 @@ def _load(
 
 
 def check_labels(rows: Rows | ShardedRows, processor: Processor, target_type: str) -> None:
-    """Refuse labels that do not differ, and labels that the target cannot express.
+    """Refuse constant labels, and labels that the target cannot express.
 
     Raises:
         UserError: Names the label, or the range of the labels and the final block for other

@@ -9,17 +9,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Literal
 
 import keras
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from dream_keras.common.cli import EXIT_RESUME
 from dream_keras.common.errors import UserError
-from dream_keras.common.progress import hide_bar
+from dream_keras.common.progress import hide_bar, logging_redirect_tqdm
 from dream_keras.data.stream import Batch, Stream, fingerprint
 from dream_keras.data.table import Rows
 from dream_keras.runs.folder import RunFolder, State
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """How long a run is, and how often it is saved.
+    """Length of a run, and how often it is saved.
 
     Attributes:
         epochs: Epochs in the whole run.
@@ -65,6 +65,7 @@ class Engine:
         stream: The training rows.
         validation: The validation rows.
         folder: The run folder.
+        events_folder: Where TensorBoard events are written.
         tasks: Names of the tasks.
         settings: How long and how often.
     """
@@ -73,6 +74,7 @@ class Engine:
     stream: Stream
     validation: Rows
     folder: RunFolder
+    events_folder: Path
     tasks: Sequence[str]
     settings: EngineSettings
 
@@ -81,10 +83,10 @@ class Engine:
         self._saving = 0.0
 
     def run(self) -> State:
-        """Train from where the folder stands to the last epoch; the folder holds the result.
+        """Train from the state in the folder to the last epoch; the result is in the folder.
 
-        SIGTERM, which a machine sends before it is taken away, saves everything and ends the
-        process with the status ``EXIT_RESUME``.
+        On SIGTERM, which preempted machines send, everything is saved and the process ends with
+        the status ``EXIT_RESUME``.
 
         Raises:
             UserError: If the loss is no longer a finite number. The weights of the last epoch and
@@ -98,7 +100,7 @@ class Engine:
             return state
         done = state.epoch * self.settings.steps_per_epoch + len(state.losses)
         began = time.monotonic()
-        events = EventWriter(self.folder.path / "tensorboard", resumed_at=done)
+        events = EventWriter(self.events_folder, resumed_at=done)
         events.graph(self.steps.network)
         events.text("config", f"```yaml\n{self.folder.config.read_text()}```", done)
         rows = self.stream.batch_size
@@ -140,7 +142,7 @@ class Engine:
         return [*self.steps.network.variables, *self.steps.optimizer.variables]
 
     def _start(self) -> State:
-        """Take up the folder's state, or write down the untrained one."""
+        """Load the folder's state, or write the untrained one."""
         data = f"{self.stream.fingerprint} {fingerprint(self.validation)}"
         if self.folder.state.exists():
             state = self.folder.load_state(self._variables)
@@ -226,7 +228,9 @@ class Engine:
     def _leave_if(self, leaving: bool) -> None:
         if leaving:
             log.warning(
-                "told to stop: %s is saved. Go on with --out %s --resume", self.folder, self.folder
+                "stopped by a signal: %s is saved. Continue with --out %s --resume",
+                self.folder,
+                self.folder,
             )
             raise SystemExit(EXIT_RESUME)
 
@@ -257,13 +261,13 @@ class Engine:
     def _validate(self, step: int, rate: float, events: EventWriter) -> dict[str, float]:
         measured, predicted = validate(self.steps, self.validation)
         if not np.isfinite(predicted).all():
-            raise self._diverged("predictions are no finite numbers", step, rate)
+            raise self._diverged("predictions are not finite", step, rate)
         figure = prediction_figure(predicted, measured, self.tasks)
         events.picture("validation", figure, step)
         return validation_scores(predicted, measured, self.tasks)
 
     def _keep(self, row: dict[str, float], state: State) -> None:
-        """Write down an epoch: weights first, then the state that refers to them."""
+        """Save an epoch: weights first, then the state that refers to them."""
         network = self.steps.network
         state.epoch = int(row["epoch"])
         state.losses, state.seconds = [], 0.0

@@ -159,7 +159,7 @@ def _copy(run: Run, resume: bool) -> Iterator[Run]:
 
 
 def _moved(run: Run, given: Experiment, asked: Collection[str]) -> Run:
-    """Return a run whose files stand elsewhere now; the checksums of its rows tell other rows."""
+    """Return a run whose files have moved; the checksums of its rows detect other rows."""
     data = {
         name: getattr(given.data, name)
         for name in ("train", "validation")
@@ -194,9 +194,9 @@ def _check_same(run: Run, given: Experiment) -> None:
 
 
 def _train(run: Run, progress: bool | None) -> Result:
-    """Train what is left to train of a run, then score it.
+    """Train the remaining epochs of a run, then score it.
 
-    Everything the user gave is read and checked before the folder is made.
+    All inputs are read and checked before the folder is made.
     """
     experiment, trainer = run.experiment, run.experiment.make_trainer()
     runtime = experiment.runtime
@@ -270,7 +270,9 @@ def _train(run: Run, progress: bool | None) -> Result:
         runtime.checkpoint_minutes,
         progress,
     )
-    engine = Engine(steps, stream, validation, run.folder, run.task_names, settings)
+    engine = Engine(
+        steps, stream, validation, run.folder, run.events_folder, run.task_names, settings
+    )
     with strategy.watching():
         state = engine.run()
         with strategy.scope():
@@ -289,7 +291,7 @@ def _load_suite(run: Run) -> Suite | None:
 
 
 def _make_folder(run: Run, computed_on: dict[str, object], skipped: list[BadRow]) -> None:
-    """Make a new run's folder, or see that a resumed one holds something to resume."""
+    """Make a new run's folder, or check that a resumed one can be resumed."""
     if not run.folder.config.exists():
         run.folder.create(run.experiment, computed_on)
         log.info("run folder: %s", run.folder)

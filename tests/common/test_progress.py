@@ -1,4 +1,5 @@
 import contextlib
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -28,6 +29,30 @@ def test_a_bar_is_shown_where_somebody_looks(monkeypatch, progress, terminal, no
     if not notebook:
         monkeypatch.delitem(sys.modules, "IPython")
         assert hide_bar(progress) is hidden
+
+
+@pytest.mark.parametrize("widgets", [True, False])
+def test_a_notebook_without_widgets_gets_text_and_no_warning(monkeypatch, recwarn, capsys, widgets):
+    shell = SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    found = SimpleNamespace() if widgets else None
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: found)
+    monkeypatch.setitem(sys.modules, "tqdm.notebook", SimpleNamespace(tqdm=lambda **_: "widget"))
+    bar = progress_bar(total=3, desc="scoring")
+    if widgets:
+        assert bar == "widget"
+        return
+    bar.close()
+    assert capsys.readouterr().err.startswith("\rscoring:")
+    assert not recwarn.list
+
+
+def test_importing_it_in_a_notebook_gives_no_warning():
+    """Without ipywidgets tqdm.contrib, which has the logging helper, warns on import."""
+    pytest.importorskip("ipykernel")
+    script = "import ipykernel.zmqshell, dream_keras.common.progress"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.fixture

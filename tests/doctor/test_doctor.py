@@ -410,8 +410,8 @@ def doctor(*code, **variables):
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
-def test_the_command_on_this_machine():
-    done = doctor()
+def test_the_command_on_this_machine_in_an_ascii_locale():
+    done = doctor(LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert "Traceback" not in done.stderr
     assert done.stdout.startswith("ok       python        3.")
     assert re.search(r"^ok       training step loss \d", done.stdout, re.M)

@@ -14,7 +14,7 @@ from dream_keras.scoring.bootstrap import compare as compare_resampled
 def differences(comparison):
     return {
         f"{kind} {name}": difference
-        for kind, group in vars(comparison.duel).items()
+        for kind, group in vars(comparison.differences).items()
         for name, difference in group.items()
     }
 
@@ -26,11 +26,11 @@ def test_stored_submissions_compare_as_fresh_ones_do(teams, desk):
         bootstrap(desk.suite, desk.predictions(1.0 + seed, seed), "private", 200) for seed in (0, 2)
     )
     expected = compare_resampled(a, b)
-    for name, difference in found.duel.totals.items():
+    for name, difference in found.differences.totals.items():
         assert difference == pytest.approx(expected.scores[name], abs=1e-6)
     for name, kinds in expected.subsets.items():
-        assert found.duel.r2[name] == pytest.approx(kinds["r2"], abs=1e-6)
-        assert found.duel.rho[name] == pytest.approx(kinds["spearman"], abs=1e-6)
+        assert found.differences.r2[name] == pytest.approx(kinds["r2"], abs=1e-6)
+        assert found.differences.rho[name] == pytest.approx(kinds["spearman"], abs=1e-6)
 
 
 def test_turning_the_two_round_changes_all_signs(teams):
@@ -65,7 +65,7 @@ def test_more_resamples_than_were_stored_are_not_made_up(teams, desk):
     found = compare("few", "alpha", board=teams)
     assert "30 resamples" in found.text()
     assert found.to_dict()["resamples"] == 30
-    wins = found.duel.totals["pearson_score"].wins
+    wins = found.differences.totals["pearson_score"].wins
     ours = teams.samples(few, "private").totals["pearson_score"].values
     theirs = teams.samples(teams.find("alpha"), "private").totals["pearson_score"].values[:30]
     assert wins == np.mean(ours > theirs)
@@ -81,7 +81,7 @@ def test_the_words_name_the_winner_and_its_share(teams):
         re.MULTILINE,
     )
     (line,) = [line for line in text.splitlines() if line.startswith("rho SNVs")]
-    difference = compare("gamma & sons", "alpha", board=teams).duel.rho["SNVs"]
+    difference = compare("gamma & sons", "alpha", board=teams).differences.rho["SNVs"]
     assert f"{difference.estimate:+.4f}" in line
     assert f"{100 * difference.wins:.1f} %" in line
 
@@ -91,7 +91,7 @@ def test_an_interval_that_contains_zero_is_called_so(teams, desk):
     values += 1e-3 * np.random.default_rng(1).normal(size=len(values))
     teams.submit("twin", desk.write("twin.tsv", values), resamples=200)
     text = compare("twin", "alpha", board=teams).text()
-    assert "The interval contains 0: they cannot be told apart." in text
+    assert "The interval contains 0: the difference is not significant." in text
 
 
 def test_what_cannot_be_compared_is_named(teams, desk):

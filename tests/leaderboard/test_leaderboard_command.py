@@ -74,7 +74,7 @@ def test_mistakes_are_one_line_and_status_2(desk, board):
             ["submit", "--board", file, "--team", "second", "--predictions", path],
             "team first submitted them at 2024-05-06T07:08:09+00:00 as number 1",
         ),
-        (["page", path, "--board", file], "is a file; the page wants a folder"),
+        (["page", path, "--board", file], "is a file; the page needs a folder"),
     ):
         process = start(*arguments)
         out, error = process.communicate(timeout=60)

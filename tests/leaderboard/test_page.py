@@ -133,13 +133,13 @@ def test_data_hold_the_numbers_of_the_board(teams):
         scores = row.scores.to_dict()
         for kind in ("r2", "rho"):
             np.testing.assert_allclose(team[kind], [*scores[kind].values()], atol=6e-7)
-    duel = teams.samples(standings.rows[0].entry, "private").against(
+    differences = teams.samples(standings.rows[0].entry, "private").against(
         teams.samples(standings.rows[2].entry, "private")
     )
     pair = data["pairs"]["0-2"]
     assert set(data["pairs"]) == {"0-1", "0-2", "1-2"}
     np.testing.assert_allclose(
-        pair["rho"], [difference[:5] for difference in duel.rho.values()], atol=6e-7
+        pair["rho"], [difference[:5] for difference in differences.rho.values()], atol=6e-7
     )
     for histogram in pair["histograms"]:
         assert sum(histogram["counts"]) == 200
@@ -219,7 +219,7 @@ def test_an_empty_board_has_a_page(board, tmp_path):
 
 def test_a_file_in_the_way_is_named(teams, tmp_path):
     (tmp_path / "web").write_text("mine")
-    with pytest.raises(UserError, match="web is a file; the page wants a folder"):
+    with pytest.raises(UserError, match="web is a file; the page needs a folder"):
         write_page(teams, tmp_path / "web")
     assert (tmp_path / "web").read_text() == "mine"
 

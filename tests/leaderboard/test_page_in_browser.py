@@ -148,12 +148,15 @@ def test_clicks_sort_choose_and_compare(page, teams, tmp_path):
     row = {row.entry.team: row.scores for row in teams.standings().rows}
     assert found["rho"] == f"{row[EVIL].rho['all'].value:.3f}"
     assert found["verdict"].count("alpha is better in 100.0\xa0% of the resamples") == 2
-    duel = teams.samples(teams.find(GAMMA), "private").against(
+    differences = teams.samples(teams.find(GAMMA), "private").against(
         teams.samples(teams.find("alpha"), "private")
     )
     expected = [
-        ("Pearson Score", "pearson_score", duel.totals, row[GAMMA].totals),
-        *((f"ρ {name.replace('_', ' ')}", name, duel.rho, row[GAMMA].rho) for name in duel.rho),
+        ("Pearson Score", "pearson_score", differences.totals, row[GAMMA].totals),
+        *(
+            (f"ρ {name.replace('_', ' ')}", name, differences.rho, row[GAMMA].rho)
+            for name in differences.rho
+        ),
     ]
     shown = {cells[0]: cells for cells in found["rows"]}
     for label, name, differences, values in expected:

@@ -66,6 +66,17 @@ def test_what_lies_behind_the_known_vector_is_unknown():
     assert SEQUENCE[:30] + yeast.RIGHT_FLANK + "N" * 4 in drawn
 
 
+@pytest.mark.parametrize("missing", [37, 38, 80, 150, 151, 180])
+def test_a_left_fill_is_the_vector_as_far_as_it_is_known(missing):
+    """The published code fails above 37 bp; 150 bp of the vector are known here."""
+    row = SEQUENCE[:40]
+    processor = BHIProcessor(length=40 + missing)
+    tokens = np.repeat(encoded([row], processor), 50, axis=0)
+    drawn = set(texts(processor.training_view(tokens, np.random.default_rng(0))))
+    known = min(missing, 150)
+    assert "N" * (missing - known) + yeast.LEFT_FLANK[150 - known :] + row in drawn
+
+
 def test_shifted_windows_take_the_vectors_bases():
     processor = BHIProcessor(shifts=2)
     views = [texts(v)[0] for v in processor.prediction_views(encoded([SEQUENCE], processor))]

@@ -132,7 +132,7 @@ def test_a_copy_of_a_former_version_is_refused(plugin, tmp_path):
     load_plugins([plugin, copy])
     write(plugin, BLOCK.replace("int = 8", "int = 16"))
     load_plugins([plugin])
-    with pytest.raises(UserError, match=r"start Python .* anew"):
+    with pytest.raises(UserError, match=r"restart Python"):
         load_plugins([copy])
 
 
@@ -330,8 +330,8 @@ class NotADataclass(Trainer):
         ("core", no_parameters, "first parameter must be the tensor"),
         ("core", tensor_with_default, "first parameter must be the tensor"),
         ("core", only_keywords, "first parameter must be the tensor"),
-        ("core", any_options, "option options is no single keyword"),
-        ("core", option_called_name, "option name must be called otherwise"),
+        ("core", any_options, "option options is not a single keyword"),
+        ("core", option_called_name, "option name needs another name"),
         ("core", without_default, "option width has no default: write width: int = 8"),
         ("core", without_type, "option width has no type: write width: int = 8"),
         ("core", of_a_list, r"option sizes is a list\[int\], which configs cannot hold.*tuple"),

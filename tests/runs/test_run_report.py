@@ -1,5 +1,6 @@
 """The report of a run: its scores in TensorBoard, and which weights its predictions belong to."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from dream_keras.config.experiment import load_experiment
-from dream_keras.runs.folder import RunFolder, State
+from dream_keras.runs.folder import RunFolder, State, events_folder
 from dream_keras.runs.report import write_report
 from dream_keras.runs.run import Run, load_run
 from dream_keras.scoring.metrics import score
@@ -42,7 +43,7 @@ def test_scores_of_the_suite_stand_in_tensorboard(run):
     from tensorboard.util.tensor_util import make_ndarray
 
     metrics = json.loads((run.folder.path / "metrics.json").read_text())
-    events = EventAccumulator(str(run.folder.path / "tensorboard"), {"tensors": 0})
+    events = EventAccumulator(str(run.events_folder), {"tensors": 0})
     events.Reload()
 
     def value(tag):
@@ -55,6 +56,54 @@ def test_scores_of_the_suite_stand_in_tensorboard(run):
     for name, subset in metrics["subsets"].items():
         assert value(f"suite/r2_{name}") == pytest.approx(subset["r2"], rel=1e-6)
         assert value(f"suite/rho_{name}") == np.float32(subset["spearman"])
+
+
+def runs_in_tensorboard(folder):
+    """Names of the runs that TensorBoard shows."""
+    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+
+    return set(EventMultiplexer().AddRunsFromDirectory(str(folder)).Runs())
+
+
+def test_simulated_data_are_called_so_in_every_heading(run, suite, monkeypatch):
+    """In TensorBoard, the report and the suite's name, which stands on every picture."""
+    assert runs_in_tensorboard(run.folder.path.parent) == {"run/tensorboard/simulated_data"}
+    report = (run.folder.path / "report.md").read_text()
+    assert report.startswith("# run (simulated data)\n")
+    assert suite.name.endswith("(simulated data)")
+
+
+def test_pictures_of_simulated_data_are_marked(run, monkeypatch):
+    from matplotlib.figure import Figure
+
+    texts = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: texts.append(self.texts))
+    columns = ("learning_rate", "loss", "val_pearson", "val_spearman")
+    state = State(1, 1, 0.5, [{"epoch": 1, "step": 7, **dict.fromkeys(columns, 0.5)}])
+    write_report(run, state, None)
+    own = dataclasses.replace(run.experiment.data, train="measured.tsv")
+    experiment = dataclasses.replace(run.experiment, data=own)
+    write_report(Run(run.folder, experiment), state, None)
+    assert [[text.get_text() for text in found] for found in texts] == [["simulated data"], []]
+
+
+def test_only_tables_beside_a_truth_are_simulated(tmp_path, suite):
+    """A table that the simulator wrote, given by its name; one of the user's own."""
+    (tmp_path / "own").mkdir()
+    for folder, names in [(suite.source, "simulated_data"), (tmp_path / "own", "tensorboard")]:
+        experiment = load_experiment("quickstart", settings={"data.train": f"{folder}/train.txt"})
+        run = Run(RunFolder(tmp_path / "run"), experiment)
+        assert run.events_folder.name == names
+    converted = load_experiment("quickstart", settings={"weights_from": "published.pth"})
+    assert not Run(RunFolder(tmp_path / "run"), converted).has_simulated_rows
+
+
+def test_a_run_of_an_earlier_version_keeps_its_events_together(tmp_path):
+    events = tmp_path / "tensorboard"
+    assert events_folder(events, simulated=True) == events / "simulated_data"
+    events.mkdir()
+    (events / "events.out.tfevents.1.machine").touch()
+    assert events_folder(events, simulated=True) == events
 
 
 def test_predictions_are_those_of_the_weights_that_are_there(run, suite, caplog):

@@ -18,7 +18,7 @@ def journal(tmp_path):
 
 def lost(chief, number):
     """Let a trial's lease pass."""
-    chief._signs[number] -= chief.plan.settings.lease + 1
+    chief._heartbeats[number] -= chief.plan.settings.lease + 1
 
 
 def test_a_task_holds_all_a_worker_needs(plan, journal):
@@ -56,7 +56,7 @@ def test_a_lost_trial_goes_to_the_next_worker(plan, journal):
     chief = Chief(plan, journal)
     task = chief.ask("a")
     lost(chief, 1)
-    chief.sign(1)
+    chief.heartbeat(1)
     assert chief.ask("b").number == 2
     chief.tell(2, GOOD)
     lost(chief, 1)

@@ -44,7 +44,7 @@ def test_errors_come_through():
 @pytest.mark.parametrize(
     ("function", "argument", "said"),
     [
-        (fake_trials.die, signal.SIGKILL, r"signal 9 \(SIGKILL\); was the memory used up"),
+        (fake_trials.die, signal.SIGKILL, r"signal 9 \(SIGKILL\); possibly out of memory"),
         (fake_trials.die, signal.SIGSEGV, r"signal 11 \(SIGSEGV\)$"),
         (fake_trials.leave, 3, "ended with status 3"),
     ],

@@ -55,7 +55,7 @@ def test_the_report_says_what_was_equal_and_has_its_pictures(fake, space_file, t
         "Seeds: 5, 6",
         "trials at most: 8; budget: 30 minutes",
         "8 trials completed, 0 failed; the space holds 9 orders",
-        "mean nothing",
+        "are within this noise",
         "gap to the best",
     ):
         assert said in report
@@ -74,7 +74,7 @@ def test_failed_trials_are_recorded_and_the_others_go_on(fake, space_file, tmp_p
     assert reasons[0] == "this order is refused"
     assert reasons[1] == "ZeroDivisionError: what a pity (log.txt has more)"
     assert reasons[2].startswith("the process died with signal 9 (SIGKILL)")
-    assert reasons[3].startswith("val_pearson is no number")
+    assert reasons[3].startswith("val_pearson is not a number")
     assert table["score"].notna().sum() == 5
     report = (out / "report.md").read_text()
     assert "5 trials completed, 4 failed" in report

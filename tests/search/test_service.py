@@ -64,7 +64,7 @@ def test_signs_of_life_keep_a_trial(space_file, tmp_path, address):
     chief = Chief(load_plan(space_file(), (), {"search.lease": 1}), Journal(tmp_path / "journal"))
     with serving(chief, address), RemoteChief(address) as remote:
         task = remote.ask("a")
-        with remote.alive(task):
+        with remote.heartbeats(task):
             time.sleep(1.6)
             assert remote.ask("b").number == 2
         time.sleep(1.2)
@@ -84,7 +84,7 @@ def test_a_taken_port_is_named(plan, tmp_path, address):
 def test_a_worker_without_a_chief_says_so(address, caplog):
     with (
         caplog.at_level("INFO"),
-        RemoteChief(address, patience=1) as remote,
+        RemoteChief(address, timeout=1) as remote,
         pytest.raises(UserError, match=f"no chief answers at {address}"),
     ):
         remote.ask("w")
@@ -93,7 +93,7 @@ def test_a_worker_without_a_chief_says_so(address, caplog):
 
 def test_a_worker_may_be_there_before_its_chief(plan, tmp_path, address):
     chief = Chief(plan, Journal(tmp_path / "journal"))
-    with RemoteChief(address, patience=20) as remote:
+    with RemoteChief(address, timeout=20) as remote:
         tasks = []
         thread = threading.Thread(target=lambda: tasks.append(remote.ask("w")))
         thread.start()

@@ -94,7 +94,7 @@ def test_tensorboard_shows_the_trials_as_hparams(searched):
     assert [v.string_value for v in info.domain_discrete.values] == ["autosome", "bhi"]
     assert experiment.metric_infos[0].name.tag == "pearson_score"
     for row in result.trials.itertuples():
-        trial, scalars = hparams(out / "trials" / row.trial)
+        trial, scalars = hparams(out / "trials" / row.trial / "simulated_data")
         begun = trial[metadata.SESSION_START_INFO_TAG]
         assert begun.group_name == row.trial
         assert begun.hparams["processor"].string_value == row.processor

@@ -208,13 +208,13 @@ def draws_numbers(x):
 @pytest.mark.parametrize(
     ("block", "said"),
     [
-        (never_stops_dropping, "predicts something else each time"),
+        (never_stops_dropping, "its predictions differ between calls"),
         (looks_at_the_other_rows, "depends on the other rows of its batch"),
         (ignores_its_input, "every sequence gets the same prediction"),
         (doubles_the_rows, "16 rows go in and others come out"),
         (mixes_types, "computing under mixed_bfloat16 fails with"),
-        (needs_precision, "under mixed_bfloat16 its outputs are no finite numbers"),
-        (draws_numbers, "saved and loaded it predicts something else"),
+        (needs_precision, "under mixed_bfloat16 its outputs are not finite"),
+        (draws_numbers, "its predictions change when it is saved and loaded"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -198,7 +198,7 @@ def test_a_broken_run_resumes_to_the_same_weights(
     assert (steps_into_an_epoch(out) > 0) == (sent == signal.SIGTERM or minutes == 0)
     if sent == signal.SIGTERM:
         assert process.returncode == EXIT_RESUME
-        assert f"Go on with --out {out} --resume" in said
+        assert f"Continue with --out {out} --resume" in said
     assert not (out / "report.md").exists()
     done = subprocess.run(
         [sys.executable, "-m", "dream_keras.train", "--out", str(out), "--resume"],
@@ -246,7 +246,7 @@ def test_an_infinite_loss_stops_the_run_and_keeps_the_last_good_epoch(
 
 
 def test_diverged_weights_are_named_when_the_loss_is_still_finite(training_table, tmp_path):
-    with pytest.raises(UserError, match=r"predictions are no finite numbers at step 1,"):
+    with pytest.raises(UserError, match=r"predictions are not finite at step 1,"):
         small_run(
             training_table,
             tmp_path / "run",

@@ -164,7 +164,7 @@ def test_a_worker_that_goes_ends_the_other_and_both_resume(training_table, tmp_p
     wait_for(done + 20, workers)
     workers[1].kill()
     said = end(workers[0], EXIT_RESUME)[1]
-    assert "worker 1 of 2 cannot go on, since another one has gone" in said
+    assert "worker 1 of 2 stopped, since another one has ended" in said
     assert "Traceback" not in said
     assert done + 20 <= steps_done() < 600
     for worker in start_workers(out, "--resume", scratch=scratch):
