@@ -6,10 +6,13 @@ from pathlib import Path
 
 from dream_keras.common.cli import load_backend, make_callable, run
 
+SUMMARY = __doc__
+"""Of the command; ``make_callable`` gives the module the function's docstring."""
+
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
-    p = argparse.ArgumentParser(prog="python -m dream_keras.convert", description=__doc__)
+    p = argparse.ArgumentParser(prog="python -m dream_keras.convert", description=SUMMARY)
     p.add_argument("checkpoint", metavar="CHECKPOINT.pth", help="PyTorch file with a state dict")
     p.add_argument(
         "--preset", required=True, help="dream_cnn, dream_rnn, dream_attn, or a config file"

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
 
+SUMMARY = __doc__
+"""Of the command; ``make_callable`` gives the module the function's docstring."""
+
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
     p = argparse.ArgumentParser(
         prog="python -m dream_keras.predict",
-        description=__doc__,
+        description=SUMMARY,
         epilog="Writes name<TAB>prediction lines in the order of the input; both strands are "
         "averaged. The name is the sequence itself, or its FASTA name. Sequences carry their "
         "adapters, as in the training table.",

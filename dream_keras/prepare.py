@@ -9,10 +9,13 @@ from dream_keras.common.cli import add_plugin_argument, load_backend, make_calla
 
 log = logging.getLogger(__name__)
 
+SUMMARY = __doc__
+"""Of the command; ``make_callable`` gives the module the function's docstring."""
+
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
-    p = argparse.ArgumentParser(prog="python -m dream_keras.prepare", description=__doc__)
+    p = argparse.ArgumentParser(prog="python -m dream_keras.prepare", description=SUMMARY)
     p.add_argument("table", metavar="IN", help="training or validation table; - reads stdin")
     p.add_argument("--out", metavar="DIR", required=True, help="folder to make")
     p.add_argument(

@@ -17,15 +17,23 @@ if TYPE_CHECKING:
     from dream_keras.config.experiment import Experiment
     from dream_keras.training.session import Result
 
+SUMMARY = __doc__
+"""Of the command; ``make_callable`` gives the module the function's docstring."""
+
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
-    p = argparse.ArgumentParser(prog="python -m dream_keras.train", description=__doc__)
+    p = argparse.ArgumentParser(prog="python -m dream_keras.train", description=SUMMARY)
     p.add_argument("--config", help="YAML file or name of a built-in config (default: quickstart)")
     p.add_argument(
         "--train", metavar="FILE", help="training table, or folder of prepare (default: simulated)"
     )
-    p.add_argument("--val", metavar="FILE", help="validation table (default: a held-out tenth)")
+    p.add_argument(
+        "--validation",
+        "--val",
+        metavar="FILE",
+        help="validation table (default: a held-out tenth)",
+    )
     p.add_argument(
         "--split",
         choices=["random", "similarity"],
@@ -65,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     result = train(
         args.config,
         train=args.train,
-        validation=args.val,
+        validation=args.validation,
         split=args.split,
         suite=args.suite,
         out=args.out,

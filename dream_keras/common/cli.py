@@ -180,6 +180,16 @@ def make_callable(module_name: str, function: Callable[..., object]) -> None:
         def __call__(self, *args: object, **kwargs: object) -> object:
             return function(*args, **kwargs)
 
+        def __dir__(self) -> list[str]:
+            within = f"{self.__name__}."
+            below = (
+                name
+                for name, value in vars(self).items()
+                if isinstance(value, types.ModuleType) and value.__name__.startswith(within)
+            )
+            return [function.__name__, *below]
+
     module = sys.modules[module_name]
     module.__class__ = CallableModule
     module.__doc__, module.__wrapped__ = function.__doc__, function  # type: ignore[attr-defined]
+    module.__all__ = [function.__name__]  # type: ignore[attr-defined]

@@ -24,7 +24,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from dream_keras._version import __version__
 from dream_keras.common.errors import UserError
@@ -36,6 +35,7 @@ from dream_keras.runtime.machine import packages, version
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
 
     from dream_keras.model.network import Network
 
@@ -157,7 +157,7 @@ class RunFolder:
         """Write a JSON file whole or not at all."""
         write_text(self.path / name, json.dumps(content, indent=2) + "\n")
 
-    def write_table(self, name: str, table: pd.DataFrame, **options: Any) -> None:
+    def write_table(self, name: str, table: "pd.DataFrame", **options: Any) -> None:
         """Write a table whole or not at all."""
         with replacing(self.path / name) as temporary:
             table.to_csv(temporary, index=False, **options)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import yaml
 
 from dream_keras.common.errors import UserError
@@ -186,6 +185,8 @@ class Run:
 
 def _read_predictions(path: Path, suite: "Suite") -> npt.NDArray[np.float64]:
     """Return what a run's file says of a suite's rows, (rows, targets); NaN where nothing."""
+    import pandas as pd
+
     try:
         table = pd.read_csv(path, sep="\t", header=None, dtype={0: str}).groupby(0).first()
         values = table.reindex(list(suite.sequences)).to_numpy(np.float64)
