@@ -97,14 +97,9 @@ def prepare(
     Raises:
         UserError: For anything wrong with the settings, the table or the folder.
     """
-    load_backend()  # processors are written with Keras
-    from tqdm import tqdm
-
-    from dream_keras.common.progress import hide_bar
+    from dream_keras.config.check import check_experiment, check_files
     from dream_keras.config.experiment import DEFAULT_CONFIG, load_experiment
-    from dream_keras.data.shard_writer import write_shards
-    from dream_keras.data.table import read_rows
-    from dream_keras.menu.plugins import load_plugins
+    from dream_keras.data.shard_writer import check_out, write_shards
 
     given = {
         "data.sequence_column": sequence_column,
@@ -112,6 +107,17 @@ def prepare(
         "data.on_bad_row": on_bad_row,
     }
     settings = {key: value for key, value in given.items() if value is not None}
+    overrides, plugins = list(overrides), list(plugins)
+    check_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
+    check_files(table)
+    check_out(Path(out), shards)
+    load_backend()  # processors are written with Keras
+    from tqdm import tqdm
+
+    from dream_keras.common.progress import hide_bar
+    from dream_keras.data.table import read_rows
+    from dream_keras.menu.plugins import load_plugins
+
     load_plugins(plugins)
     experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
     rows = read_rows(table, experiment.make_processor(), experiment.data.reading())

@@ -10,13 +10,14 @@ import uuid
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-
-import fsspec
-import pooch
+from typing import TYPE_CHECKING
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED
 from dream_keras.common.text import reason
+
+if TYPE_CHECKING:
+    import fsspec
 
 CACHE_VARIABLE = "DREAM_KERAS_CACHE"
 """Environment variable that names another folder for what is simulated or copied."""
@@ -33,7 +34,11 @@ log = logging.getLogger(__name__)
 
 def cache() -> Path:
     """Return the folder for what is simulated or copied."""
-    return Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("dream_keras"))
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named)
+    import pooch
+
+    return Path(pooch.os_cache("dream_keras"))
 
 
 def is_remote(path: str | Path) -> bool:
@@ -186,7 +191,7 @@ def _download(address: str, target: Path) -> bool:
     return True
 
 
-def _walk(files: fsspec.AbstractFileSystem, folder: str, prefix: str = "") -> Iterator[str]:
+def _walk(files: "fsspec.AbstractFileSystem", folder: str, prefix: str = "") -> Iterator[str]:
     """Yield the names of all finished files in a folder; fsspec's ``find`` skips what fails."""
     for entry in files.ls(folder, detail=True):
         path = entry["name"].rstrip("/")
@@ -200,7 +205,7 @@ def _walk(files: fsspec.AbstractFileSystem, folder: str, prefix: str = "") -> It
             yield prefix + name
 
 
-def _fetch(files: fsspec.AbstractFileSystem, source: str, target: Path) -> None:
+def _fetch(files: "fsspec.AbstractFileSystem", source: str, target: Path) -> None:
     """Copy a file here with its time of change, unless the copy of that time is here already."""
     size = files.info(source).get("size")
     try:
@@ -227,12 +232,14 @@ def _fetch(files: fsspec.AbstractFileSystem, source: str, target: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _connect(address: str) -> tuple[fsspec.AbstractFileSystem, str]:
+def _connect(address: str) -> "tuple[fsspec.AbstractFileSystem, str]":
     """Return the file system of an address and the path there.
 
     Raises:
         UserError: If nothing that is installed can read such addresses.
     """
+    import fsspec
+
     protocol = address.split("://")[0]
     try:
         return fsspec.url_to_fs(address)

@@ -307,9 +307,7 @@ class Sections:
             scoring = read_settings(ScoringSettings, value.get("scoring"), "scoring")
         plugins = checked(value.get("plugins", []), tuple[str, ...], "plugins")
         weights_from = checked(value.get("weights_from"), str | None, "weights_from")
-        return cls(
-            value["model"], value["trainer"], data, runtime, scoring, plugins, weights_from
-        )
+        return cls(value["model"], value["trainer"], data, runtime, scoring, plugins, weights_from)
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,7 @@ def _registered(node: ast.FunctionDef | ast.ClassDef) -> Iterator[tuple[str, str
 def _options(node: ast.FunctionDef | ast.ClassDef) -> Options:
     """Return the arguments after the first, or the fields of a trainer."""
     if isinstance(node, ast.FunctionDef):
-        first, *others = node.args.args
-        arguments = [*others, *node.args.kwonlyargs]
+        arguments = [*node.args.args[1:], *node.args.kwonlyargs]
         return {each.arg: _type(each.annotation) for each in arguments}
     for part in node.body:
         if isinstance(part, ast.FunctionDef) and part.name == "__init__":

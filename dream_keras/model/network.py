@@ -87,9 +87,7 @@ class Network(keras.Model):
         return assemble(Order.parse(config["order"]), config["length"], channels)
 
 
-def assemble(
-    order: Order, length: int, channels: int, precision: str | None = None
-) -> Network:
+def assemble(order: Order, length: int, channels: int, precision: str | None = None) -> Network:
     """Put the blocks of an order together.
 
     Args:

@@ -155,7 +155,7 @@ def load_torch_weights(network: "Network", state_dict: Mapping[str, npt.ArrayLik
         for name in arrays
         if name not in wanted and not any(re.fullmatch(ignored, name) for ignored in IGNORED)
     ]
-    values: "list[tuple[keras.Variable, Array]]" = []
+    values: list[tuple[keras.Variable, Array]] = []
     for entry in entries:
         if entry.name not in arrays:
             continue

@@ -1,6 +1,7 @@
 """The run folder: what a run leaves, and how other commands open it again.
 
 config.yaml            the resolved experiment
+data/                  rows that were given in memory
 environment.json       versions, seed, devices
 best.weights.h5        weights of the best epoch
 last.weights.h5        weights of the last epoch
@@ -134,11 +135,7 @@ class RunFolder:
         Args:
             experiment: What is run.
             computed_on: Backend, devices and what else ``Strategy.describe`` says.
-
-        Raises:
-            UserError: If the folder holds something already.
         """
-        self.check_new()
         self.path.mkdir(parents=True, exist_ok=True)
         copies = copy_plugins(experiment.plugins, self.path / "plugins")
         self.write_config(dataclasses.replace(experiment, plugins=tuple(map(str, copies))))
