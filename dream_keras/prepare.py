@@ -98,6 +98,7 @@ def prepare(
         UserError: For anything wrong with the settings, the table or the folder.
     """
     from dream_keras.config.check import check_experiment, check_files
+    from dream_keras.config.completion import with_length
     from dream_keras.config.experiment import DEFAULT_CONFIG, load_experiment
     from dream_keras.data.shard_writer import check_out, write_shards
 
@@ -120,6 +121,7 @@ def prepare(
 
     load_plugins(plugins)
     experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
+    experiment = with_length(experiment, lambda: table)
     rows = read_rows(table, experiment.make_processor(), experiment.data.reading())
     with tqdm(unit="row", unit_scale=True, disable=hide_bar(progress)) as bar:
         counted = (part for part in rows if bar.update(len(part)) or True)

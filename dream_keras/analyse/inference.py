@@ -32,7 +32,7 @@ def sample(rows: int, most: int = SAMPLE) -> npt.NDArray[np.int64]:
 
 def has_strands(run: Run) -> bool:
     """Whether the run predicts the two strands of a sequence apart."""
-    return run.processor.strands != "input"
+    return run.processor.predicted_strands == 2
 
 
 def predict_strands(run: Run, sequences: Sequence[str], progress: bool | None = None) -> Floats:

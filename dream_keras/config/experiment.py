@@ -354,6 +354,7 @@ class Experiment:
             model = Order.parse(sections.model)
         with within("trainer"):
             trainer = Choice.parse("trainer", sections.trainer)
+        model = _with_tasks(model, sections.data)
         return cls(**vars(sections) | {"model": model, "trainer": trainer})
 
     def plain(self) -> dict[str, Yaml]:
@@ -373,8 +374,19 @@ class Experiment:
         }
 
     def make_processor(self) -> Processor:
-        """Build the processor that it names."""
-        return self.model.processor.build("processor")
+        """Build the processor that it names.
+
+        Raises:
+            UserError: If its length is left to a training table that has not been read.
+        """
+        processor = self.model.processor.build("processor")
+        if not processor.length:
+            raise UserError(
+                f"the input length of processor {self.model.processor.name} is taken from the "
+                "training table, and there is none here: set it, for example "
+                "--set model.processor.length=200"
+            )
+        return processor
 
     def make_trainer(self) -> Trainer:
         """Build the trainer that it names."""
@@ -395,6 +407,19 @@ class Experiment:
         return yaml.safe_dump(self.plain(), sort_keys=False)
 
 
+def _with_tasks(model: Order, data: DataSettings) -> Order:
+    """Return an order whose final block has a value for each of several target columns.
+
+    A number of tasks that is set stays.
+    """
+    columns = data.target_columns or ()
+    known = menu.get("final", model.final.name).options
+    if len(columns) < 2 or "tasks" not in known or "tasks" in model.final.options:
+        return model
+    final = Choice(model.final.name, {**model.final.options, "tasks": len(columns)})
+    return dataclasses.replace(model, final=final)
+
+
 def find_config(name: str | Path, folder: Path = CONFIGS) -> Path:
     """Return the config file of that path, or the built-in config of that name in a folder.
 
@@ -407,7 +432,8 @@ def find_config(name: str | Path, folder: Path = CONFIGS) -> Path:
     """
     if Path(name).is_file():
         return Path(name)
-    built_in = {file.stem: file for file in folder.glob("*.yaml")}
+    files = [*folder.glob("*.yaml"), *folder.glob("tasks/*.yaml")]
+    built_in = {file.stem: file for file in files}
     if str(name) in built_in:
         return built_in[str(name)]
     raise UserError(

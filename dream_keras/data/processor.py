@@ -32,14 +32,15 @@ class Processor(ABC):
     values, and the bases that were masked).
 
     Attributes:
-        length: Positions of the input in bp.
+        length: Positions of the input in bp; 0 where the training table decides.
         channels: Channels of the input.
         max_length: The longest sequence it takes in bp.
         left_adapter: What every sequence is expected to start with.
         targets: Target types that it can make, the preferred one first; see ``menu.Head``.
         label_ranges: For target types that allow only some labels, the lowest and highest.
         strands: How both strands are trained on: as ``"rows"`` of their own, both in each
-            ``"step"`` with the mean of their losses, or both in one ``"input"``.
+            ``"step"`` with the mean of their losses, both in one ``"input"``, or one of them drawn
+            at ``"random"`` in each step; ``"single"`` trains on rows as they are.
         average_validation_strands: Whether a validation row's score is the mean of its strands.
         length_option: The option that decides how long a sequence may be.
     """
@@ -50,7 +51,7 @@ class Processor(ABC):
     left_adapter: Tokens
     targets: tuple[str, ...]
     label_ranges: ClassVar[Mapping[str, tuple[float, float]]] = MappingProxyType({})
-    strands: Literal["rows", "step", "input"]
+    strands: Literal["rows", "step", "input", "random", "single"]
     average_validation_strands: bool = True
     length_option: ClassVar[str] = "length"
 
@@ -58,6 +59,18 @@ class Processor(ABC):
     def min_length(self) -> int:
         """The shortest sequence it takes in bp: something must be left without the adapter."""
         return len(self.left_adapter) + 1
+
+    @property
+    def predicted_strands(self) -> int:
+        """Strands of a row that are predicted apart: 1 or 2."""
+        return 1 if self.strands in ("input", "single") else 2
+
+    def length_for(self, longest: int) -> int:
+        """Return the length of the input that takes sequences of up to ``longest`` bp.
+
+        Asked of processors whose ``length`` is 0.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def encode(self, tokens: Tokens, lengths: Lengths) -> Tokens:
@@ -78,6 +91,10 @@ class Processor(ABC):
             labels: (rows, tasks), float64, as parsed from the table.
         """
         return np.zeros(len(labels), np.uint8)
+
+    def name_flags(self, names: Sequence[str]) -> Flags:
+        """Return what the names of rows say of them beside their sequences, (rows,)."""
+        return np.zeros(len(names), np.uint8)
 
     def validation_flags(self, flags: Flags) -> Flags:
         """Return the flags with which validation rows are predicted; 0, as at test, by default."""

@@ -216,7 +216,7 @@ def open_shards(folder: Path, processor: Processor, settings: Mapping[str, objec
         UserError: If it is none, a shard is missing, foreign or of another size (all are named),
             or another processor has encoded the rows (the settings are named).
     """
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     theirs = manifest.processor
     differ = [key for key in {**theirs, **settings} if theirs.get(key) != settings.get(key)]
     if differ:
@@ -245,7 +245,12 @@ def open_shards(folder: Path, processor: Processor, settings: Mapping[str, objec
     return ShardedRows(folder, manifest, processor, np.arange(manifest.blocks))
 
 
-def _read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> Manifest:
+    """Read what a prepared folder says of itself.
+
+    Raises:
+        UserError: If it is no such folder, or damaged.
+    """
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -48,6 +48,7 @@ class StreamSettings:
         batch_size: Rows in a batch, of all hosts.
         seed: Of the order.
         both_strands: Whether a pass holds each row twice, as itself and as its reverse complement.
+        random_strand: Whether the strand of each row is drawn in each step.
         view: What is done to a batch's tokens with random numbers of its own (masked bases,
             padding); see ``Processor.training_view``.
         host: Number of this host.
@@ -57,6 +58,7 @@ class StreamSettings:
     batch_size: int
     seed: int = 0
     both_strands: bool = False
+    random_strand: bool = False
     view: Callable[[Tokens, np.random.Generator], Tokens] = lambda tokens, random: tokens
     host: int = 0
     hosts: int = 1
@@ -125,7 +127,11 @@ class Stream(ABC):
             at += stop - start
         batch = Batch.joined(parts)
         random = np.random.default_rng([self.settings.seed, step, 1, *own])
-        return batch._replace(tokens=self.settings.view(batch.tokens, random))
+        batch = batch._replace(tokens=self.settings.view(batch.tokens, random))
+        if not self.settings.random_strand:
+            return batch
+        drawn = random.integers(0, 2, len(batch.strand), np.uint8)
+        return batch._replace(strand=drawn)
 
     def batches(self, first_step: int, steps: int, ahead: int = 4) -> Iterator[Batch]:
         """Yield the batches of ``steps`` steps from ``first_step`` on.

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dream_keras.common.errors import at_least
 
@@ -19,6 +19,9 @@ class Trainer(ABC):
         batch_size: Rows in a step, over all replicas.
         epochs: Epochs; after each the validation rows are scored.
         steps_per_epoch: Steps in an epoch; None takes as many as the training rows fill.
+        best: What decides which epoch's weights are kept: the highest Pearson r of the validation
+            rows, or their lowest mean squared error; with several tasks the mean over them.
+        patience: End the run after this many epochs without a better one; None trains all.
         seed: Of initial weights, dropout, order of rows and the held-out rows.
     """
 
@@ -26,6 +29,8 @@ class Trainer(ABC):
     batch_size: int
     epochs: int
     steps_per_epoch: int | None
+    best: Literal["pearson", "mse"] = "pearson"
+    patience: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -35,6 +40,7 @@ class Trainer(ABC):
             batch_size=self.batch_size,
             epochs=self.epochs,
             steps_per_epoch=self.steps_per_epoch,
+            patience=self.patience,
         )
         at_least(0, learning_rate=self.learning_rate, seed=self.seed)
 

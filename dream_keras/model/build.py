@@ -59,6 +59,11 @@ def build_network(
         order = Order.parse(order)
     if length is None or channels is None:
         processor = order.processor.build("processor")
+        if not (length or processor.length):
+            raise UserError(
+                f"the input length of processor {order.processor.name} is taken from a training "
+                "table: give length=..."
+            )
         length = processor.length if length is None else length
         channels = processor.channels if channels is None else channels
     try:
@@ -75,6 +80,16 @@ def load_model(path: str | Path) -> "Network":
 
     Raises:
         UserError: If there is no such file, or it holds something else.
+
+    Examples:
+        >>> import tempfile
+        >>> from dream_keras.config.experiment import load_experiment
+        >>> from dream_keras.config.smoke import shrink
+        >>> network = build_network(shrink(load_experiment("dream_cnn")).model, length=20)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     network.save(f"{folder}/network.keras")
+        ...     load_model(f"{folder}/network.keras").tasks
+        1
     """
     if not Path(path).is_file():
         raise UserError(f"no file {path}")

@@ -50,7 +50,7 @@ class State:
     Attributes:
         epoch: Epochs done.
         best_epoch: The epoch, counted from 1, with the best validation score; 0 before the first.
-        best_score: Its validation Pearson r.
+        best_score: Its validation Pearson r, or its negative squared error where that decides.
         history: One row per epoch.
         losses: Losses of the steps done in the epoch that has begun.
         seconds: Time spent on them.

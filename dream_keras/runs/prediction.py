@@ -51,7 +51,11 @@ def predict_views(
         views = [steps.predict(v, known) for v in steps.processor.prediction_views(filled)]
         parts.append(np.concatenate(views, axis=1)[: len(part)])
         done(len(part))
-    return np.concatenate(parts) if parts else np.empty((0, steps.strands, steps.network.tasks))
+    return (
+        np.concatenate(parts)
+        if parts
+        else np.empty((0, steps.processor.predicted_strands, steps.network.tasks))
+    )
 
 
 def predict_rows(

@@ -52,11 +52,6 @@ class StepsBase(ABC):
     def replicas(self) -> int:
         """Replicas that share a batch; its rows must divide by them."""
 
-    @property
-    def strands(self) -> int:
-        """Strands of a row that are predicted apart."""
-        return 1 if self.processor.strands == "input" else 2
-
     def of_all_workers(self, number: int) -> list[int]:
         """Return each worker's number, in their order; every worker must ask at the same time."""
         return [number]
@@ -98,9 +93,9 @@ class StepsBase(ABC):
         """Return the channels of all strands, one strand after the other."""
         rows = ops.shape(tokens)[0]
         return self.processor.make_channels(
-            ops.tile(tokens, [self.strands, 1]),
-            ops.arange(self.strands * rows) // rows,
-            ops.tile(flags, [self.strands]),
+            ops.tile(tokens, [self.processor.predicted_strands, 1]),
+            ops.arange(self.processor.predicted_strands * rows) // rows,
+            ops.tile(flags, [self.processor.predicted_strands]),
         )
 
     def _by_row(self, values: Tensor) -> Tensor:
@@ -109,5 +104,5 @@ class StepsBase(ABC):
         Returns:
             (rows, strands, tasks).
         """
-        by_strand = ops.reshape(values, (self.strands, -1, values.shape[-1]))
+        by_strand = ops.reshape(values, (self.processor.predicted_strands, -1, values.shape[-1]))
         return ops.transpose(by_strand, (1, 0, 2))

@@ -213,7 +213,7 @@ def _channels(case: Case) -> Iterator[str]:
     forward, reverse = ops.convert_to_numpy(forward), ops.convert_to_numpy(reverse)
     if not np.isfinite(forward).all():
         yield "make_channels gives numbers that are not finite"
-    if processor.strands != "input" and np.array_equal(forward, reverse):
+    if processor.predicted_strands == 2 and np.array_equal(forward, reverse):
         yield (
             "make_channels gives the same for both strands although strands is "
             f"{processor.strands}: where strand is 1 it must make channels of the reverse "

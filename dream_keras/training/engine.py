@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from typing import Literal
 
 import keras
 import numpy as np
@@ -38,6 +39,8 @@ class EngineSettings:
     Attributes:
         epochs: Epochs in the whole run.
         steps_per_epoch: Steps in each.
+        best: Which epoch is kept, as ``Trainer.best``.
+        patience: When to end, as ``Trainer.patience``.
         steps_per_call: Steps in one call of the compiled function.
         checkpoint_minutes: Time between two checkpoints inside an epoch.
         progress: Whether to show a progress bar; None shows one on a terminal or in a
@@ -46,6 +49,8 @@ class EngineSettings:
 
     epochs: int
     steps_per_epoch: int
+    best: Literal["pearson", "mse"] = "pearson"
+    patience: int | None = None
     steps_per_call: int = 1
     checkpoint_minutes: float = 10.0
     progress: bool | None = None
@@ -88,8 +93,8 @@ class Engine:
         state = self._start()
         if state.history:
             self._write_history(state)
-        if state.epoch == self.settings.epochs:
-            log.info("%s is finished: all of its %d epochs are done", self.folder, state.epoch)
+        if self._is_finished(state):
+            log.info("%s is finished: %s", self.folder, self._ending(state))
             return state
         done = state.epoch * self.settings.steps_per_epoch + len(state.losses)
         began = time.monotonic()
@@ -107,13 +112,28 @@ class Engine:
         )
         try:
             with logging_redirect_tqdm(), bar, told_to_stop() as stop:
-                for epoch in range(state.epoch + 1, self.settings.epochs + 1):
-                    self._epoch(epoch, state, events, bar, stop)
+                while not self._is_finished(state):
+                    self._epoch(state.epoch + 1, state, events, bar, stop)
+            if state.epoch < self.settings.epochs:
+                log.info("ended early: %s", self._ending(state))
         finally:
             events.close()
         share = self._saving / (time.monotonic() - began)
         log.info("checkpoints took %.1f s, %.2g %% of the time", self._saving, 100 * share)
         return state
+
+    def _is_finished(self, state: State) -> bool:
+        """Whether all epochs are done, or none of late was better."""
+        epochs, patience = self.settings.epochs, self.settings.patience
+        waited = state.epoch - state.best_epoch
+        return state.epoch == epochs or (patience is not None and waited >= patience)
+
+    def _ending(self, state: State) -> str:
+        """Return why a run is finished."""
+        if state.epoch == self.settings.epochs:
+            return f"all of its {state.epoch} epochs are done"
+        waited = self.settings.patience
+        return f"epoch {state.epoch} was the last of {waited} without a better one"
 
     @property
     def _variables(self) -> list[keras.Variable]:
@@ -249,9 +269,10 @@ class Engine:
         state.losses, state.seconds = [], 0.0
         state.history.append(row)
         # Constant predictions have no correlation (NaN), which is never better than another.
-        if not state.best_epoch or row["val_pearson"] > state.best_score:
-            state.best_epoch = state.epoch
-            state.best_score = float(np.nan_to_num(row["val_pearson"], nan=-2.0))
+        r = np.nan_to_num(row["val_pearson"], nan=-2.0)
+        score = float(r if self.settings.best == "pearson" else -row["val_mse"])
+        if not state.best_epoch or score > state.best_score:
+            state.best_epoch, state.best_score = state.epoch, score
             self.folder.save_weights(network, self.folder.best_weights)
         self.folder.save_weights(network, self.folder.last_weights)
         self._save(state)

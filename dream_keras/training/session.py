@@ -19,9 +19,10 @@ import pandas as pd
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED
 from dream_keras.common.locks import claimed, new_folder
+from dream_keras.common.remote import local_copy
+from dream_keras.config.completion import taken_options, with_length, with_options
 from dream_keras.config.experiment import (
     DEFAULT_CONFIG,
-    Choice,
     Experiment,
     change,
     load_experiment,
@@ -29,7 +30,6 @@ from dream_keras.config.experiment import (
 from dream_keras.config.smoke import shrink
 from dream_keras.data.memory import MEMORY, MemoryTable
 from dream_keras.data.parse import BadRow
-from dream_keras.data.processor import LABEL_STATISTICS
 from dream_keras.data.stream import StreamSettings
 from dream_keras.menu.plugins import load_plugins
 from dream_keras.model.network import Network
@@ -196,10 +196,8 @@ def _moved(run: Run, given: Experiment, asked: Collection[str]) -> Run:
 
 def _check_same(run: Run, given: Experiment) -> None:
     """Refuse settings that are not those the run was started with."""
-    started_with = run.experiment.model.processor
-    if given.model.processor.name == started_with.name:
-        found = {k: v for k, v in started_with.options.items() if k in LABEL_STATISTICS}
-        given = _with_statistics(given, found)
+    if given.model.processor.name == run.experiment.model.processor.name:
+        given = with_options(given, taken_options(run.experiment))
     ours, theirs = run.experiment.plain(), given.plain()
     ours.pop("plugins")  # a run has its own copies; the menu refuses files that differ from them
     ours.pop("weights_from", None)
@@ -213,15 +211,6 @@ def _check_same(run: Run, given: Experiment) -> None:
                 )
 
 
-def _with_statistics(experiment: Experiment, statistics: Mapping[str, object]) -> Experiment:
-    """Write what a processor found in the labels into its options, where they say nothing."""
-    processor = experiment.model.processor
-    options = {k: v for k, v in processor.options.items() if v is not None}
-    choice = Choice(processor.name, {**statistics, **options})
-    model = dataclasses.replace(experiment.model, processor=choice)
-    return dataclasses.replace(experiment, model=model)
-
-
 def _train(run: Run, progress: bool | None) -> Result:
     """Train what is left to train of a run, then score it.
 
@@ -230,6 +219,7 @@ def _train(run: Run, progress: bool | None) -> Result:
     experiment, trainer = run.experiment, run.experiment.make_trainer()
     runtime = experiment.runtime
     suite = _load_suite(run)
+    run = Run(run.folder, with_length(experiment, lambda: local_copy(run.tables()[0])))
     if runtime.deterministic:
         _only_deterministic_kernels()
     strategy = make_strategy(runtime.strategy, runtime.tpu)
@@ -248,7 +238,7 @@ def _train(run: Run, progress: bool | None) -> Result:
     rows, validation = load_data(run, run.processor, trainer.seed)
     check_tasks(network, rows.labels.shape[1], names)  # of a folder prepared with others
     statistics = run.processor.label_statistics(rows.labels)
-    run = Run(run.folder, _with_statistics(experiment, statistics))
+    run = Run(run.folder, with_options(run.experiment, statistics))
     processor = run.processor
     stream = make_stream(
         rows,
@@ -256,6 +246,7 @@ def _train(run: Run, progress: bool | None) -> Result:
             trainer.batch_size,
             trainer.seed,
             both_strands=processor.strands == "rows",
+            random_strand=processor.strands == "random",
             view=processor.training_view,
             host=strategy.process.worker,
             hosts=strategy.process.workers,
@@ -279,6 +270,8 @@ def _train(run: Run, progress: bool | None) -> Result:
     settings = EngineSettings(
         trainer.epochs,
         steps_per_epoch,
+        trainer.best,
+        trainer.patience,
         runtime.steps_per_call,
         runtime.checkpoint_minutes,
         progress,

@@ -30,7 +30,7 @@ def make_suite(measured, singles=None, pairs=None, weight=1.0):
     """A suite in memory with only the part "all"."""
     members = (singles or {}) | (pairs or {})
     subsets = {name: Subset(weight, {"all": np.array(p)}) for name, p in members.items()}
-    return Suite("memory", [""] * len(measured), np.asarray(measured, float), subsets)
+    return Suite("memory", [""] * len(measured), np.asarray(measured, float)[:, None], subsets)
 
 
 def draw_counts(sizes, seed, resample):

@@ -96,8 +96,8 @@ def test_predictions_are_on_the_labels_scale(finished, training_table):
     if team == "autosome":
         assert written == "autosome"
     else:
-        assert written["label_mean"] == pytest.approx(labels.mean(), abs=0.5)
-        assert written["label_std"] == pytest.approx(labels.std(), rel=0.2)
+        assert written["label_mean"] == pytest.approx([labels.mean()], abs=0.5)
+        assert written["label_std"] == pytest.approx([labels.std()], rel=0.2)
     assert result.history["val_mse"].iloc[-1] < 4 * labels.var()
 
 

@@ -364,9 +364,9 @@ def test_labels_on_another_scale_are_refused(training_table, tmp_path):
     small_run(table, tmp_path / "run", "model.final=autosome_regression", "trainer.epochs=1")
 
 
-WINNERS = ("autosome_legnet", "bhi_deepgxp", "unlockdna_proformer")
+LARGE = ("autosome_legnet", "bhi_deepgxp", "unlockdna_proformer", "any_dream_rnn", "any_dream_attn")
 BUILT_IN = [
-    pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem in WINNERS else [])
+    pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem in LARGE else [])
     for path in sorted(CONFIGS.glob("*.yaml"))
 ]
 

@@ -1,0 +1,66 @@
+"""Options that an experiment leaves open, and takes from its training table."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from dream_keras import menu
+from dream_keras.config.experiment import Choice, Experiment
+from dream_keras.data.processor import LABEL_STATISTICS
+from dream_keras.data.shards import read_manifest
+from dream_keras.data.survey import survey
+
+TAKEN = ("length", *LABEL_STATISTICS)
+"""Options of processors that are taken from the training table where their default is None."""
+
+
+def with_options(experiment: Experiment, found: Mapping[str, object]) -> Experiment:
+    """Return an experiment with options of its processor, where it leaves them open.
+
+    Examples:
+        >>> from dream_keras.config.experiment import load_experiment
+        >>> experiment = load_experiment("bhi_deepgxp")
+        >>> with_options(experiment, {"label_std": (2.0,)}).make_processor().label_std
+        (2.0,)
+    """
+    processor = experiment.model.processor
+    options = {key: value for key, value in processor.options.items() if value is not None}
+    choice = Choice(processor.name, {**found, **options})
+    model = dataclasses.replace(experiment.model, processor=choice)
+    return dataclasses.replace(experiment, model=model)
+
+
+def taken_options(experiment: Experiment) -> dict[str, object]:
+    """Return the options of the processor that a run has taken from its table."""
+    processor = experiment.model.processor
+    defaults = menu.get("processor", processor.name).options
+    return {
+        key: value
+        for key, value in processor.options.items()
+        if key in TAKEN and defaults[key] is None
+    }
+
+
+def with_length(experiment: Experiment, find_table: Callable[[], str | Path]) -> Experiment:
+    """Return an experiment whose input is as long as a table's longest sequence needs.
+
+    One whose processor's length is set, or fixed, is returned as it is.
+
+    Args:
+        experiment: The experiment.
+        find_table: Returns the training table, or a folder that it was prepared in; called only
+            where it decides.
+
+    Raises:
+        UserError: If the table cannot be read.
+    """
+    processor = experiment.model.processor.build("processor")
+    if processor.length:
+        return experiment
+    table = find_table()
+    if Path(table).is_dir():
+        length = read_manifest(Path(table)).length
+    else:
+        longest = survey(table, experiment.data.reading().columns).longest
+        length = processor.length_for(min(longest, experiment.data.max_length or longest))
+    return with_options(experiment, {"length": length})
