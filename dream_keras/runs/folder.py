@@ -16,6 +16,7 @@ plugins/               copies of the user's files that are on the menu
 import dataclasses
 import json
 import logging
+import os
 import platform
 import zipfile
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ from dream_keras.common.files import UNFINISHED, replacing, write_text
 from dream_keras.common.remote import Mirror, is_remote
 from dream_keras.config.experiment import Experiment
 from dream_keras.menu.plugins import copy_plugins
-from dream_keras.runtime.machine import packages, version
+from dream_keras.runtime.machine import KERNELS, packages, version
 
 if TYPE_CHECKING:
     import keras
@@ -202,7 +203,7 @@ def open_folder(path: str | Path) -> RunFolder:
 
 
 def environment(experiment: Experiment) -> dict[str, object]:
-    """Return versions, platform and seed, to be kept with a run."""
+    """Return versions, platform, variables that choose kernels, and seed, kept with a run."""
     versions = {"dream_keras": __version__, "python": platform.python_version()}
     for package in packages():
         if (found := version(package)) is not None:
@@ -210,5 +211,6 @@ def environment(experiment: Experiment) -> dict[str, object]:
     return {
         "versions": versions,
         "platform": platform.platform(),
+        "variables": {name: os.environ[name] for name in KERNELS if name in os.environ},
         "seed": experiment.make_trainer().seed,
     }
