@@ -203,6 +203,8 @@ def _lock_without_system(path: Path, words: bytes, remedy: str) -> bool:
         with path.open("xb") as file:
             file.write(words)
         return True
+    except FileNotFoundError:  # another process has just removed the empty folder
+        return False
     except FileExistsError:
         owner = Owner.read(path)
     if owner is None or not owner.has_ended:
