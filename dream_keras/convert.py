@@ -44,7 +44,6 @@ def convert(checkpoint: str | Path, preset: str | Path, out: str | Path) -> Path
     Raises:
         UserError: If PyTorch is not installed, the file is not a checkpoint or does not fit.
     """
-    from dream_keras.common.locks import claimed
     from dream_keras.config.check import check_experiment, check_files
     from dream_keras.config.experiment import load_experiment
     from dream_keras.runs.folder import RunFolder
@@ -61,7 +60,7 @@ def convert(checkpoint: str | Path, preset: str | Path, out: str | Path) -> Path
     network = build_network(experiment.model)
     load_torch_weights(network, read_checkpoint(Path(checkpoint)))
     source = str(Path(checkpoint).resolve())
-    with claimed(folder.path):
+    with folder.claimed():
         folder.check_new()
         folder.create(dataclasses.replace(experiment, weights_from=source))
         folder.save_weights(network, folder.best_weights)

@@ -2,10 +2,11 @@
 
 The lock is a file in the folder that names its owner. The system takes the lock away from a process
 that ends in whatever way, so none is left behind by a kill. On a network file system this holds
-between machines if the system locks files there (NFS does, unless mounted with ``local_lock``;
-FUSE mounts of buckets usually lock within one machine only). Where a file system has no locks, the
-file alone counts: it is made atomically, taken over from an owner on the same machine that has
-ended, and must be removed by hand after an owner on another machine was killed.
+between machines if the system locks files there: NFS does, unless mounted with ``local_lock``; FUSE
+mounts of buckets usually lock within one machine only. Where a file system has no locks, the file
+alone counts: it is made atomically, taken over from an owner on the same machine that has ended,
+and must be removed by hand after an owner on another machine was killed. ``remote.Mirror`` guards
+addresses.
 """
 
 import contextlib
@@ -64,14 +65,32 @@ class Owner:
     def read(cls, path: Path) -> "Owner | None":
         """Return the owner that a lock's file names; None where it names none."""
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return cls.parse(path.read_bytes())
+        except OSError:
             return None
+
+    @classmethod
+    def parse(cls, words: bytes) -> "Owner | None":
+        """Return the owner of what ``words`` gave; None if it is something else."""
+        try:
+            return cls(**json.loads(words))
+        except (ValueError, TypeError):
+            return None
+
+    @property
+    def words(self) -> bytes:
+        """What a lock's file holds."""
+        return json.dumps(asdict(self)).encode()
 
     @property
     def has_ended(self) -> bool:
         """Whether it was a process of this machine that is no more."""
         return self.host == socket.gethostname() and started(self.pid) != self.started
+
+    @property
+    def is_alive_here(self) -> bool:
+        """Whether it is a living process of this machine."""
+        return self.host == socket.gethostname() and not self.has_ended
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, since {self.since}"
@@ -155,7 +174,7 @@ def new_folder(parent: Path, name: str) -> Path:
 
 def _lock(path: Path, remedy: str) -> int | None:
     """Take a lock; return the open file that holds it, or None where the file alone does."""
-    words = json.dumps(asdict(Owner.here())).encode()
+    words = Owner.here().words
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Files and run folders at addresses (``gs://...``, ``s3://...``), through fsspec."""
 
 import atexit
+import contextlib
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED
+from dream_keras.common.locks import LOCK, Owner
 from dream_keras.common.text import reason
 
 if TYPE_CHECKING:
@@ -95,7 +97,45 @@ class Mirror:
             shutil.rmtree(parent)
             raise
         self._sent = dict(_stamps(self.folder))
+        self._owner: Owner | None = None
         atexit.register(self._remove)
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Write an owner to the address for the length of a block.
+
+        No lock spans machines there. A living owner on this machine is left alone; any other one is
+        taken over from, since it may have been killed. If it lives, it ends when it next sends.
+
+        Raises:
+            UserError: A process of this machine is at work there.
+        """
+        owner = self._owner_there()
+        if owner is not None and owner.is_alive_here:
+            raise UserError(
+                f"another process is at work in {self.address} ({owner}): wait for it, or choose "
+                "another folder with --out."
+            )
+        if owner is not None:
+            log.warning("%s: taken over from %s", self.address, owner)
+        self._owner = Owner.here()
+        files, root = _connect(self.address)
+        files.makedirs(root, exist_ok=True)
+        files.pipe_file(f"{root}/{LOCK}", self._owner.words)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(Exception):  # file systems share no class of errors
+                if self._owner_there() == self._owner:
+                    files.rm_file(f"{root}/{LOCK}")
+            self._owner = None
+
+    def _owner_there(self) -> Owner | None:
+        files, root = _connect(self.address)
+        try:
+            return Owner.parse(files.cat_file(f"{root}/{LOCK}"))
+        except FileNotFoundError:
+            return None
 
     def send(self, last: str = "") -> None:
         """Copy the files that have changed since the last time.
@@ -105,7 +145,22 @@ class Mirror:
 
         Args:
             last: The file that refers to the others, copied after them.
+
+        Raises:
+            UserError: If another process has taken over the address.
         """
+        try:
+            lost = self._owner is not None and self._owner_there() != self._owner
+        except Exception as error:  # as below
+            log.warning(
+                "%s cannot be reached, but will be tried again: %s", self.address, reason(error)
+            )
+            return
+        if lost:
+            raise UserError(
+                f"{self.address} has been taken over by another process ({self._owner_there()}): "
+                "this one ends."
+            )
         changed = [item for item in _stamps(self.folder) if self._sent.get(item[0]) != item[1]]
         for name, stamp in sorted(changed, key=lambda item: item[0] == last):
             target = f"{self.address}/{name}"

@@ -13,13 +13,14 @@ skipped_rows.tsv       rows left out with --on-bad-row skip
 plugins/               copies of the user's files that are on the menu
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
 import os
 import platform
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +31,7 @@ import numpy as np
 from dream_keras._version import __version__
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED, replacing, write_text
+from dream_keras.common.locks import claimed
 from dream_keras.common.remote import Mirror, is_remote
 from dream_keras.config.experiment import Experiment
 from dream_keras.menu.plugins import copy_plugins
@@ -111,6 +113,16 @@ class RunFolder:
     def state(self) -> Path:
         """Everything a resume needs."""
         return self.path / "state.npz"
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other processes out of the folder, and of its address if it has one.
+
+        Raises:
+            UserError: Another process is at work there.
+        """
+        with claimed(self.path), self.mirror.claimed() if self.mirror else contextlib.nullcontext():
+            yield
 
     def check_new(self) -> None:
         """Refuse a folder that holds something already.

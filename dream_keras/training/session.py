@@ -18,7 +18,7 @@ import pandas as pd
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED
-from dream_keras.common.locks import claimed, new_folder
+from dream_keras.common.locks import new_folder
 from dream_keras.common.remote import local_copy
 from dream_keras.config.completion import taken_options, with_length, with_options
 from dream_keras.config.experiment import (
@@ -116,7 +116,7 @@ def run_training(
         with _copy(run, resume) as copy, _kept(tables, copy.folder):
             result = _train(copy, progress=False)
         return dataclasses.replace(result, folder=folder.path, is_chief=False)
-    with claimed(folder.path):
+    with folder.claimed():
         if not resume:
             folder.check_new()
         elif run.experiment != opened.experiment:
