@@ -1,7 +1,12 @@
 """dream_keras: the models of the Random Promoter DREAM Challenge as Keras 3 building blocks.
 
+The commands (``python -m dream_keras.train``) are functions here too: ``simulate``, ``prepare``,
+``train``, ``evaluate``, ``predict``, ``analyse``, ``leaderboard``, ``search``, ``convert``,
+``preflight`` and ``doctor``; ``help(dream_keras.train)`` explains one of them. ``load_run`` opens
+what ``train`` has left.
+
 Everything public is imported on first use, so importing the package is quick and loads neither
-Keras nor TensorFlow. The commands (``python -m dream_keras.train``) are functions here too.
+Keras nor TensorFlow.
 """
 
 import importlib
@@ -60,6 +65,7 @@ __all__ = [
     "load_plugins",
     "load_run",
     "load_torch_weights",
+    "menu",
     "predict",
     "preflight",
     "prepare",

@@ -6,10 +6,13 @@ from pathlib import Path
 
 from dream_keras.common.cli import load_backend, make_callable, run
 
+SUMMARY = __doc__
+"""Of the command; ``make_callable`` gives the module the function's docstring."""
+
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
-    p = argparse.ArgumentParser(prog="python -m dream_keras.convert", description=__doc__)
+    p = argparse.ArgumentParser(prog="python -m dream_keras.convert", description=SUMMARY)
     p.add_argument("checkpoint", metavar="CHECKPOINT.pth", help="PyTorch file with a state dict")
     p.add_argument(
         "--preset", required=True, help="dream_cnn, dream_rnn, dream_attn, or a config file"
@@ -41,22 +44,27 @@ def convert(checkpoint: str | Path, preset: str | Path, out: str | Path) -> Path
     Raises:
         UserError: If PyTorch is not installed, the file is not a checkpoint or does not fit.
     """
-    load_backend()
+    from dream_keras.config.check import check_experiment, check_files
     from dream_keras.config.experiment import load_experiment
-    from dream_keras.model.build import build_network
-    from dream_keras.model.torch_weights import load_torch_weights, read_checkpoint
     from dream_keras.runs.folder import RunFolder
 
-    experiment = load_experiment(preset)
-    state_dict = read_checkpoint(Path(checkpoint))
-    processor = experiment.make_processor()
-    network = build_network(experiment.model, processor.length, processor.channels)
-    load_torch_weights(network, state_dict)
+    check_experiment(preset)
+    check_files(checkpoint)
     folder = RunFolder(Path(out))
+    folder.check_new()
+    load_backend()
+    from dream_keras.model.build import build_network
+    from dream_keras.model.torch_weights import load_torch_weights, read_checkpoint
+
+    experiment = load_experiment(preset)
+    network = build_network(experiment.model)
+    load_torch_weights(network, read_checkpoint(Path(checkpoint)))
     source = str(Path(checkpoint).resolve())
-    folder.create(dataclasses.replace(experiment, weights_from=source))
-    folder.save_weights(network, folder.best_weights)
-    folder.save_weights(network, folder.last_weights)
+    with folder.claimed():
+        folder.check_new()
+        folder.create(dataclasses.replace(experiment, weights_from=source))
+        folder.save_weights(network, folder.best_weights)
+        folder.save_weights(network, folder.last_weights)
     return folder.path
 
 

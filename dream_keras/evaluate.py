@@ -85,27 +85,33 @@ def evaluate(
         UserError: Not exactly one of ``run`` and ``predictions`` is given, there is no suite, or
             one of them is unusable, or ``bootstrap`` is negative.
     """
-    from dream_keras.scoring.bootstrap import bootstrap as resample
-    from dream_keras.scoring.metrics import score
-    from dream_keras.scoring.submission import read_submission
+    from dream_keras.config.check import check_files
+    from dream_keras.menu.plugins import check_plugins, load_plugins
+    from dream_keras.runs.run import check_run, load_run
     from dream_keras.scoring.suite import load_suite
 
     at_least(0, bootstrap=bootstrap)
     if (run is None) == (predictions is None):
         raise UserError("give either a run folder or a file of predictions (--predictions FILE).")
+    if run is not None:
+        check_run(run)
+    check_files(predictions)
+    check_plugins(plugins := list(plugins))
+    loaded_suite = None if suite is None else load_suite(suite)
     loaded_run = None
     if run is not None:
         load_backend()
-        from dream_keras.menu.plugins import load_plugins
-        from dream_keras.runs.run import load_run
-
         load_plugins(plugins)
         loaded_run = load_run(run)
         suite = suite or loaded_run.suite_folder
     if suite is None:
         where = "to score a file of predictions" if run is None else f"{run} records none"
         raise UserError(f"no suite to score on: {where}. Give its folder with --suite PATH.")
-    loaded_suite = load_suite(suite)
+    loaded_suite = loaded_suite or load_suite(suite)
+    from dream_keras.scoring.bootstrap import bootstrap as resample
+    from dream_keras.scoring.metrics import score
+    from dream_keras.scoring.submission import read_submission
+
     part = loaded_suite.choose_part(part)
     if loaded_run is not None:
         values = loaded_run.predict_suite(loaded_suite, part, progress)

@@ -3,11 +3,12 @@
 import argparse
 import csv
 import dataclasses
+import io
 import logging
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_type_hints
+from typing import TYPE_CHECKING, get_type_hints, overload
 
 from dream_keras.common.cli import (
     add_column_arguments,
@@ -16,11 +17,17 @@ from dream_keras.common.cli import (
     make_callable,
     run,
 )
+from dream_keras.common.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from dream_keras.data.parse import BadRow
     from dream_keras.data.table import ReadSettings
 
+SUMMARY = __doc__
+"""Of the command; ``make_callable`` gives the module the function's docstring."""
 NAMED = 3
 """Sequences without a prediction that are named in the log."""
 
@@ -31,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
     p = argparse.ArgumentParser(
         prog="python -m dream_keras.predict",
-        description=__doc__,
+        description=SUMMARY,
         epilog="Writes name<TAB>prediction lines in the order of the input; both strands are "
         "averaged. The name is the sequence itself, its FASTA name or its id. Sequences are those "
         "of the training table's kind; the options below are by default what the run was trained "
@@ -43,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="INPUT",
         help="FASTA, a table, or text with a sequence per line; - for stdin",
     )
-    p.add_argument("-o", "--out", metavar="OUT.tsv", help="file to write (default: stdout)")
+    p.add_argument("-o", "--out", metavar="OUT.tsv", help="file to write (default: -, stdout)")
     add_column_arguments(p, targets=False)
     p.add_argument(
         "--on-bad-row",
@@ -70,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
     rows = predict(
         args.run,
         args.input,
-        args.out,
+        args.out or "-",
         sequence_column=args.sequence_column,
         id_column=args.id_column,
         on_bad_row=args.on_bad_row,
@@ -78,13 +85,45 @@ def main(argv: list[str] | None = None) -> None:
         adapters=args.adapters,
         plugins=args.plugin,
     )
-    if args.out not in (None, "-"):
+    if args.out and args.out != "-":
         print(f"{rows:,} predictions in {args.out}", file=sys.stderr)
+
+
+@overload
+def predict(
+    run: str | Path,
+    source: str | Path | Sequence[str],
+    out: None = None,
+    *,
+    sequence_column: str | None = None,
+    id_column: str | None = None,
+    on_bad_row: str | None = None,
+    long_rows: str | None = None,
+    adapters: str | None = None,
+    plugins: Iterable[str | Path] = (),
+    progress: bool | None = None,
+) -> "npt.NDArray[np.float64]": ...
+
+
+@overload
+def predict(
+    run: str | Path,
+    source: str | Path | Sequence[str],
+    out: str | Path,
+    *,
+    sequence_column: str | None = None,
+    id_column: str | None = None,
+    on_bad_row: str | None = None,
+    long_rows: str | None = None,
+    adapters: str | None = None,
+    plugins: Iterable[str | Path] = (),
+    progress: bool | None = None,
+) -> int: ...
 
 
 def predict(
     run: str | Path,
-    source: str | Path,
+    source: str | Path | Sequence[str],
     out: str | Path | None = None,
     *,
     sequence_column: str | None = None,
@@ -94,15 +133,15 @@ def predict(
     adapters: str | None = None,
     plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
-) -> int:
-    """Predict the sequences of a file with a trained run.
+) -> "npt.NDArray[np.float64] | int":
+    """Predict sequences with a trained run.
 
     Args:
         run: Run folder.
-        source: FASTA, a table, or text with a sequence in each line's first column; ``-`` for
-            stdin.
-        out: File to write, whole or not at all; None and ``-`` write to standard output. Sequences
-            that are left out are listed beside it, in ``OUT.skipped.tsv``.
+        source: A list of sequences; or a file: FASTA, a table, or text with a sequence in each
+            line's first column; ``-`` for stdin.
+        out: File to write, whole or not at all; ``-`` for standard output. Sequences that are left
+            out are listed beside it, in ``OUT.skipped.tsv``. None returns the predictions.
         sequence_column: Header name of the sequences; by default the column called seq or
             sequence, or the first one of a table without a header.
         id_column: Header name of the sequences' names.
@@ -114,17 +153,29 @@ def predict(
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
-        The number of predictions.
+        The predictions, (rows,), or (rows, tasks) for a run with several tasks; those of a file
+        have six decimals, as when they are written. With ``out``, the number of sequences.
 
     Raises:
         UserError: If run or source cannot be used.
     """
+    from dream_keras.config.check import check_files
+    from dream_keras.menu.plugins import check_plugins
+    from dream_keras.runs.run import check_run, load_run
+
+    check_run(run)
+    check_plugins(plugins := list(plugins))
+    if isinstance(source, str | Path):
+        check_files(source)
+    elif out is not None:
+        raise UserError("a list of sequences is predicted without a file to write: leave out out")
+    if out is not None and str(out) != "-" and not Path(out).parent.is_dir():
+        raise UserError(f"{out}: the folder {Path(out).parent} does not exist")
     load_backend()
     from dream_keras.common.files import replacing
     from dream_keras.data.columns import Columns
     from dream_keras.menu.plugins import load_plugins
     from dream_keras.runs.prediction import predict_file
-    from dream_keras.runs.run import load_run
     from dream_keras.runtime.steps import Steps
 
     load_plugins(plugins)
@@ -136,11 +187,14 @@ def predict(
         long_rows=long_rows,
         adapters=adapters,
     )
+    if not isinstance(source, str | Path):
+        return opened.predict(source, progress)
     steps = Steps(opened.network, opened.processor)
     if out is None or str(out) == "-":
-        rows, left_out = predict_file(steps, source, sys.stdout, settings, progress)
+        written = io.StringIO() if out is None else sys.stdout
+        rows, left_out = predict_file(steps, source, written, settings, progress)
         _report(source, rows, left_out, None)
-        return rows
+        return _values(written.getvalue()) if isinstance(written, io.StringIO) else rows
     with replacing(Path(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
         rows, left_out = predict_file(steps, source, file, settings, progress)
     _report(source, rows, left_out, Path(out) if Path(out).is_file() else None)
@@ -188,6 +242,14 @@ def _report(source: str | Path, rows: int, left_out: "Sequence[BadRow]", out: Pa
 
 def _short(name: str) -> str:
     return name if len(name) <= 40 else f"{name[:37]}..."
+
+
+def _values(lines: str) -> "npt.NDArray[np.float64]":
+    """Return the numbers behind the names in lines of ``predict_file``."""
+    import numpy as np
+
+    values = np.array([line.split("\t")[1:] for line in lines.splitlines()], np.float64)
+    return values[:, 0] if values.shape[1:] == (1,) else values
 
 
 make_callable(__name__, predict)

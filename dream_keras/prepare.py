@@ -15,10 +15,13 @@ from dream_keras.common.cli import (
 
 log = logging.getLogger(__name__)
 
+SUMMARY = __doc__
+"""Of the command; ``make_callable`` gives the module the function's docstring."""
+
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
-    p = argparse.ArgumentParser(prog="python -m dream_keras.prepare", description=__doc__)
+    p = argparse.ArgumentParser(prog="python -m dream_keras.prepare", description=SUMMARY)
     p.add_argument("table", metavar="IN", help="training or validation table; - reads stdin")
     p.add_argument("--out", metavar="DIR", required=True, help="folder to make")
     p.add_argument(
@@ -104,15 +107,10 @@ def prepare(
     Raises:
         UserError: For anything wrong with the settings, the table or the folder.
     """
-    load_backend()  # processors are written with Keras
-    from tqdm import tqdm
-
-    from dream_keras.common.progress import hide_bar
+    from dream_keras.config.check import check_experiment, check_files
     from dream_keras.config.completion import with_length
     from dream_keras.config.experiment import DEFAULT_CONFIG, load_experiment
-    from dream_keras.data.shard_writer import write_shards
-    from dream_keras.data.table import read_rows
-    from dream_keras.menu.plugins import load_plugins
+    from dream_keras.data.shard_writer import check_out, write_shards
 
     given = {
         "data.sequence_column": sequence_column,
@@ -121,6 +119,17 @@ def prepare(
         "data.on_bad_row": on_bad_row,
     }
     settings = {key: value for key, value in given.items() if value is not None}
+    overrides, plugins = list(overrides), list(plugins)
+    check_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
+    check_files(table)
+    check_out(Path(out), shards)
+    load_backend()  # processors are written with Keras
+    from tqdm import tqdm
+
+    from dream_keras.common.progress import hide_bar
+    from dream_keras.data.table import read_rows
+    from dream_keras.menu.plugins import load_plugins
+
     load_plugins(plugins)
     experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
     experiment = with_length(experiment, lambda: table)

@@ -1,7 +1,8 @@
 """Train a model, score it on the gold-standard suite and keep everything in a run folder."""
 
 import argparse
-from collections.abc import Collection, Iterable, Sequence
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,20 +14,34 @@ from dream_keras.common.cli import (
     python_command,
     run,
 )
+from dream_keras.common.errors import UserError
+from dream_keras.common.remote import absolute, is_remote
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+
     from dream_keras.config.experiment import Experiment
+    from dream_keras.data.memory import MemoryTable
     from dream_keras.training.session import Result
+
+SUMMARY = __doc__
+"""Of the command; ``make_callable`` gives the module the function's docstring."""
 
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
-    p = argparse.ArgumentParser(prog="python -m dream_keras.train", description=__doc__)
+    p = argparse.ArgumentParser(prog="python -m dream_keras.train", description=SUMMARY)
     p.add_argument("--config", help="YAML file or name of a built-in config (default: quickstart)")
     p.add_argument(
         "--train", metavar="FILE", help="training table, or folder of prepare (default: simulated)"
     )
-    p.add_argument("--val", metavar="FILE", help="validation table (default: a held-out tenth)")
+    p.add_argument(
+        "--validation",
+        "--val",
+        metavar="FILE",
+        help="validation table (default: a held-out tenth)",
+    )
     p.add_argument(
         "--split",
         choices=["random", "similarity"],
@@ -65,7 +80,7 @@ def main(argv: list[str] | None = None) -> None:
     result = train(
         args.config,
         train=args.train,
-        validation=args.val,
+        validation=args.validation,
         split=args.split,
         suite=args.suite,
         out=args.out,
@@ -99,8 +114,12 @@ def main(argv: list[str] | None = None) -> None:
 def train(
     config: "str | Path | Experiment | None" = None,
     *,
-    train: str | Path | None = None,
-    validation: str | Path | None = None,
+    train: "str | Path | pd.DataFrame | None" = None,
+    validation: "str | Path | pd.DataFrame | None" = None,
+    sequences: Sequence[str] | None = None,
+    targets: "npt.ArrayLike | None" = None,
+    validation_sequences: Sequence[str] | None = None,
+    validation_targets: "npt.ArrayLike | None" = None,
     split: str | None = None,
     suite: str | Path | None = None,
     out: str | Path | None = None,
@@ -124,17 +143,22 @@ def train(
     Args:
         config: A YAML file, the name of a built-in config, or an ``Experiment``; ``quickstart`` by
             default.
-        train: Training table, or a folder made by ``dream_keras.prepare``; simulated when neither
-            this nor the config names one.
-        validation: Validation table; a seeded tenth of the training rows by default.
+        train: Training table, a folder made by ``dream_keras.prepare``, or a DataFrame; simulated
+            when neither this, nor ``sequences``, nor the config gives rows.
+        validation: Validation table or DataFrame; a seeded tenth of the training rows by default.
+        sequences: Training rows in memory instead of ``train``: a list of sequences, (rows,).
+        targets: Their measured values, (rows,) or (rows, tasks); NaN where one of several is
+            missing. The run folder keeps rows given in memory as a table.
+        validation_sequences: Validation rows, likewise.
+        validation_targets: Their measured values.
         split: How the tenth is held out: ``"random"``, or ``"similarity"`` for whole families of
             related rows, see ``dream_keras.data.similarity``.
         suite: Folder of the gold-standard suite to score on.
         out: Run folder; ``runs/<config>-<time>`` by default.
-        sequence_column: Header name of the sequences; by default the column called seq or
-            sequence, or the first one of a table without a header.
+        sequence_column: Header name of the sequences, in tables and DataFrames; by default the
+            column called seq or sequence, or the first one of a table without a header.
         target_columns: Header name of the measured values, or a list of names, one for each task;
-            by default the only other column of numbers.
+            by default the only other column of numbers. Also names the tasks of ``targets``.
         target_column: The same under its former name.
         id_column: Header name of the rows' names.
         overrides: Settings as ``"section.key=value"``, applied to the config in order.
@@ -151,16 +175,24 @@ def train(
     Raises:
         UserError: For anything wrong with the settings, the files or the folder.
     """
-    load_backend()
-    from dream_keras.common.remote import absolute
-    from dream_keras.training.session import run_training
+    from dream_keras.data.memory import TRAIN, VALIDATION, in_memory
 
+    columns = target_columns or target_column
+    names = (columns,) if isinstance(columns, str) else tuple(columns or ())
+    tables = in_memory(
+        {"train": train, "validation": validation},
+        {"train": (sequences, targets), "validation": (validation_sequences, validation_targets)},
+        sequence_column,
+        names,
+    )
+    for table in tables.values():
+        sequence_column, names = table.sequence_column, table.target_columns
     given = {
-        "data.train": train and absolute(train),
-        "data.validation": validation and absolute(validation),
+        "data.train": _place(train, TRAIN, tables),
+        "data.validation": _place(validation, VALIDATION, tables),
         "data.split": split,
         "data.sequence_column": sequence_column,
-        "data.target_columns": target_columns or target_column,
+        "data.target_columns": names or None,
         "data.id_column": id_column,
         "data.on_bad_row": on_bad_row,
         "trainer.seed": seed,
@@ -169,16 +201,65 @@ def train(
         "runtime.tpu": tpu,
         "scoring.suite": suite and absolute(suite),
     }
+    settings = {key: value for key, value in given.items() if value is not None}
+    overrides, plugins = list(overrides), list(plugins)
+    _check(config, overrides, settings, plugins, out, resume)
+    load_backend()
+    from dream_keras.training.session import run_training
+
     return run_training(
         config,
-        {key: value for key, value in given.items() if value is not None},
+        settings,
         overrides,
         plugins,
+        tables,
         out=out,
         smoke=smoke,
         resume=resume,
         progress=progress,
     )
+
+
+def _place(given: object, kept: str, tables: "Mapping[str, MemoryTable]") -> str | None:
+    """Return where a table is or will be."""
+    if kept in tables:
+        return kept
+    return None if given is None else absolute(str(given))
+
+
+def _check(
+    config: "str | Path | Experiment | None",
+    overrides: Iterable[str],
+    settings: Mapping[str, object],
+    plugins: Collection[str | Path],
+    out: str | Path | None,
+    resume: bool,
+) -> None:
+    """Refuse what can be seen to be wrong before Keras is imported."""
+    from dream_keras.config.check import check_experiment, check_files, check_suite
+    from dream_keras.config.experiment import DEFAULT_CONFIG
+    from dream_keras.data.memory import TRAIN, VALIDATION
+    from dream_keras.runs.folder import RunFolder
+    from dream_keras.runs.run import check_run
+
+    files = [settings.get(key) for key in ("data.train", "data.validation", "scoring.suite")]
+    if resume:
+        if out is None:
+            raise UserError("--resume needs --out RUN: the folder of the run to continue")
+        check_run(out)
+        if isinstance(config, str | Path):
+            check_experiment(config, overrides, settings)
+        elif config is None and not is_remote(out):
+            check_experiment(Path(out) / "config.yaml", overrides, settings)
+    else:
+        if out is not None and not is_remote(out) and "TF_CONFIG" not in os.environ:
+            RunFolder(Path(out)).check_new()  # of several workers the first one makes it
+        if config is None or isinstance(config, str | Path):
+            sections = check_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
+            files = [sections.data.train, sections.data.validation, sections.scoring.suite]
+    *tables, suite = (None if file in (None, TRAIN, VALIDATION) else str(file) for file in files)
+    check_files(*tables)
+    check_suite(suite)
 
 
 make_callable(__name__, train)

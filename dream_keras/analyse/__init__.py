@@ -34,25 +34,33 @@ def analyse(
     Raises:
         UserError: If run, suite or training table cannot be used.
     """
+    from dream_keras.common.locks import claimed
+    from dream_keras.config.check import check_files
+    from dream_keras.menu.plugins import check_plugins, load_plugins
+    from dream_keras.runs.run import check_run, load_run
+    from dream_keras.scoring.suite import load_suite
+
+    check_run(run)
+    check_plugins(plugins := list(plugins))
+    check_files(train)
+    given = None if suite is None else load_suite(suite)
     load_backend()
     from dream_keras.analyse.analysis import Analysis
     from dream_keras.analyse.report import write_analysis
-    from dream_keras.menu.plugins import load_plugins
-    from dream_keras.runs.run import load_run
-    from dream_keras.scoring.suite import load_suite
 
     load_plugins(plugins)
     opened = load_run(run)
     suite = suite or opened.suite_folder
     if suite is None:
         raise UserError(f"no suite to look at: {run} records none. Name one with --suite PATH.")
-    loaded = load_suite(suite)
+    loaded = given or load_suite(suite)
     part = loaded.choose_part(part)
     predictions = opened.find_predictions(loaded, part, progress)
-    pages = [
-        write_analysis(Analysis(opened, loaded, part, predictions, target, train, progress))
-        for target in range(len(loaded.targets))
-    ]
+    with claimed(opened.folder.path / "analysis", "wait for it"):
+        pages = [
+            write_analysis(Analysis(opened, loaded, part, predictions, target, train, progress))
+            for target in range(len(loaded.targets))
+        ]
     opened.folder.publish()
     return pages[0]
 

@@ -48,27 +48,69 @@ def load_backend() -> None:
         return
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    nnx = os.environ.get("KERAS_NNX_ENABLED")
+    os.environ["KERAS_NNX_ENABLED"] = "false"  # Keras reads it once, and keras.json before it
     try:
         os.dup2(nowhere, 2)
         importlib.import_module("keras")
+    except (ValueError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"Keras does not start: {' '.join(str(error).split())} If that stands in "
+            f"{keras_file()}, mend or remove the file."
+        ) from None
     finally:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(nowhere)
+        del os.environ["KERAS_NNX_ENABLED"]
+        if nnx is not None:
+            os.environ["KERAS_NNX_ENABLED"] = nnx
     _set_keras()
     sys.modules["keras"].config.set_dtype_policy("float32")
 
 
+KERAS_DEFAULTS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+"""What a run sets, whatever ``keras.json`` says."""
+JAX_DEFAULTS = {
+    "jax_enable_x64": False,
+    "jax_default_matmul_precision": None,
+    "jax_numpy_dtype_promotion": "standard",
+    "jax_numpy_rank_promotion": "allow",
+    "jax_default_prng_impl": "threefry2x32",
+}
+"""What a run sets, whatever the environment variables of these names say."""
+
+
 def _set_keras() -> None:
-    """Set what a run depends on, whatever the user's ``keras.json`` says.
+    """Set what a run depends on, whatever the user's files and variables say.
 
     A policy that the user's own program has set stays: runs choose theirs by
     ``runtime.precision``.
+
+    Raises:
+        UserError: If Keras was started on a backend that the package does not run on.
     """
     config = sys.modules["keras"].config
-    config.set_floatx("float32")
-    config.set_epsilon(1e-7)
-    config.set_image_data_format("channels_last")
+    if config.backend() not in BACKENDS:
+        raise UserError(
+            f"Keras was started on {config.backend()}; training and prediction run on "
+            f"{' and '.join(BACKENDS)}: set KERAS_BACKEND before Keras is imported"
+        )
+    for name, value in KERAS_DEFAULTS.items():
+        getattr(config, f"set_{name}")(value)
+    config.set_max_epochs(None)
+    config.set_max_steps_per_epoch(None)
+    if config.backend() == "jax":
+        import jax
+
+        for name, value in JAX_DEFAULTS.items():
+            jax.config.update(name, value)
+
+
+def keras_file() -> Path:
+    """Return where Keras looks for the user's settings."""
+    home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")
+    return Path(os.environ.get("KERAS_HOME") or home / ".keras").expanduser() / "keras.json"
 
 
 def installed_backends() -> list[str]:
@@ -207,6 +249,16 @@ def make_callable(module_name: str, function: Callable[..., object]) -> None:
         def __call__(self, *args: object, **kwargs: object) -> object:
             return function(*args, **kwargs)
 
+        def __dir__(self) -> list[str]:
+            within = f"{self.__name__}."
+            below = (
+                name
+                for name, value in vars(self).items()
+                if isinstance(value, types.ModuleType) and value.__name__.startswith(within)
+            )
+            return [function.__name__, *below]
+
     module = sys.modules[module_name]
     module.__class__ = CallableModule
     module.__doc__, module.__wrapped__ = function.__doc__, function  # type: ignore[attr-defined]
+    module.__all__ = [function.__name__]  # type: ignore[attr-defined]

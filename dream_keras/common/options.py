@@ -75,6 +75,8 @@ def _is_single(annotation: object) -> bool:
 
 def _convert(value: Any, expected: Any) -> Any:
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if expected is object:
+        return value
     if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None

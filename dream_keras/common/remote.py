@@ -1,6 +1,7 @@
 """Files and run folders at addresses (``gs://...``, ``s3://...``), through fsspec."""
 
 import atexit
+import contextlib
 import logging
 import os
 import re
@@ -10,13 +11,15 @@ import uuid
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-
-import fsspec
-import pooch
+from typing import TYPE_CHECKING
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED
+from dream_keras.common.locks import LOCK, Owner
 from dream_keras.common.text import reason
+
+if TYPE_CHECKING:
+    import fsspec
 
 CACHE_VARIABLE = "DREAM_KERAS_CACHE"
 """Environment variable that names another folder for what is simulated or copied."""
@@ -33,7 +36,11 @@ log = logging.getLogger(__name__)
 
 def cache() -> Path:
     """Return the folder for what is simulated or copied."""
-    return Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("dream_keras"))
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named)
+    import pooch
+
+    return Path(pooch.os_cache("dream_keras"))
 
 
 def is_remote(path: str | Path) -> bool:
@@ -90,7 +97,45 @@ class Mirror:
             shutil.rmtree(parent)
             raise
         self._sent = dict(_stamps(self.folder))
+        self._owner: Owner | None = None
         atexit.register(self._remove)
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Write an owner to the address for the length of a block.
+
+        No lock spans machines there. A living owner on this machine is left alone; any other one is
+        taken over from, since it may have been killed. If it lives, it ends when it next sends.
+
+        Raises:
+            UserError: A process of this machine is at work there.
+        """
+        owner = self._owner_there()
+        if owner is not None and owner.is_alive_here:
+            raise UserError(
+                f"another process is at work in {self.address} ({owner}): wait for it, or choose "
+                "another folder with --out."
+            )
+        if owner is not None:
+            log.warning("%s: taken over from %s", self.address, owner)
+        self._owner = Owner.here()
+        files, root = _connect(self.address)
+        files.makedirs(root, exist_ok=True)
+        files.pipe_file(f"{root}/{LOCK}", self._owner.words)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(Exception):  # file systems share no class of errors
+                if self._owner_there() == self._owner:
+                    files.rm_file(f"{root}/{LOCK}")
+            self._owner = None
+
+    def _owner_there(self) -> Owner | None:
+        files, root = _connect(self.address)
+        try:
+            return Owner.parse(files.cat_file(f"{root}/{LOCK}"))
+        except FileNotFoundError:
+            return None
 
     def send(self, last: str = "") -> None:
         """Copy the files that have changed since the last time.
@@ -100,7 +145,22 @@ class Mirror:
 
         Args:
             last: The file that refers to the others, copied after them.
+
+        Raises:
+            UserError: If another process has taken over the address.
         """
+        try:
+            lost = self._owner is not None and self._owner_there() != self._owner
+        except Exception as error:  # as below
+            log.warning(
+                "%s cannot be reached, but will be tried again: %s", self.address, reason(error)
+            )
+            return
+        if lost:
+            raise UserError(
+                f"{self.address} has been taken over by another process ({self._owner_there()}): "
+                "this one ends."
+            )
         changed = [item for item in _stamps(self.folder) if self._sent.get(item[0]) != item[1]]
         for name, stamp in sorted(changed, key=lambda item: item[0] == last):
             target = f"{self.address}/{name}"
@@ -186,7 +246,7 @@ def _download(address: str, target: Path) -> bool:
     return True
 
 
-def _walk(files: fsspec.AbstractFileSystem, folder: str, prefix: str = "") -> Iterator[str]:
+def _walk(files: "fsspec.AbstractFileSystem", folder: str, prefix: str = "") -> Iterator[str]:
     """Yield the names of all finished files in a folder; fsspec's ``find`` skips what fails."""
     for entry in files.ls(folder, detail=True):
         path = entry["name"].rstrip("/")
@@ -200,7 +260,7 @@ def _walk(files: fsspec.AbstractFileSystem, folder: str, prefix: str = "") -> It
             yield prefix + name
 
 
-def _fetch(files: fsspec.AbstractFileSystem, source: str, target: Path) -> None:
+def _fetch(files: "fsspec.AbstractFileSystem", source: str, target: Path) -> None:
     """Copy a file here with its time of change, unless the copy of that time is here already."""
     size = files.info(source).get("size")
     try:
@@ -227,12 +287,14 @@ def _fetch(files: fsspec.AbstractFileSystem, source: str, target: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _connect(address: str) -> tuple[fsspec.AbstractFileSystem, str]:
+def _connect(address: str) -> "tuple[fsspec.AbstractFileSystem, str]":
     """Return the file system of an address and the path there.
 
     Raises:
         UserError: If nothing that is installed can read such addresses.
     """
+    import fsspec
+
     protocol = address.split("://")[0]
     try:
         return fsspec.url_to_fs(address)

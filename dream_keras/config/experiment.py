@@ -67,15 +67,11 @@ class Choice:
         """
         if isinstance(value, Choice):
             return value
-        given = {"name": value} if isinstance(value, str) else value
-        if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
-            raise UserError(f"{slot}: expected a name or a mapping with a name, got {value!r}")
-        item = menu.get(slot, given["name"])
-        options = {key: option for key, option in given.items() if key != "name"}
-        options = _renamed(options, item.options)
-        _only(options, item.options, f"option of {slot} {item.name}")
-        expected = typing.get_type_hints(item.build_function)
-        values = {key: checked(option, expected[key], key) for key, option in options.items()}
+        name, options = name_and_options(slot, value)
+        item = menu.get(slot, name)
+        hints = typing.get_type_hints(item.build_function)
+        expected = {option: hints[option] for option in item.options}
+        values = check_options(slot, name, options, expected)
         if slot in ("processor", "trainer"):
             item.build(**values)  # refuses values that it cannot work with
         return cls(item.name, values)
@@ -92,6 +88,31 @@ class Choice:
             ('bhi', {'name': 'bhi', 'kernel_sizes': [9, 15]})
         """
         return {"name": self.name, **yaml_values(self.options)} if self.options else self.name
+
+
+def name_and_options(slot: Slot, value: object) -> tuple[str, dict[str, object]]:
+    """Split a choice as YAML gives it.
+
+    Raises:
+        UserError: If it is neither a name nor a mapping with one.
+    """
+    given = {"name": value} if isinstance(value, str) else value
+    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+        raise UserError(f"{slot}: expected a name or a mapping with a name, got {value!r}")
+    return given["name"], {key: option for key, option in given.items() if key != "name"}
+
+
+def check_options(
+    slot: Slot, name: str, options: Mapping[str, object], expected: Mapping[str, object]
+) -> dict[str, object]:
+    """Return a choice's options under their present names, as the types that are expected.
+
+    Raises:
+        UserError: If there is no such option, or its value is of another type.
+    """
+    options = _renamed(options, expected)
+    _only(options, expected, f"option of {slot} {name}")
+    return {key: checked(option, expected[key], key) for key, option in options.items()}
 
 
 @dataclass(frozen=True)
@@ -117,21 +138,31 @@ class Order:
         Raises:
             UserError: If a slot is missing or unknown, or a choice is not on the menu.
         """
-        slots = ", ".join(ORDER_SLOTS)
-        if not isinstance(value, Mapping):
-            raise UserError(f"model: expected a mapping with {slots}, got {value!r}")
-        _only(value, ORDER_SLOTS, "slot of the model")
         choices = {}
-        for slot in ORDER_SLOTS:
-            if slot not in value:
-                raise UserError(f'the model has no "{slot}": an order names {slots}')
+        for slot, given in slots_of(value).items():
             with within(slot):
-                choices[slot] = Choice.parse(slot, value[slot])
+                choices[slot] = Choice.parse(slot, given)
         return cls(**choices)
 
     def plain(self) -> dict[str, Yaml]:
         """Return what ``parse`` reads."""
         return {slot: getattr(self, slot).plain() for slot in ORDER_SLOTS}
+
+
+def slots_of(value: object) -> dict[Slot, object]:
+    """Return what each slot of an order holds, as YAML gives it.
+
+    Raises:
+        UserError: If a slot is missing or unknown.
+    """
+    slots = ", ".join(ORDER_SLOTS)
+    if not isinstance(value, Mapping):
+        raise UserError(f"model: expected a mapping with {slots}, got {value!r}")
+    _only(value, ORDER_SLOTS, "slot of the model")
+    for slot in ORDER_SLOTS:
+        if slot not in value:
+            raise UserError(f'the model has no "{slot}": an order names {slots}')
+    return {slot: value[slot] for slot in ORDER_SLOTS}
 
 
 @dataclass(frozen=True)
@@ -296,6 +327,52 @@ class ScoringSettings:
 
 
 @dataclass(frozen=True)
+class Sections:
+    """An experiment whose model and trainer are not looked up on the menu yet.
+
+    Attributes:
+        model: As YAML gives it.
+        trainer: Likewise.
+        data: As of ``Experiment``.
+        runtime: Likewise.
+        scoring: Likewise.
+        plugins: Likewise.
+        weights_from: Likewise.
+    """
+
+    model: object
+    trainer: object
+    data: DataSettings
+    runtime: RuntimeSettings
+    scoring: ScoringSettings
+    plugins: tuple[str, ...]
+    weights_from: str | None
+
+    @classmethod
+    def parse(cls, value: object) -> "Sections":
+        """Read the sections from a mapping.
+
+        Raises:
+            UserError: If one is unknown or missing, or a setting is unknown or of the wrong type.
+        """
+        if not isinstance(value, Mapping):
+            raise UserError(f"expected the sections {', '.join(_sections())}, got {value!r}")
+        _only(value, _sections(), "section")
+        for section in ("model", "trainer"):
+            if section not in value:
+                raise UserError(f'the section "{section}" is missing')
+        with within("data"):
+            data = read_settings(DataSettings, value.get("data"), "data")
+        with within("runtime"):
+            runtime = read_settings(RuntimeSettings, value.get("runtime"), "runtime")
+        with within("scoring"):
+            scoring = read_settings(ScoringSettings, value.get("scoring"), "scoring")
+        plugins = checked(value.get("plugins", []), tuple[str, ...], "plugins")
+        weights_from = checked(value.get("weights_from"), str | None, "weights_from")
+        return cls(value["model"], value["trainer"], data, runtime, scoring, plugins, weights_from)
+
+
+@dataclass(frozen=True)
 class Experiment:
     """Everything that defines a run.
 
@@ -332,28 +409,15 @@ class Experiment:
         Raises:
             UserError: If anything is unknown, missing or of the wrong type.
         """
-        if not isinstance(value, Mapping):
-            raise UserError(f"expected the sections {', '.join(_sections())}, got {value!r}")
-        _only(value, _sections(), "section")
-        for section in ("model", "trainer"):
-            if section not in value:
-                raise UserError(f'the section "{section}" is missing')
-        plugins = checked(value.get("plugins", []), tuple[str, ...], "plugins")
+        sections = Sections.parse(value)
         with within("plugins"):
-            load_plugins(plugins)
+            load_plugins(sections.plugins)
         with within("model"):
-            model = Order.parse(value["model"])
+            model = Order.parse(sections.model)
         with within("trainer"):
-            trainer = Choice.parse("trainer", value["trainer"])
-        with within("data"):
-            data = read_settings(DataSettings, value.get("data"), "data")
-        model = _with_tasks(model, data)
-        with within("runtime"):
-            runtime = read_settings(RuntimeSettings, value.get("runtime"), "runtime")
-        with within("scoring"):
-            scoring = read_settings(ScoringSettings, value.get("scoring"), "scoring")
-        weights_from = checked(value.get("weights_from"), str | None, "weights_from")
-        return cls(model, trainer, data, runtime, scoring, plugins, weights_from)
+            trainer = Choice.parse("trainer", sections.trainer)
+        model = _with_tasks(model, sections.data)
+        return cls(**vars(sections) | {"model": model, "trainer": trainer})
 
     def plain(self) -> dict[str, Yaml]:
         """Return what ``parse`` reads, with every default written out."""

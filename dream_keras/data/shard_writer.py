@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from dream_keras._version import __version__
 from dream_keras.common.errors import UserError
@@ -28,6 +27,18 @@ BLOCK_ROWS = 1_024
 """Rows in a block: 158 kB at 150 bp, enough for a disk to read at its full speed."""
 MOST_SHARDS = 512
 """All are open while they are written; systems allow about 1,000 open files."""
+
+
+def check_out(out: Path, shards: int) -> None:
+    """Refuse a folder that holds something, and a number of shards that cannot be written.
+
+    Raises:
+        UserError: Names it.
+    """
+    if not 1 <= shards <= MOST_SHARDS:
+        raise UserError(f"--shards {shards}: allowed are 1 to {MOST_SHARDS}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} exists already: choose another folder with --out")
 
 
 def write_shards(
@@ -45,10 +56,7 @@ def write_shards(
     Raises:
         UserError: If the folder holds something, or there are fewer blocks than shards.
     """
-    if not 1 <= shards <= MOST_SHARDS:
-        raise UserError(f"--shards {shards}: allowed are 1 to {MOST_SHARDS}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} exists already: choose another folder with --out")
+    check_out(out, shards)
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=out.parent))
     try:
@@ -58,11 +66,17 @@ def write_shards(
             writer.finish()
         manifest = writer.manifest(source, processor)
         if writer.skipped:
+            import pandas as pd
+
             table = pd.DataFrame([vars(row) for row in writer.skipped])
             table.to_csv(folder / "skipped_rows.tsv", sep="\t", index=False)
         (folder / MANIFEST).write_text(json.dumps(dataclasses.asdict(manifest)), encoding="utf-8")
         folder.chmod(0o755)
-        folder.replace(out)
+        try:
+            folder.replace(out)
+        except OSError:
+            check_out(out, shards)  # another process may have been faster
+            raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return manifest

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from dream_keras.common.cli import backend_trouble
-from dream_keras.doctor.system import SystemInfo
-from dream_keras.runtime.machine import NAME, fits, tpu_package_trouble
+from dream_keras.common.cli import KERAS_DEFAULTS, backend_trouble
+from dream_keras.doctor.system import OVERRULED, SystemInfo
+from dream_keras.runtime.machine import KERNELS, NAME, fits, tpu_package_trouble
 
 GB = 1e9
 LITTLE_DISK = 1 * GB
@@ -101,6 +101,37 @@ def check_backend(system: SystemInfo) -> Finding:
     others = [name for name in system.installed if name != system.backend]
     choice = f"KERAS_BACKEND={others[0]} chooses the other" if others else "the only one installed"
     return Finding("ok", f"{system.backend}; {choice}")
+
+
+def check_keras_file(system: SystemInfo) -> Finding | None:
+    """Settings in keras.json that differ from Keras's own are named: runs do not follow them."""
+    expected = {**KERAS_DEFAULTS, "backend": system.backend, "nnx_enabled": False}
+    others = [
+        f"{key} {system.keras_settings[key]!r}"
+        for key, value in expected.items()
+        if key in system.keras_settings and system.keras_settings[key] != value
+    ]
+    if not others:
+        return None
+    return Finding(
+        "warning",
+        f"{system.keras_file} sets {', '.join(others)}",
+        "runs do not follow it, other Keras programs do; KERAS_BACKEND chooses the backend",
+    )
+
+
+def check_variables(system: SystemInfo) -> Finding | None:
+    """Environment variables that change how numbers are computed are named."""
+    overruled = [name for name in OVERRULED if name in system.environment]
+    kernels = [f"{n}={system.environment[n]}" for n in KERNELS if n in system.environment]
+    found, cure = [], []
+    if kernels:
+        found.append(", ".join(kernels))
+        cure.append("unset these to get the same digits as elsewhere")
+    if overruled:
+        found.append(f"{', '.join(overruled)}: not followed by runs")
+        cure.append("what a run depends on stands in its config")
+    return Finding("warning", "; ".join(found), "; ".join(cure)) if found else None
 
 
 def check_tensorflow_twice(system: SystemInfo) -> Finding | None:
@@ -243,6 +274,8 @@ CHECKS: dict[str, Callable[[SystemInfo], Finding | None]] = {
     "packages": check_packages,
     "versions": check_versions,
     "backend": check_backend,
+    "keras.json": check_keras_file,
+    "variables": check_variables,
     "tensorflow": check_tensorflow_twice,
     "TPU packages": check_tpu_packages,
     "libtpu": check_libtpu,

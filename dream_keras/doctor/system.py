@@ -13,8 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from dream_keras._version import __version__
-from dream_keras.common.cli import backend_trouble, installed_backends
-from dream_keras.runtime.machine import packages, requirements, tpu_signs, version
+from dream_keras.common.cli import (
+    JAX_DEFAULTS,
+    backend_trouble,
+    installed_backends,
+    keras_file,
+)
+from dream_keras.runtime.machine import KERNELS, packages, requirements, tpu_signs, version
 
 STAGES = ("devices", "strategy", "step")
 """What the probe reports, in this order; each may be the one that a process dies of."""
@@ -24,6 +29,13 @@ NVIDIA = Path("/dev/nvidia0")
 """Device file of the first NVIDIA GPU."""
 VARIABLES = ("KERAS_BACKEND", "JAX_PLATFORMS", "CUDA_VISIBLE_DEVICES")
 """Environment variables that choose a backend or hide devices from one."""
+OVERRULED = (
+    "KERAS_MAX_EPOCHS",
+    "KERAS_MAX_STEPS_PER_EPOCH",
+    "KERAS_NNX_ENABLED",
+    *(name.upper() for name in JAX_DEFAULTS),
+)
+"""Environment variables of Keras and JAX that runs do not follow."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,9 @@ class SystemInfo:
         requirements: What the package needs, as ``machine.requirements`` returns it.
         versions: Versions of the installed packages among ``machine.packages``, by name.
         installed: The backends that can be imported.
-        environment: The variables among ``VARIABLES`` that are set.
+        environment: The variables among ``VARIABLES``, ``KERNELS`` and ``OVERRULED`` that are set.
+        keras_file: The user's ``keras.json``.
+        keras_settings: What it holds.
         tpu_signs: What makes the machine look as if it had a TPU.
         gpu: Whether it has an NVIDIA GPU.
         disk: Free bytes in the working folder; None if not known.
@@ -50,6 +64,8 @@ class SystemInfo:
     versions: Mapping[str, str] = field(default_factory=dict)
     installed: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    keras_file: str = ""
+    keras_settings: Mapping[str, object] = field(default_factory=dict)
     tpu_signs: tuple[str, ...] = ()
     gpu: bool = False
     disk: int | None = None
@@ -79,7 +95,8 @@ class SystemInfo:
 def gather() -> SystemInfo:
     """Look at this machine and at what a process that starts a backend says."""
     installed = tuple(installed_backends())
-    environment = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    known = (*VARIABLES, *KERNELS, *OVERRULED)
+    environment = {name: os.environ[name] for name in known if name in os.environ}
     startable = backend_trouble(installed, environment.get("KERAS_BACKEND")) is None
     reports, failure = probe() if startable else ({}, None)
     found = {name: version(name) for name in packages()}
@@ -89,6 +106,8 @@ def gather() -> SystemInfo:
         versions={"dream_keras": __version__} | {k: v for k, v in found.items() if v},
         installed=installed,
         environment=environment,
+        keras_file=str(keras_file()),
+        keras_settings=read_keras_file(keras_file()),
         tpu_signs=tuple(tpu_signs()),
         gpu=NVIDIA.exists(),
         disk=free_disk(),
@@ -96,6 +115,15 @@ def gather() -> SystemInfo:
         reports=reports,
         failure=failure,
     )
+
+
+def read_keras_file(path: Path) -> dict[str, object]:
+    """Return the settings in a ``keras.json``; none where it is missing or damaged."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def free_disk() -> int | None:

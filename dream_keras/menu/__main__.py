@@ -17,7 +17,9 @@ from dream_keras.common.errors import UserError
 from dream_keras.common.files import write_text
 from dream_keras.common.progress import hide_bar
 from dream_keras.common.text import align
-from dream_keras.menu.registry import ORDER_SLOTS, SLOTS
+from dream_keras.menu.outline import outline
+from dream_keras.menu.plugins import check_plugins, load_plugins
+from dream_keras.menu.registry import ORDER_SLOTS, SLOTS, not_on_menu
 
 if TYPE_CHECKING:
     from dream_keras.model.summary import Found, Shape, Survey
@@ -60,9 +62,12 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     if arguments.final and not arguments.orders:
         raise UserError("--final chooses among orders: give --orders as well.")
+    check_plugins(arguments.plugin)
+    known = [name for slot, name in outline() if slot == "final"]
+    for name in arguments.final:
+        if not arguments.plugin and name not in known:
+            raise not_on_menu("final", name, known)
     load_backend()
-    from dream_keras.menu.plugins import load_plugins
-
     load_plugins(arguments.plugin)
     content = _show_orders(arguments.final) if arguments.orders else _show_items(arguments.slot)
     if arguments.json is not None:

@@ -55,10 +55,24 @@ def load_plugins(files: Iterable[str | Path]) -> None:
             f"{_loading[0]} starts a run or builds a network while it is loaded as a plugin: put "
             'that below a line if __name__ == "__main__":'
         )
+    for file in _listed(files):
+        _load(file)
+
+
+def check_plugins(files: Iterable[str | Path]) -> None:
+    """Refuse plugins that are no Python files; what is in them is not run.
+
+    Raises:
+        UserError: Names the file.
+    """
+    for file in _listed(files):
+        _read(file)
+
+
+def _listed(files: Iterable[str | Path]) -> list[Path]:
     if isinstance(files, str | Path):
         raise UserError(f"plugins: expected a list of files, such as [{str(files)!r}]")
-    for file in files:
-        _load(Path(file))
+    return [Path(file) for file in files]
 
 
 def copy_plugins(files: Iterable[str | Path], folder: Path) -> list[Path]:

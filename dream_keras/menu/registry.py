@@ -15,7 +15,7 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import FrameType, MappingProxyType
 from typing import Any, Literal, TypeVar, get_args
@@ -226,12 +226,17 @@ def get(slot: Slot, name: str) -> MenuEntry:
     try:
         return _entries[slot, name]
     except KeyError:
-        error = NotOnMenuError(
-            f"{unknown(f'{slot} on the menu', name, names(slot))} One of your own is given with "
-            "--plugin FILE or the config's plugins."
-        )
-        error.what = f'{slot} "{name}"'
-        raise error from None
+        raise not_on_menu(slot, name, names(slot)) from None
+
+
+def not_on_menu(slot: Slot, name: str, names: Iterable[str]) -> NotOnMenuError:
+    """Build the error for a name that is none of those in its slot."""
+    error = NotOnMenuError(
+        f"{unknown(f'{slot} on the menu', name, names)} One of your own is given with "
+        "--plugin FILE or the config's plugins."
+    )
+    error.what = f'{slot} "{name}"'
+    return error
 
 
 def names(slot: Slot, collection: str | None = None) -> list[str]:

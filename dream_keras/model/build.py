@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
+from dream_keras.common.cli import load_backend
 from dream_keras.common.errors import UserError
 from dream_keras.common.text import reason
 from dream_keras.config.experiment import Order, preset
-from dream_keras.model.advice import advice
-from dream_keras.model.network import CHANNELS, LENGTH, CannotBuildError, Network, assemble
+
+if TYPE_CHECKING:
+    from dream_keras.model.network import Network
 
 PREDICTION_BATCH = 512
 """Rows that ``expression`` computes at a time."""
@@ -19,17 +21,17 @@ PREDICTION_BATCH = 512
 
 def build_network(
     order: Order | Mapping[str, object] | str,
-    length: int = LENGTH,
-    channels: int = CHANNELS,
+    length: int | None = None,
+    channels: int | None = None,
     precision: str | None = None,
-) -> Network:
+) -> "Network":
     """Build the network of an order, of a preset or of a config.
 
     Args:
         order: An ``Order``, a mapping that spells one out, or the name of a preset
             (``"dream_cnn"``, ``"dream_rnn"``, ``"dream_attn"``) or config file.
-        length: Positions of the input in bp.
-        channels: Channels of the input: A, G, C, T, is_reverse, is_singleton for yeast.
+        length: Positions of the input in bp; those of the order's processor by default.
+        channels: Channels of the input; those of the order's processor by default.
         precision: Keras dtype policy of its layers; the global one by default.
 
     Returns:
@@ -47,17 +49,30 @@ def build_network(
         >>> network.output_shape
         (None, 18)
     """
+    load_backend()
+    from dream_keras.model.advice import advice
+    from dream_keras.model.network import CannotBuildError, assemble
+
     if isinstance(order, str):
         order = preset(order)
     elif not isinstance(order, Order):
         order = Order.parse(order)
+    if length is None or channels is None:
+        processor = order.processor.build("processor")
+        if not (length or processor.length):
+            raise UserError(
+                f"the input length of processor {order.processor.name} is taken from a training "
+                "table: give length=..."
+            )
+        length = processor.length if length is None else length
+        channels = processor.channels if channels is None else channels
     try:
         return assemble(order, length, channels, precision)
     except CannotBuildError as error:
         raise UserError(f"{error}{advice(order, length, channels, error.slot)}") from error
 
 
-def load_model(path: str | Path) -> Network:
+def load_model(path: str | Path) -> "Network":
     """Load a network that was saved as a ``.keras`` file.
 
     Args:
@@ -78,6 +93,11 @@ def load_model(path: str | Path) -> Network:
     """
     if not Path(path).is_file():
         raise UserError(f"no file {path}")
+    load_backend()
+    import keras
+
+    from dream_keras.model.network import Network
+
     try:
         model = keras.saving.load_model(path)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -88,7 +108,7 @@ def load_model(path: str | Path) -> Network:
 
 
 def expression(
-    network: Network, inputs: npt.ArrayLike, batch_size: int = PREDICTION_BATCH
+    network: "Network", inputs: npt.ArrayLike, batch_size: int = PREDICTION_BATCH
 ) -> npt.NDArray[np.float64]:
     """Predict the expression of encoded sequences, in batches.
 
@@ -108,6 +128,8 @@ def expression(
         >>> expression(network, np.zeros((3, 20, 4))).shape
         (3,)
     """
+    import keras
+
     rows = np.asarray(inputs, np.float32)
     values = np.empty((0, network.tasks))
     if len(rows):

@@ -12,11 +12,6 @@ from dream_keras.config.experiment import Choice, Order
 from dream_keras.menu.registry import BLOCKS, Slot
 from dream_keras.nn import Tensor, Tensors
 
-LENGTH = 150
-"""Input length in bp of the autosome processor, which the DREAM presets use."""
-CHANNELS = 6
-"""A, C, G, T channels (order A, G, C, T), is_reverse, is_singleton."""
-
 
 class CannotBuildError(UserError):
     """A block that cannot be built on the output of the one before it.
@@ -92,9 +87,7 @@ class Network(keras.Model):
         return assemble(Order.parse(config["order"]), config["length"], channels)
 
 
-def assemble(
-    order: Order, length: int = LENGTH, channels: int = CHANNELS, precision: str | None = None
-) -> Network:
+def assemble(order: Order, length: int, channels: int, precision: str | None = None) -> Network:
     """Assemble the blocks of an order.
 
     Args:

@@ -4,9 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -14,8 +13,11 @@ from dream_keras import menu
 from dream_keras.common.errors import UserError
 from dream_keras.common.text import reason
 from dream_keras.menu.registry import BLOCKS
-from dream_keras.model.network import Network
-from dream_keras.nn import layers
+
+if TYPE_CHECKING:
+    import keras
+
+    from dream_keras.model.network import Network
 
 Array = npt.NDArray[np.generic]
 
@@ -39,7 +41,7 @@ class _Entry:
     """One weight, the PyTorch entry it comes from, and the conversion."""
 
     name: str
-    variable: keras.Variable
+    variable: "keras.Variable"
     turn: Callable[[Array], Array]
 
 
@@ -62,8 +64,12 @@ def _of_each_task(array: Array) -> Array:
     return np.squeeze(array, axis=1)
 
 
-def _entries(layer: keras.Layer, name: str) -> Iterator[_Entry]:
+def _entries(layer: "keras.Layer", name: str) -> Iterator[_Entry]:
     """List the weights of one layer under the PyTorch module name ``name``."""
+    import keras
+
+    from dream_keras.nn import layers
+
     if isinstance(layer, keras.layers.Bidirectional):
         for direction, end in ((layer.forward_layer, ""), (layer.backward_layer, "_reverse")):
             cell = direction.cell
@@ -101,12 +107,12 @@ def _entries(layer: keras.Layer, name: str) -> Iterator[_Entry]:
             yield _Entry(f"{name}.bias", layer.bias, _same)
 
 
-def _kmer_windows(layer: keras.Layer) -> Callable[[Array], Array]:
+def _kmer_windows(layer: "keras.Layer") -> Callable[[Array], Array]:
     """Turn the dense layer over flattened windows, (out, k * in), into a kernel (k, in, out)."""
     return lambda array: array.T.reshape(layer.kernel.shape) if array.ndim == 2 else array
 
 
-def _all_entries(network: Network) -> Iterator[_Entry]:
+def _all_entries(network: "Network") -> Iterator[_Entry]:
     entries: dict[str, menu.MenuEntry] = {
         slot: menu.get(slot, getattr(network.order, slot).name) for slot in BLOCKS
     }
@@ -126,7 +132,7 @@ def _all_entries(network: Network) -> Iterator[_Entry]:
             )
 
 
-def load_torch_weights(network: Network, state_dict: Mapping[str, npt.ArrayLike]) -> None:
+def load_torch_weights(network: "Network", state_dict: Mapping[str, npt.ArrayLike]) -> None:
     """Copy PyTorch weights into a network.
 
     Args:

@@ -55,6 +55,7 @@ def compile_config(
     backend: str,
 ) -> tuple["Findings", int]:
     """Return the findings, and the steps of the whole run."""
+    from dream_keras.config.check import check_experiment
     from dream_keras.config.experiment import load_experiment
     from dream_keras.menu.plugins import load_plugins
     from dream_keras.preflight.chips import Topology
@@ -62,6 +63,8 @@ def compile_config(
 
     place = Topology.parse(topology)
     settings: dict[str, object] = {} if batch is None else {"trainer.batch_size": batch}
+    overrides, plugins = list(overrides), list(plugins)
+    check_experiment(config, overrides, settings, plugins)
     prepare_environment(backend)
     load_backend()
     load_plugins(plugins)

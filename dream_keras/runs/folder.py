@@ -1,6 +1,7 @@
 """The run folder: the files of a run, and how other commands open it.
 
 config.yaml            the resolved experiment
+data/                  rows that were given in memory
 environment.json       versions, seed, devices
 best.weights.h5        weights of the best epoch
 last.weights.h5        weights of the last epoch
@@ -12,30 +13,33 @@ skipped_rows.tsv       rows left out with --on-bad-row skip
 plugins/               copies of the user's files that are on the menu
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
+import os
 import platform
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from dream_keras._version import __version__
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED, replacing, write_text
+from dream_keras.common.locks import claimed
 from dream_keras.common.remote import Mirror, is_remote
 from dream_keras.config.experiment import Experiment
 from dream_keras.menu.plugins import copy_plugins
-from dream_keras.runtime.machine import packages, version
+from dream_keras.runtime.machine import KERNELS, packages, version
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
 
     from dream_keras.model.network import Network
 
@@ -113,6 +117,16 @@ class RunFolder:
         """Everything a resume needs."""
         return self.path / "state.npz"
 
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other processes out of the folder, and of its address if it has one.
+
+        Raises:
+            UserError: Another process is at work there.
+        """
+        with claimed(self.path), self.mirror.claimed() if self.mirror else contextlib.nullcontext():
+            yield
+
     def check_new(self) -> None:
         """Refuse a folder that holds something already.
 
@@ -137,11 +151,7 @@ class RunFolder:
         Args:
             experiment: What is run.
             computed_on: Backend, devices and what else ``Strategy.describe`` says.
-
-        Raises:
-            UserError: If the folder holds something already.
         """
-        self.check_new()
         self.path.mkdir(parents=True, exist_ok=True)
         copies = copy_plugins(experiment.plugins, self.path / "plugins")
         self.write_config(dataclasses.replace(experiment, plugins=tuple(map(str, copies))))
@@ -160,7 +170,7 @@ class RunFolder:
         """Write a JSON file atomically."""
         write_text(self.path / name, json.dumps(content, indent=2) + "\n")
 
-    def write_table(self, name: str, table: pd.DataFrame, **options: Any) -> None:
+    def write_table(self, name: str, table: "pd.DataFrame", **options: Any) -> None:
         """Write a table atomically."""
         with replacing(self.path / name) as temporary:
             table.to_csv(temporary, index=False, **options)
@@ -234,7 +244,7 @@ def open_folder(path: str | Path) -> RunFolder:
 
 
 def environment(experiment: Experiment) -> dict[str, object]:
-    """Return versions, platform and seed, to be kept with a run."""
+    """Return versions, platform, variables that choose kernels, and seed, kept with a run."""
     versions = {"dream_keras": __version__, "python": platform.python_version()}
     for package in packages():
         if (found := version(package)) is not None:
@@ -242,5 +252,6 @@ def environment(experiment: Experiment) -> dict[str, object]:
     return {
         "versions": versions,
         "platform": platform.platform(),
+        "variables": {name: os.environ[name] for name in KERNELS if name in os.environ},
         "seed": experiment.make_trainer().seed,
     }

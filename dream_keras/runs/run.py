@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import yaml
 
+from dream_keras.common.cli import load_backend
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import sha256
-from dream_keras.common.remote import cache, local_copy
+from dream_keras.common.remote import cache, is_remote, local_copy
 from dream_keras.common.text import reason
 from dream_keras.config.experiment import Experiment, load_experiment
+from dream_keras.data.alphabet import Tokens
+from dream_keras.data.memory import TRAIN, VALIDATION, listed
 from dream_keras.data.processor import Processor
 from dream_keras.menu.registry import NotOnMenuError
 from dream_keras.runs.folder import RunFolder, events_folder, open_folder
@@ -25,6 +28,7 @@ from dream_keras.simulate.truth import has_truth
 
 if TYPE_CHECKING:
     from dream_keras.model.network import Network
+    from dream_keras.runtime.steps import Steps
     from dream_keras.scoring.suite import Suite
 
 TEST_PART = "test"
@@ -135,13 +139,18 @@ class Run:
         """
         data = self.experiment.data
         if data.train is not None:
-            return data.train, data.validation
+            return self._own(data.train), data.validation and self._own(data.validation)
         if not self.is_simulated:
             raise UserError(
                 f"the rows that {self.experiment.weights_from} was trained on are not known"
             )
         folder = self.simulated_folder
         return str(folder / "train.txt"), str(folder / "val.txt")
+
+    def _own(self, table: str) -> str:
+        """Return where a table is: one that the run keeps is named from its folder on."""
+        kept = self.folder.path / table
+        return str(kept) if table in (TRAIN, VALIDATION) and kept.is_file() else table
 
     @cached_property
     def simulated_folder(self) -> Path:
@@ -153,6 +162,64 @@ class Run:
             self.experiment.data.simulated_test_rows,
         )
         return simulate(cache() / f"simulated-{rows}-{test_rows}", rows, test_rows, seed=0)
+
+    @cached_property
+    def _steps(self) -> "Steps":
+        """The compiled functions of its network."""
+        from dream_keras.runtime.steps import Steps
+
+        return Steps(self.network, self.processor)
+
+    def predict(
+        self, sequences: Sequence[str], progress: bool | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Predict sequences, strands and other views averaged.
+
+        Args:
+            sequences: A list of sequences, as in the training table.
+            progress: Whether to show a progress bar; None shows one on a terminal.
+
+        Returns:
+            (rows,), or (rows, tasks) for a run with several tasks.
+
+        Raises:
+            UserError: If there is none, or one is too short or too long for the processor, or
+                holds another letter.
+        """
+        from dream_keras.runs.prediction import predict_rows, progress_bar
+
+        encoded = self._encoded(sequences)
+        with progress_bar(progress, len(encoded)) as bar:
+            values = predict_rows(self._steps, encoded, bar.update)
+        return values[:, 0] if values.shape[1] == 1 else values
+
+    def encode(self, sequences: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return what the network is given for sequences, as they are written.
+
+        Args:
+            sequences: A list of sequences, as for ``predict``.
+
+        Returns:
+            Channels, (rows, length, channels). Of a processor that predicts several windows of a
+            sequence it is the one in the middle.
+
+        Raises:
+            UserError: As for ``predict``.
+        """
+        import keras
+
+        views = self.processor.prediction_views(self._encoded(sequences))
+        view = views[len(views) // 2]
+        zeros = np.zeros(len(view), np.uint8)
+        channels = self.processor.make_channels(view, zeros, zeros)
+        return keras.ops.convert_to_numpy(channels).astype(np.float32)
+
+    def _encoded(self, sequences: Sequence[str]) -> Tokens:
+        """Check sequences and encode them, (rows, length)."""
+        from dream_keras.runs.prediction import encode_sequences
+
+        settings = self.experiment.data.reading()
+        return encode_sequences(self.processor, listed(sequences), settings)
 
     def find_predictions(
         self, suite: "Suite", part: str = "all", progress: bool | None = None
@@ -213,6 +280,8 @@ class Run:
 
 def _read_predictions(path: Path, suite: "Suite") -> npt.NDArray[np.float64]:
     """Return what a run's file says of a suite's rows, (rows, targets); NaN where nothing."""
+    import pandas as pd
+
     try:
         table = pd.read_csv(path, sep="\t", header=None, dtype={0: str}).groupby(0).first()
         values = table.reindex(list(suite.sequences)).to_numpy(np.float64)
@@ -236,6 +305,18 @@ def _former_defaults(folder: RunFolder) -> dict[str, Any]:
         return {}
 
 
+def check_run(path: str | Path | RunFolder) -> None:
+    """Refuse what is no run folder; an address is not looked up.
+
+    Raises:
+        UserError: Names it.
+    """
+    if isinstance(path, RunFolder) or not is_remote(path):
+        folder = path if isinstance(path, RunFolder) else RunFolder(Path(path))
+        if not folder.config.is_file():
+            raise UserError(f"{folder} is not a run folder: it has no config.yaml")
+
+
 def load_run(path: str | Path | RunFolder) -> Run:
     """Open a run folder; a path, an address, or a folder that is open already.
 
@@ -243,8 +324,8 @@ def load_run(path: str | Path | RunFolder) -> Run:
         UserError: If it is none.
     """
     folder = path if isinstance(path, RunFolder) else open_folder(path)
-    if not folder.config.is_file():
-        raise UserError(f"{folder} is not a run folder: it has no config.yaml")
+    check_run(folder)
+    load_backend()
     try:
         experiment = load_experiment(folder.config, settings=_former_defaults(folder))
         return Run(folder, experiment)

@@ -15,6 +15,15 @@ NAME = "dream-keras"
 """Of this package, as pip knows it."""
 FRAMEWORKS = ("keras", "tensorflow", "tensorflow-cpu", "tensorflow-tpu", "jax", "jaxlib", "libtpu")
 """Packages that compute, or that some device needs for it."""
+KERNELS = (
+    "XLA_FLAGS",
+    "TF_XLA_FLAGS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_ENABLE_AUTO_MIXED_PRECISION",
+    "TF_DETERMINISTIC_OPS",
+    "NVIDIA_TF32_OVERRIDE",
+)
+"""Environment variables that choose kernels: results are rounded otherwise than without them."""
 
 
 def has_tpu() -> bool:

@@ -1,10 +1,12 @@
 """Search a space of orders from the menu, each trained on equal terms."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dream_keras.common.cli import load_backend, make_callable
+from dream_keras.common.errors import UserError
+from dream_keras.common.remote import absolute
 
 if TYPE_CHECKING:
     from dream_keras.search.record import SearchResult
@@ -59,10 +61,6 @@ def search(
     Raises:
         UserError: For anything wrong with the space, the settings, the files or the folder.
     """
-    load_backend()
-    from dream_keras.common.remote import absolute
-    from dream_keras.search.session import run_search
-
     changes: dict[str, object] = {
         "search.tuner": tuner,
         "search.objective": objective,
@@ -74,9 +72,16 @@ def search(
         "data.validation": validation and absolute(validation),
         "scoring.suite": suite and absolute(suite),
     }
+    settings = {key: value for key, value in changes.items() if value is not None}
+    overrides, plugins = list(overrides), list(plugins)
+    if role != "worker":
+        _check(space, settings, overrides, plugins, out, resume)
+    load_backend()
+    from dream_keras.search.session import run_search
+
     return run_search(
         space,
-        {key: value for key, value in changes.items() if value is not None},
+        settings,
         overrides,
         plugins,
         out=out,
@@ -86,6 +91,25 @@ def search(
         smoke=smoke,
         progress=progress,
     )
+
+
+def _check(
+    space: str | Path | None,
+    settings: Mapping[str, object],
+    overrides: Iterable[str],
+    plugins: Iterable[str | Path],
+    out: str | Path | None,
+    resume: bool,
+) -> None:
+    """Refuse what can be seen to be wrong before Keras is imported."""
+    from dream_keras.search.plan import check_plan, check_resumable
+
+    if resume:
+        check_resumable(out)
+    elif space is None:
+        raise UserError("a search needs --space: a YAML file or the name of a built-in space")
+    else:
+        check_plan(space, overrides, settings, plugins)
 
 
 make_callable(__name__, search)

@@ -27,7 +27,12 @@ def parser() -> argparse.ArgumentParser:
         help="score to maximise",
     )
     p.add_argument("--train", metavar="FILE", help="training table (default: simulated)")
-    p.add_argument("--val", metavar="FILE", help="validation table (default: a held-out tenth)")
+    p.add_argument(
+        "--validation",
+        "--val",
+        metavar="FILE",
+        help="validation table (default: a held-out tenth)",
+    )
     p.add_argument("--suite", metavar="DIR", help="gold-standard suite to score on")
     p.add_argument("--out", metavar="DIR", help="folder (default: runs/search-SPACE-TIME)")
     p.add_argument("--resume", action="store_true", help="continue the search in --out")
@@ -64,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
         chief=args.chief,
         overrides=args.set,
         train=args.train,
-        validation=args.val,
+        validation=args.validation,
         suite=args.suite,
         seed=args.seed,
         smoke=args.smoke,

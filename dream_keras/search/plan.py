@@ -1,15 +1,16 @@
 """The plan of a search: its space and settings, read from a file and checked."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import yaml
 
 from dream_keras import menu
 from dream_keras.common.errors import UserError, at_least, within
+from dream_keras.config.check import check_files, check_sections, check_suite
 from dream_keras.config.experiment import (
     CONFIGS,
     Choice,
@@ -25,10 +26,13 @@ from dream_keras.search.read_space import read_space
 from dream_keras.search.space import Answers, Key, Space
 from dream_keras.simulate.truth import has_truth
 
+Parsed = TypeVar("Parsed")
 SPACES = CONFIGS / "search"
 """The built-in search spaces."""
 SUITE_OBJECTIVES = ("pearson_score", "spearman_score")
 """Objectives that come from the gold-standard suite."""
+PLAN = "search.yaml"
+"""In the folder of a search: its space, with all changes."""
 EPOCHS = "tuner/epochs"
 """Name under which Hyperband gives the epochs of a trial."""
 
@@ -128,13 +132,7 @@ class Plan:
         Raises:
             UserError: If the answers make none; its ``key`` says where in the space's file.
         """
-        config, places = self.space.fill(answers)
-        try:
-            _check_trainer(config.get("trainer"))
-            experiment = Experiment.parse(config)
-        except UserError as error:
-            error.key = _place(error.key, places)
-            raise
+        experiment = self.parse(answers, Experiment.parse)
         if self.settings.smoke:
             experiment = shrink(experiment)
         terms = dataclasses.asdict(self.terms)
@@ -142,9 +140,46 @@ class Plan:
         trainer = Choice(experiment.trainer.name, {**experiment.trainer.options, **terms})
         return dataclasses.replace(experiment, trainer=trainer)
 
+    def parse(self, answers: Answers, parse: Callable[[object], Parsed]) -> Parsed:
+        """Read the config that a trial's answers make.
+
+        Raises:
+            UserError: As ``parse`` does; its ``key`` says where in the space's file.
+        """
+        config, places = self.space.fill(answers)
+        try:
+            _check_trainer(config.get("trainer"))
+            return parse(config)
+        except UserError as error:
+            error.key = _place(error.key, places)
+            raise
+
     def to_yaml(self) -> str:
         """Write the plan so that ``load_plan`` reads the same."""
         return yaml.safe_dump(dict(self.config), sort_keys=False)
+
+
+def check_plan(
+    space: str | Path,
+    overrides: Iterable[str] = (),
+    settings: Mapping[str, object] | None = None,
+    plugins: Iterable[str | Path] = (),
+) -> None:
+    """Refuse what ``load_plan`` would, as far as that shows without Keras; arguments as there.
+
+    Raises:
+        UserError: Names what is wrong, or a table or suite that is not there.
+    """
+    path = find_config(space, SPACES)
+    config, lines = read_config(path, overrides, settings, plugins)
+    try:
+        plan = Plan(path, *read_search(config), read_space(_without_search(config)), config)
+        for answers in plan.space.covering():
+            sections = plan.parse(answers, check_sections)
+    except UserError as error:
+        raise located(error, path, lines) from None
+    check_files(sections.data.train, sections.data.validation)
+    check_suite(sections.scoring.suite)
 
 
 def load_plan(
@@ -180,6 +215,19 @@ def load_plan(
     # Whatever the processors take, every trial trains on the same rows.
     config["data"] = {**(config.get("data") or {}), "max_length": max_length}
     return dataclasses.replace(plan, space=read_space(_without_search(config)), config=config)
+
+
+def check_resumable(out: str | Path | None) -> Path:
+    """Return the folder of a search to go on with.
+
+    Raises:
+        UserError: If it is none.
+    """
+    if out is None:
+        raise UserError("--resume needs --out DIR: the folder of the search to go on with")
+    if not (Path(out) / PLAN).is_file():
+        raise UserError(f"{out} is not the folder of a search: it has no {PLAN}")
+    return Path(out)
 
 
 def read_search(config: Mapping[str, Yaml]) -> tuple[SearchSettings, Terms]:

@@ -1,11 +1,9 @@
 """A search from its space to its report: what ``dream_keras.search`` does."""
 
-import fcntl
 import logging
 import socket
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,20 +11,22 @@ import pandas as pd
 
 from dream_keras.common.errors import UserError, unknown
 from dream_keras.common.files import UNFINISHED, write_text
+from dream_keras.common.locks import claimed, new_folder
 from dream_keras.config.experiment import parse_override, set_key
 from dream_keras.config.yaml_file import Yaml
 from dream_keras.search.chief import Chief, Outcome
 from dream_keras.search.journal import Journal
-from dream_keras.search.plan import Plan, Terms, load_plan
+from dream_keras.search.plan import PLAN, Plan, Terms, check_resumable, load_plan
 from dream_keras.search.record import Record, SearchResult
 from dream_keras.search.worker import POLL, work
 
-PLAN = "search.yaml"
 JOURNAL = "journal.jsonl"
 SMOKE_TERMS = Terms(batch_size=16, epochs=2, steps_per_epoch=5)
 SMOKE_TRIALS = 3
 WORKERS_OWN = ("data.train", "data.validation", "scoring.suite", "runtime.", "plugins")
 """Settings that a worker may change: places of files on its machine, and its hardware."""
+
+REMEDY = "a second worker needs an --out of its own"
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,10 @@ def run_search(
         folder = Path(out) if out else _new_folder("worker")
         return _work(folder, str(chief), _own_changes(overrides, settings, files))
     plan, folder = _open(space, out, resume, overrides, settings, files)
-    with _locked(folder):
+    with claimed(folder, REMEDY):
+        if not resume:
+            _check_new(folder)
+            log.info("search folder: %s", folder)
         write_text(folder / PLAN, plan.to_yaml())
         coordinator = Chief(plan, Journal(folder / JOURNAL))
         record = Record(coordinator, folder, progress)
@@ -87,27 +90,13 @@ def _open(
     settings: dict[str, object],
     plugins: list[str],
 ) -> tuple[Plan, Path]:
-    """Read the plan of a new search, or of the one to resume; make its folder."""
+    """Read the plan of a new search, or of the one to resume; name its folder."""
     if not resume:
         if space is None:
             raise UserError("a search needs --space: a YAML file or the name of a built-in space")
         plan = load_plan(space, overrides, settings, plugins)
-        folder = Path(out) if out else _new_folder(Path(space).stem)
-        if folder.exists() and (
-            not folder.is_dir() or any(not f.name.startswith(UNFINISHED) for f in folder.iterdir())
-        ):
-            raise UserError(
-                f"{folder} exists already. Continue that search with --resume, or choose "
-                "another folder with --out."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        log.info("search folder: %s", folder)
-        return plan, folder
-    if out is None:
-        raise UserError("--resume needs --out DIR: the folder of the search to continue")
-    folder = Path(out)
-    if not (folder / PLAN).is_file():
-        raise UserError(f"{folder} is not the folder of a search: it has no {PLAN}")
+        return plan, Path(out) if out else _new_folder(Path(space).stem)
+    folder = check_resumable(out)
     limits = ("search.max_trials", "search.budget_minutes")
     kept = {key: value for key, value in settings.items() if key in limits}
     plan = load_plan(folder / PLAN, (), kept)
@@ -131,8 +120,17 @@ def _check_same(plan: Plan, given: Plan, folder: Path) -> None:
         )
 
 
+def _check_new(folder: Path) -> None:
+    """Refuse a folder that holds something already."""
+    if any(not f.name.startswith(UNFINISHED) for f in folder.iterdir()):
+        raise UserError(
+            f"{folder} exists already. Go on with that search with --resume, or choose "
+            "another folder with --out."
+        )
+
+
 def _new_folder(name: str) -> Path:
-    return Path("runs") / f"search-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return new_folder(Path("runs"), f"search-{name}-{time.strftime('%Y%m%d-%H%M%S')}")
 
 
 def _check_files(plan: Plan) -> None:
@@ -147,22 +145,6 @@ def _check_data(train: str | None, validation: str | None, suite: str | None) ->
             raise UserError(f"no file {file}")
     if suite is not None and not Path(suite).is_dir():
         raise UserError(f"no folder {suite}")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Lock a folder against a second process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{UNFINISHED}lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another process is using {folder}; a second worker needs an --out of its own"
-            ) from None
-        except OSError:
-            log.debug("%s: this file system has no locks", folder)
-        yield
 
 
 def _serve(coordinator: Chief, address: str, record: Record) -> None:
@@ -224,7 +206,7 @@ def _work(folder: Path, address: str, changes: dict[str, object]) -> SearchResul
 
     # A worker restarted in the same folder has the same name, and gets its trial back.
     name = f"{socket.gethostname()}:{folder.resolve()}"
-    with _locked(folder), RemoteChief(address) as coordinator:
+    with claimed(folder, REMEDY), RemoteChief(address) as coordinator:
         log.info("worker %s", name)
         work(coordinator, name, folder, adapt, told)
     log.info("the search is over")

@@ -4,8 +4,8 @@ import dataclasses
 import json
 import logging
 import operator
-import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from dream_keras.common.errors import UserError
+from dream_keras.common.files import UNFINISHED
 from dream_keras.data import alphabet, yeast
 from dream_keras.data.alphabet import Tokens
 from dream_keras.simulate import assay, scan
@@ -48,13 +49,15 @@ def write_simulation(
     manifest = {"simulation": VERSION, **arguments}
     out = Path(out)
     target = out.expanduser().resolve()
-    partial = target.parent / f".{target.name}.partial-{os.getpid()}"
+    partial = None
     try:
         if _is_there(target, manifest):
             log.info("%s holds this simulation already", out)
             return out
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # A name of its own: processes of several machines may share the cache.
+        partial = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}{target.name}-", dir=target.parent))
+        partial.chmod(0o755)
         _write_all(partial, manifest, progress)
         _put_in_place(partial, target, manifest)
     except OSError as error:
@@ -63,7 +66,8 @@ def write_simulation(
             "Free some space, or choose another folder."
         ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
     return out
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ import pandas as pd
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED
+from dream_keras.common.locks import new_folder
 from dream_keras.common.remote import local_copy
 from dream_keras.config.completion import taken_options, with_length, with_options
 from dream_keras.config.experiment import (
@@ -27,6 +29,7 @@ from dream_keras.config.experiment import (
 )
 from dream_keras.config.smoke import shrink
 from dream_keras.data.duplicates import Keys, strand_keys
+from dream_keras.data.memory import MEMORY, MemoryTable
 from dream_keras.data.parse import BadRow
 from dream_keras.data.stream import StreamSettings
 from dream_keras.menu.plugins import load_plugins
@@ -82,6 +85,7 @@ def run_training(
     settings: Mapping[str, object],
     overrides: Iterable[str] = (),
     plugins: Collection[str | Path] = (),
+    tables: Mapping[str, MemoryTable] = MappingProxyType({}),
     *,
     out: str | Path | None = None,
     smoke: bool = False,
@@ -91,35 +95,59 @@ def run_training(
     """Start or resume a run, as the chief or as one of several workers.
 
     ``dream_keras.train`` documents the arguments; ``settings`` are changes of the config,
-    ``{"section.key": value}``.
+    ``{"section.key": value}``, and ``tables`` rows given in memory, by their file in the run.
     """
     overrides = list(overrides)
     asked = {*settings, *(override.partition("=")[0] for override in overrides)}
     load_plugins(plugins)
     if resume and out is None:
         raise UserError("--resume needs --out RUN: the folder of the run to continue")
-    folder = open_folder(out or _new_folder(config))
     if resume:
-        run = load_run(folder)
+        folder = open_folder(str(out))
+        opened = run = load_run(folder)
         if config or overrides or settings or smoke:
             given = _experiment(config or folder.config, overrides, settings)
             run = _moved(run, given, asked)
             _check_same(run, shrink(given, asked) if smoke else given)
+        process = find_worker_process(run.experiment.runtime.strategy)
     else:
         experiment = _experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
-        run = Run(folder, shrink(experiment, asked) if smoke else experiment)
-    process = find_worker_process(run.experiment.runtime.strategy)
-    if process.addresses and out is None:
-        raise UserError("several workers need --out RUN, the same folder for all of them")
+        experiment = shrink(experiment, asked) if smoke else experiment
+        process = find_worker_process(experiment.runtime.strategy)
+        if process.addresses and out is None:
+            raise UserError("several workers need --out RUN, the same folder for all of them")
+        folder = open_folder(out or _new_folder(config))
+        opened = run = Run(folder, experiment)
     if process.addresses:
         log.info("worker %d of %d: waiting for the others", process.worker + 1, process.workers)
     if not process.is_chief:
-        with _copy(run, resume) as copy:
+        with _copy(run, resume) as copy, _kept(tables, copy.folder):
             result = _train(copy, progress=False)
         return dataclasses.replace(result, folder=folder.path, is_chief=False)
-    if not resume:
-        folder.check_new()
-    return _train(run, progress)
+    with folder.claimed():
+        if not resume:
+            folder.check_new()
+        elif run.experiment != opened.experiment:
+            folder.write_config(run.experiment)
+        with _kept(tables, folder):
+            return _train(run, progress)
+
+
+@contextmanager
+def _kept(tables: Mapping[str, MemoryTable], folder: RunFolder) -> Iterator[None]:
+    """Write rows that were given in memory into a run; an aborted new run keeps none of them.
+
+    Raises:
+        UserError: If a resumed run was started with others.
+    """
+    new = not folder.config.exists()
+    try:
+        for name, table in tables.items():
+            table.keep(folder.path / name)
+        yield
+    finally:
+        if new and not folder.config.exists():
+            shutil.rmtree(folder.path / MEMORY, ignore_errors=True)
 
 
 def _experiment(
@@ -135,7 +163,7 @@ def _experiment(
 
 def _new_folder(config: str | Path | Experiment | None) -> Path:
     name = "experiment" if isinstance(config, Experiment) else Path(config or DEFAULT_CONFIG).stem
-    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return new_folder(Path("runs"), f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
 
 
 @contextmanager
@@ -171,8 +199,6 @@ def _moved(run: Run, given: Experiment, asked: Collection[str]) -> Run:
     if "scoring.suite" in asked:
         scoring = dataclasses.replace(experiment.scoring, suite=given.scoring.suite)
         experiment = dataclasses.replace(experiment, scoring=scoring)
-    if experiment != run.experiment:
-        run.folder.write_config(experiment)
     return Run(run.folder, experiment)
 
 

@@ -1,5 +1,6 @@
 """Runs at addresses: on a stand-in for an object store, and on file:// across processes."""
 
+import dataclasses
 import logging
 import os
 import shutil
@@ -17,6 +18,7 @@ from fsspec.registry import _registry
 import dream_keras
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED
+from dream_keras.common.locks import LOCK, Owner
 from dream_keras.common.remote import Mirror, absolute, is_remote, local_copy
 from dream_keras.runtime.steps import Steps
 
@@ -383,3 +385,29 @@ dream_keras.train("dream_cnn", train="{bucket}/train.txt", **settings)
     fresh(code, KERAS_BACKEND="jax")
     assert {"state.npz", "best.weights.h5", "report.md"} <= names(f"{bucket}/run")
     assert '"backend": "jax"' in (local_copy(f"{bucket}/run") / "environment.json").read_text()
+
+
+# Two processes and one address.
+def test_an_address_in_use_is_left_alone_or_taken_over(bucket, tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("1")
+    put(tmp_path / "file", f"{bucket}/runs/mine/config.yaml")
+    first, second = (Mirror(f"{bucket}/runs/mine") for _ in range(2))
+    with first.claimed():
+        said = rf"another process .*process {os.getpid()} on"
+        with pytest.raises(UserError, match=said), second.claimed():
+            pass
+        (first.folder / "weights").write_text("first")
+        first.send_all()
+        here = Owner.here()
+        monkeypatch.setattr(Owner, "here", lambda: dataclasses.replace(here, pid=1, host="b"))
+        monkeypatch.setattr("socket.gethostname", lambda: "b")
+        with second.claimed():
+            assert "taken over from" in caplog.text
+            (first.folder / "weights").write_text("late")
+            with pytest.raises(UserError, match=r"taken over by another process .*1 on b"):
+                first.send()
+            (second.folder / "weights").write_text("second")
+            second.send_all()
+    assert local_copy(f"{bucket}/runs/mine/weights").read_text() == "second"
+    files, root = fsspec.url_to_fs(f"{bucket}/runs/mine")
+    assert not files.exists(f"{root}/{LOCK}")

@@ -130,6 +130,31 @@ CASES = [
         "pip install jax",
     ),
     (
+        "keras.json",
+        dataclasses.replace(
+            JAX,
+            keras_file="/home/me/.keras/keras.json",
+            keras_settings={
+                "floatx": "float16",
+                "epsilon": 1e-7,
+                "image_data_format": "channels_first",
+                "backend": "torch",
+                "nnx_enabled": True,
+            },
+        ),
+        WARNING,
+        "/home/me/.keras/keras.json sets floatx 'float16', image_data_format 'channels_first', "
+        "backend 'torch', nnx_enabled True",
+        "runs do not follow it",
+    ),
+    (
+        "variables",
+        dataclasses.replace(JAX, environment={"XLA_FLAGS": "--xla_a=1", "JAX_ENABLE_X64": "1"}),
+        WARNING,
+        "XLA_FLAGS=--xla_a=1; JAX_ENABLE_X64: not followed by runs",
+        "unset these",
+    ),
+    (
         "versions",
         machine("jax", {"pandas": "1.5.3", "keras": "3.9.0"}),
         PROBLEM,

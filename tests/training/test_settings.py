@@ -1,8 +1,10 @@
 """Settings of the run and of the user hold, whatever the machine's files say."""
 
+import inspect
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -95,19 +97,100 @@ def test_smoke_keeps_what_was_asked_for(tmp_path, training_table):
     assert experiment.make_trainer().steps_per_epoch == 5
 
 
-def test_a_users_keras_json_changes_nothing(tmp_path, training_table):
+KERAS_JSON = {
+    "floatx": "float16",
+    "epsilon": 1e-3,
+    "image_data_format": "channels_first",
+    "backend": "torch",
+    "nnx_enabled": True,
+}
+"""Every key that Keras reads, each with a value that would change or break a run."""
+VARIABLES = {
+    "KERAS_MAX_EPOCHS": "1",
+    "KERAS_MAX_STEPS_PER_EPOCH": "1",
+    "JAX_ENABLE_X64": "1",
+    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
+    "JAX_DEFAULT_PRNG_IMPL": "rbg",
+}
+
+
+def test_a_users_keras_json_and_variables_change_nothing(finished, tmp_path):
     """float16 there would change the networks, or fail, while the log says float32."""
-    (tmp_path / "keras.json").write_text(
-        json.dumps({"floatx": "float16", "epsilon": 1e-3, "image_data_format": "channels_first"})
+    (tmp_path / "keras.json").write_text(json.dumps(KERAS_JSON))
+    words = [word for override in SMALL for word in ("--set", override)]
+    command = [sys.executable, "-m", "dream_keras.train", "--config", "dream_cnn", *words]
+    done = subprocess.run(
+        [*command, "--train", finished.parent / "train.txt", "--out", tmp_path / "run"],
+        env={**os.environ, **VARIABLES, "KERAS_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
     )
-    command = [sys.executable, "-m", "dream_keras.train", "--smoke", "--train", training_table]
-    told = {"0": os.environ, "1": {**os.environ, "KERAS_HOME": str(tmp_path)}}
-    losses = []
-    for name, environment in told.items():
-        out = tmp_path / name
-        done = subprocess.run(
-            [*command, "--out", out], env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        losses.append(first_loss(out))
-    assert losses[0] == losses[1]
+    assert done.returncode == 0, done.stderr
+    assert first_loss(tmp_path / "run") == first_loss(finished)
+
+
+LOOK = """
+import json, os
+from dream_keras.common.cli import load_backend
+load_backend()
+import keras
+config = keras.config
+found = {"backend": config.backend(), "nnx": config.is_nnx_enabled(), "floatx": config.floatx(),
+         "epsilon": config.epsilon(), "format": config.image_data_format(),
+         "policy": config.dtype_policy().name, "limits": [config.max_epochs(),
+         config.max_steps_per_epoch()]}
+if config.backend() == "jax":
+    import jax
+    found["jax"] = [jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision,
+                    jax.config.jax_numpy_dtype_promotion, jax.config.jax_default_prng_impl]
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_what_is_set_for_each_backend(tmp_path, backend):
+    pytest.importorskip(backend)
+    (tmp_path / "keras.json").write_text(json.dumps(KERAS_JSON))
+    environment = {**os.environ, **VARIABLES, "KERAS_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK],
+        env={**environment, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = {
+        "backend": backend,
+        "nnx": False,
+        "floatx": "float32",
+        "epsilon": 1e-7,
+        "format": "channels_last",
+        "policy": "float32",
+        "limits": [None, None],
+    }
+    if backend == "jax":
+        expected["jax"] = [False, None, "standard", "threefry2x32"]
+    assert json.loads(done.stdout) == expected
+
+
+def test_every_key_of_keras_json_is_known():
+    """A key that a later Keras reads must be set by runs too."""
+    from keras.src.backend import config
+
+    keys = set(re.findall(r"_config\.get\(\s*\"(\w+)\"", inspect.getsource(config)))
+    assert keys == set(KERAS_JSON)
+
+
+def test_a_damaged_keras_json_is_named(tmp_path):
+    (tmp_path / "keras.json").write_text(json.dumps({"floatx": "bfloat16"}))
+    script = "from dream_keras.common.cli import load_backend, run\nrun(load_backend)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "KERAS_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert str(tmp_path / "keras.json") in done.stderr
+    assert "Traceback" not in done.stderr
