@@ -133,6 +133,13 @@ def prepare(
     load_plugins(plugins)
     experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
     experiment = with_length(experiment, lambda: table)
+    data = experiment.data
+    for column in (data.split_column, data.weight_column, data.error_column):
+        if column is not None:
+            raise UserError(
+                f"prepared folders hold sequences and values alone, not column {column}: train on "
+                "the table itself, or prepare each part of it without such columns"
+            )
     rows = read_rows(table, experiment.make_processor(), experiment.data.reading())
     with tqdm(unit="row", unit_scale=True, disable=hide_bar(progress)) as bar:
         counted = (part for part in rows if bar.update(len(part)) or True)

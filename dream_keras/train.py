@@ -40,7 +40,18 @@ def parser() -> argparse.ArgumentParser:
         "--validation",
         "--val",
         metavar="FILE",
-        help="validation table (default: a held-out tenth)",
+        help="validation table (default: a held-out tenth), or values of --split-column",
+    )
+    p.add_argument(
+        "--test",
+        metavar="FILE",
+        help="table of rows to score when training ends, or values of --split-column",
+    )
+    p.add_argument(
+        "--split-column",
+        metavar="NAME",
+        help="column that says which rows are trained, validated and tested on: the values given "
+        "with --validation and --test, or the words train, val and test",
     )
     p.add_argument(
         "--split",
@@ -52,6 +63,10 @@ def parser() -> argparse.ArgumentParser:
         "--out", metavar="RUN", help="run folder, or gs://... (default: runs/CONFIG-TIME)"
     )
     add_column_arguments(p)
+    p.add_argument("--weight-column", metavar="NAME", help="column of row weights in the loss")
+    p.add_argument(
+        "--error-column", metavar="NAME", help="column of standard errors: weights 1/(error^2+s^2)"
+    )
     p.add_argument(
         "--set",
         metavar="section.key=value",
@@ -81,7 +96,9 @@ def main(argv: list[str] | None = None) -> None:
         args.config,
         train=args.train,
         validation=args.validation,
+        test=args.test,
         split=args.split,
+        split_column=args.split_column,
         suite=args.suite,
         out=args.out,
         overrides=args.set,
@@ -89,6 +106,8 @@ def main(argv: list[str] | None = None) -> None:
         sequence_column=args.sequence_column,
         target_columns=args.target_columns,
         id_column=args.id_column,
+        weight_column=args.weight_column,
+        error_column=args.error_column,
         seed=args.seed,
         smoke=args.smoke,
         resume=args.resume,
@@ -120,13 +139,17 @@ def train(
     targets: "npt.ArrayLike | None" = None,
     validation_sequences: Sequence[str] | None = None,
     validation_targets: "npt.ArrayLike | None" = None,
+    test: str | Path | None = None,
     split: str | None = None,
+    split_column: str | None = None,
     suite: str | Path | None = None,
     out: str | Path | None = None,
     sequence_column: str | None = None,
     target_columns: str | Sequence[str] | None = None,
     target_column: str | None = None,
     id_column: str | None = None,
+    weight_column: str | None = None,
+    error_column: str | None = None,
     overrides: Iterable[str] = (),
     plugins: Collection[str | Path] = (),
     seed: int | None = None,
@@ -146,13 +169,16 @@ def train(
         train: Training table, a folder made by ``dream_keras.prepare``, or a DataFrame; simulated
             when neither this, nor ``sequences``, nor the config gives rows.
         validation: Validation table or DataFrame; a seeded tenth of the training rows by default.
+            With ``split_column`` the values of that column, separated by commas.
         sequences: Training rows in memory instead of ``train``: a list of sequences, (rows,).
         targets: Their measured values, (rows,) or (rows, tasks); NaN where one of several is
             missing. The run folder keeps rows given in memory as a table.
         validation_sequences: Validation rows, likewise.
         validation_targets: Their measured values.
+        test: Table of rows to score when training ends, or values of ``split_column``.
         split: How the tenth is held out: ``"random"``, or ``"similarity"`` for whole families of
             related rows, see ``dream_keras.data.similarity``.
+        split_column: Column that says which rows are trained, validated and tested on.
         suite: Folder of the gold-standard suite to score on.
         out: Run folder; ``runs/<config>-<time>`` by default.
         sequence_column: Header name of the sequences, in tables and DataFrames; by default the
@@ -161,6 +187,9 @@ def train(
             by default the only other column of numbers. Also names the tasks of ``targets``.
         target_column: The same under its former name.
         id_column: Header name of the rows' names.
+        weight_column: Header name of the rows' weights in the loss.
+        error_column: Header name of the values' standard errors, which weigh the rows; see
+            ``data.error_floor``.
         overrides: Settings as ``"section.key=value"``, applied to the config in order.
         plugins: Files that put something on the menu; the run folder keeps copies of them.
         seed: Seed of everything random.
@@ -190,10 +219,14 @@ def train(
     given = {
         "data.train": _place(train, TRAIN, tables),
         "data.validation": _place(validation, VALIDATION, tables),
+        "data.test": _place(test, "", tables),
         "data.split": split,
+        "data.split_column": split_column,
         "data.sequence_column": sequence_column,
         "data.target_columns": names or None,
         "data.id_column": id_column,
+        "data.weight_column": weight_column,
+        "data.error_column": error_column,
         "data.on_bad_row": on_bad_row,
         "trainer.seed": seed,
         "runtime.deterministic": deterministic or None,
@@ -221,10 +254,12 @@ def train(
 
 
 def _place(given: object, kept: str, tables: "Mapping[str, MemoryTable]") -> str | None:
-    """Return where a table is or will be."""
+    """Return where a table is or will be; what is no file may be a value of a column."""
     if kept in tables:
         return kept
-    return None if given is None else absolute(str(given))
+    if given is None or not (is_remote(str(given)) or Path(str(given)).exists()):
+        return None if given is None else str(given)
+    return absolute(str(given))
 
 
 def _check(
@@ -242,7 +277,7 @@ def _check(
     from dream_keras.runs.folder import RunFolder
     from dream_keras.runs.run import check_run
 
-    files = [settings.get(key) for key in ("data.train", "data.validation", "scoring.suite")]
+    files = [settings.get(key) for key in ("data.train", "scoring.suite")]
     if resume:
         if out is None:
             raise UserError("--resume needs --out RUN: the folder of the run to continue")
@@ -256,7 +291,10 @@ def _check(
             RunFolder(Path(out)).check_new()  # of several workers the first one makes it
         if config is None or isinstance(config, str | Path):
             sections = check_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
-            files = [sections.data.train, sections.data.validation, sections.scoring.suite]
+            data = sections.data
+            files = [data.train, sections.scoring.suite]
+            if data.split_column is None:
+                files = [data.validation, data.test, *files]
     *tables, suite = (None if file in (None, TRAIN, VALIDATION) else str(file) for file in files)
     check_files(*tables)
     check_suite(suite)
