@@ -12,6 +12,7 @@ from dream_keras.common.cli import (
     make_callable,
     run,
 )
+from dream_keras.common.errors import UserError
 
 log = logging.getLogger(__name__)
 
