@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 import uuid
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,12 @@ def cache() -> Path:
     """Return the folder for what is simulated or copied."""
     if named := os.environ.get(CACHE_VARIABLE):
         return Path(named)
-    import pooch
+    from tqdm import TqdmWarning
+
+    with warnings.catch_warnings():
+        # pooch imports tqdm.auto, which warns in a notebook without ipywidgets.
+        warnings.simplefilter("ignore", TqdmWarning)
+        import pooch
 
     return Path(pooch.os_cache("dream_keras"))
 

@@ -47,10 +47,11 @@ def test_a_notebook_without_widgets_gets_text_and_no_warning(monkeypatch, recwar
     assert not recwarn.list
 
 
-def test_importing_it_in_a_notebook_gives_no_warning():
-    """Without ipywidgets tqdm.contrib, which has the logging helper, warns on import."""
+@pytest.mark.parametrize("module", ["progress", "remote"])
+def test_imports_in_a_notebook_give_no_warning(module):
+    """Without ipywidgets tqdm.contrib, which has the logging helper, and pooch cause one."""
     pytest.importorskip("ipykernel")
-    script = "import ipykernel.zmqshell, dream_keras.common.progress"
+    script = f"import ipykernel.zmqshell, dream_keras.common.{module}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
