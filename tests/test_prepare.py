@@ -140,6 +140,7 @@ def test_few_rows_are_taken_from_the_front(prepared):
     [
         ({"split": "similarity"}, "Split the table first"),
         ({"overrides": [*TINY, "model.processor.length=110"]}, "length=150, but this one has l"),
+        ({"overrides": [*TINY, "data.adapters=add"]}, "no data.adapters, but this one has data.a"),
     ],
 )
 def test_what_a_prepared_folder_cannot_give_is_refused(prepared, tmp_path, settings, said):
@@ -171,7 +172,7 @@ def test_bad_rows_are_refused_or_written_down(training_table, tmp_path):
     written = (tmp_path / "rows" / "skipped_rows.tsv").read_text().splitlines()
     assert written[0] == "line\treason\tdetail\ttext\tname"
     assert written[1].startswith("401\tletter\tletter 'U' at position 4")
-    assert written[1].endswith('\t"ACGU\t1"')
+    assert written[1].endswith('\t"ACGU\t1"\tACGU')
 
 
 def test_it_runs_on_jax_without_tensorflow(training_table, tmp_path):

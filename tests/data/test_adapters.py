@@ -100,6 +100,12 @@ def test_lengths_count_what_is_put_on(tmp_path):
     assert len(load_rows(path, AutosomeProcessor(), ReadSettings(adapters="add"))) == 2
 
 
+def test_what_was_put_on_is_known_to_runs_and_prepared_folders():
+    plain, added = (load_experiment("dream_cnn", each) for each in ([], ["data.adapters=add"]))
+    assert added.data.reading().adapters == "add"
+    assert added.processor_settings() == plain.processor_settings() | {"data.adapters": "add"}
+
+
 @pytest.mark.parametrize("value", ["both", "ACGT", "ACGT,XY", "A,C,G"])
 def test_other_settings_are_refused(value):
     with pytest.raises(UserError, match="expected present, add, or LEFT,RIGHT"):

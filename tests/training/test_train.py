@@ -345,7 +345,7 @@ def test_weights_without_a_state_are_not_trained_over(copy):
         ({"overrides": ["runtime.steps_per_call=0"]}, r"steps_per_call=0: at least 1"),
         ({"seed": -1}, r"seed=-1: at least 0"),
         ({"train": "missing # file.txt"}, r"no file .*missing # file\.txt"),
-        ({"sequence_column": "1", "target_column": "no"}, 'unknown column .* "no"'),
+        ({"sequence_column": "1", "target_column": "no"}, 'unknown column .* "1"'),
     ],
 )
 def test_mistakes_are_found_before_the_folder_is_made(training_table, tmp_path, settings, said):
