@@ -34,6 +34,7 @@ from dream_keras.common.files import UNFINISHED, replacing, write_text
 from dream_keras.common.locks import claimed
 from dream_keras.common.remote import Mirror, is_remote
 from dream_keras.config.experiment import Experiment
+from dream_keras.data.memory import MEMORY
 from dream_keras.menu.plugins import copy_plugins
 from dream_keras.runtime.machine import KERNELS, packages, version
 
@@ -153,6 +154,9 @@ class RunFolder:
             computed_on: Backend, devices and what else ``Strategy.describe`` says.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        unfinished = self.path / f"{UNFINISHED}{MEMORY}"
+        if unfinished.is_dir():
+            unfinished.rename(self.path / MEMORY)
         copies = copy_plugins(experiment.plugins, self.path / "plugins")
         self.write_config(dataclasses.replace(experiment, plugins=tuple(map(str, copies))))
         self.write_json("environment.json", {**environment(experiment), **computed_on})

@@ -15,7 +15,7 @@ import yaml
 
 from dream_keras.common.cli import load_backend
 from dream_keras.common.errors import UserError
-from dream_keras.common.files import sha256
+from dream_keras.common.files import UNFINISHED, sha256
 from dream_keras.common.remote import cache, is_remote, local_copy
 from dream_keras.common.text import reason
 from dream_keras.config.experiment import Experiment, load_experiment
@@ -149,8 +149,11 @@ class Run:
 
     def _own(self, table: str) -> str:
         """Return where a table is: one that the run keeps is named from its folder on."""
-        kept = self.folder.path / table
-        return str(kept) if table in (TRAIN, VALIDATION) and kept.is_file() else table
+        if table in (TRAIN, VALIDATION):
+            for name in (table, f"{UNFINISHED}{table}"):
+                if (self.folder.path / name).is_file():
+                    return str(self.folder.path / name)
+        return table
 
     @cached_property
     def simulated_folder(self) -> Path:

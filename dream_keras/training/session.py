@@ -140,14 +140,20 @@ def _kept(tables: Mapping[str, MemoryTable], folder: RunFolder) -> Iterator[None
     Raises:
         UserError: If a resumed run was started with others.
     """
-    new = not folder.config.exists()
-    try:
+    if folder.config.exists():
         for name, table in tables.items():
             table.keep(folder.path / name)
         yield
+        return
+    # Until the folder is made they are among its unfinished files, which a kill may leave.
+    unfinished = folder.path / f"{UNFINISHED}{MEMORY}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        for name, table in tables.items():
+            table.keep(folder.path / f"{UNFINISHED}{name}")
+        yield
     finally:
-        if new and not folder.config.exists():
-            shutil.rmtree(folder.path / MEMORY, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _experiment(

@@ -63,6 +63,9 @@ def test_it_is_resumed_wherever_it_stands(run, rows, tmp_path, caplog):
 
 def test_an_aborted_run_keeps_nothing(tmp_path, rows):
     sequences, targets = rows
+    left = tmp_path / "run" / ".writing-data"  # by a kill
+    left.mkdir(parents=True)
+    (left / "train.tsv").write_text("half a row")
     with pytest.raises(UserError, match="all training labels"):
         dream_keras.train(
             "dream_cnn",
