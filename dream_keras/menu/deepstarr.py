@@ -7,6 +7,7 @@ epsilon.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import keras
 
@@ -132,6 +133,8 @@ class DeepSTARRTrainer(Trainer):
     batch_size: int = 128
     epochs: int = 100
     steps_per_epoch: int | None = None
+    best: Literal["pearson", "mse"] = "mse"
+    patience: int | None = 10
 
     def optimizer(self, total_steps: int) -> keras.optimizers.Optimizer:
         """Build the optimiser; it does not depend on ``total_steps``."""

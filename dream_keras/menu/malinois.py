@@ -160,6 +160,7 @@ class MalinoisTrainer(Trainer):
     batch_size: int = 1076
     epochs: int = 200
     steps_per_epoch: int | None = None
+    patience: int | None = 30
     restart_steps: int = 4096
     l2: float = 0.0003438210249762151
     beta_1: float = 0.8661062881299633

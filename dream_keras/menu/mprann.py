@@ -7,6 +7,7 @@ momentum and epsilon.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import keras
 
@@ -133,6 +134,8 @@ class MPRAnnTrainer(Trainer):
     batch_size: int = 128
     epochs: int = 100
     steps_per_epoch: int | None = None
+    best: Literal["pearson", "mse"] = "mse"
+    patience: int | None = 10
 
     def optimizer(self, total_steps: int) -> keras.optimizers.Optimizer:
         """Build the optimiser; it does not depend on ``total_steps``."""

@@ -10,6 +10,7 @@ dropout.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import keras
 from keras import ops
@@ -179,6 +180,8 @@ class VaishnavTrainer(Trainer):
     batch_size: int = 1024
     epochs: int = 100
     steps_per_epoch: int | None = None
+    best: Literal["pearson", "mse"] = "mse"
+    patience: int | None = 10
     l2: float = 0.0001
 
     def __post_init__(self) -> None:
