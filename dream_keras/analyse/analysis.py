@@ -67,8 +67,9 @@ class Analysis:
 
     @cached_property
     def rows(self) -> npt.NDArray[np.int64]:
-        """Positions of the rows that the part needs, (n,)."""
-        return self.suite.rows(self.part)
+        """Positions of the rows that the part needs and whose target was measured, (n,)."""
+        rows = self.suite.rows(self.part)
+        return rows[np.isfinite(self.suite.measured[rows, self.target])]
 
     @cached_property
     def measured(self) -> Floats:

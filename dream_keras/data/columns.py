@@ -200,7 +200,8 @@ def _is_value(text: str) -> bool:
     return bool(DECIMAL_COMMA.fullmatch(text.strip())) or not math.isnan(to_float(text))
 
 
-def _is_missing(text: str) -> bool:
+def is_missing(text: str) -> bool:
+    """Whether a cell stands for a value that was not measured."""
     return text.strip().lower().encode() in MISSING
 
 
@@ -220,7 +221,7 @@ def _is_header(first: Cells, columns: Columns) -> bool:
         return not is_dna(first[0]) and len(first[0]) < SHORTEST and bool(named.match(first[0]))
     if len(first) < 2 or any(_is_value(cell) for cell in first):
         return False
-    return bool(named.match(first[1])) and not _is_missing(first[1])
+    return bool(named.match(first[1])) and not is_missing(first[1])
 
 
 def _usual_sequence(path: object, first: Cells, usual: Sequence[str]) -> str:
@@ -246,7 +247,7 @@ def _only_numbers(path: object, first: Cells, rows: Sequence[Cells], known: Sequ
 
     def has_numbers(column: int) -> bool:
         cells = [row[column] for row in rows if column < len(row)]
-        cells = [cell for cell in cells if not _is_missing(cell)]
+        cells = [cell for cell in cells if not is_missing(cell)]
         return sum(map(_is_value, cells)) * 2 > len(cells) or not rows
 
     found = [

@@ -83,7 +83,7 @@ class Suite:
     Attributes:
         source: Where it came from, for messages.
         sequences: The sequences, in order.
-        measured: Their measured values, (rows, targets).
+        measured: Their measured values, (rows, targets); NaN where one of several is missing.
         subsets: The subsets by name; all have the same parts, "all" among them.
         name: What it is called.
         targets: The names of the targets, in the order of ``measured``.
@@ -259,7 +259,9 @@ def _load(source: str, declaration: Declaration, folder: Path) -> Suite:
     _check_columns(table, declaration)
     table = table.take(matching_rows(table, declaration.rows).tolist())
     sequences = table.sequences(declaration.sequence)
-    measured = np.stack([table.numbers(column) for column in declaration.targets.values()], axis=1)
+    columns = declaration.targets.values()
+    several = len(columns) > 1
+    measured = np.stack([table.numbers(column, several) for column in columns], axis=1)
     if declaration.id is not None:
         table.names(declaration.id)
     return Suite(
@@ -291,13 +293,22 @@ def _subsets(
         name: Subset(
             declaration.subsets[name].weight,
             {
-                part: to_positions(chosen, declaration.subsets[name].width)
+                part: _measured_ones(
+                    to_positions(chosen, declaration.subsets[name].width),
+                    measured[:, declaration.subsets[name].target],
+                )
                 for part, chosen in parts.items()
             },
             declaration.subsets[name].target,
         )
         for name, parts in split(entries, public).items()
     }
+
+
+def _measured_ones(positions: Positions, measured: Floats) -> Positions:
+    """Return the rows or pairs whose values, (rows,), were all measured."""
+    known = np.isfinite(measured[positions])
+    return positions[known if known.ndim == 1 else known.all(axis=1)]
 
 
 def _reverse(declaration: Declaration, table: Table) -> npt.NDArray[np.bool_] | None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dream_keras.common.errors import UserError
+from dream_keras.data.columns import is_missing
 from dream_keras.data.delimited import (
     DELIMITERS,
     TAB,
@@ -67,15 +68,22 @@ class Table:
         index = self.index(column)
         return [row[index].strip() if index < len(row) else "" for row in self.rows]
 
-    def numbers(self, column: Column) -> Floats:
+    def numbers(self, column: Column, may_be_missing: bool = False) -> Floats:
         """Return one column's numbers, shape (rows,).
+
+        Args:
+            column: The column.
+            may_be_missing: Whether an empty cell, ``NA`` and the like are NaN.
 
         Raises:
             UserError: What ``index`` raises, or a cell is no finite number.
         """
         texts = self.texts(column)
         values = np.array([to_float(text) for text in texts], np.float64)
-        self._refuse("values that are not finite numbers", column, ~np.isfinite(values))
+        bad = ~np.isfinite(values)
+        if may_be_missing:
+            bad &= ~np.array([is_missing(text) for text in texts], bool)
+        self._refuse("values that are not finite numbers", column, bad)
         return values
 
     def sequences(self, column: Column) -> tuple[str, ...]:
