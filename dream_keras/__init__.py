@@ -32,6 +32,7 @@ _HOME = {
     "load_plugins": "dream_keras.menu.plugins",
     "load_torch_weights": "dream_keras.model.torch_weights",
     "load_run": "dream_keras.runs.run",
+    "cross_validate": "dream_keras.train",
 }
 COMMANDS = (
     "doctor",
@@ -56,6 +57,7 @@ __all__ = [
     "analyse",
     "build_network",
     "convert",
+    "cross_validate",
     "doctor",
     "evaluate",
     "expression",

@@ -1,10 +1,11 @@
 """Train a model, score it on the gold-standard suite and keep everything in a run folder."""
 
 import argparse
+import logging
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dream_keras.common.cli import (
     add_column_arguments,
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
     from dream_keras.config.experiment import Experiment
     from dream_keras.data.memory import MemoryTable
+    from dream_keras.runs.cross_validation import CrossValidation
     from dream_keras.training.session import Result
+
+log = logging.getLogger(__name__)
 
 SUMMARY = __doc__
 """Of the command; ``make_callable`` gives the module the function's docstring."""
@@ -52,6 +56,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="column that says which rows are trained, validated and tested on: the values given "
         "with --validation and --test, or the words train, val and test",
+    )
+    p.add_argument(
+        "--cross-validate",
+        action="store_true",
+        help="train a run for each value of --split-column, which it is tested on",
     )
     p.add_argument(
         "--split",
@@ -91,43 +100,89 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
-    args = parser().parse_args(argv)
-    result = train(
-        args.config,
-        train=args.train,
-        validation=args.validation,
-        test=args.test,
-        split=args.split,
-        split_column=args.split_column,
-        suite=args.suite,
-        out=args.out,
-        overrides=args.set,
-        plugins=args.plugin,
-        sequence_column=args.sequence_column,
-        target_columns=args.target_columns,
-        id_column=args.id_column,
-        weight_column=args.weight_column,
-        error_column=args.error_column,
-        seed=args.seed,
-        smoke=args.smoke,
-        resume=args.resume,
-        deterministic=args.deterministic,
-        strategy=args.strategy,
-        tpu=args.tpu,
-        on_bad_row=args.on_bad_row,
-    )
+    given = vars(parser().parse_args(argv))
+    given |= {"overrides": given.pop("set"), "plugins": given.pop("plugin")}
+    if given.pop("cross_validate"):
+        _report_folds(given)
+        return
+    result = train(given.pop("config"), **given)
     if not result.is_chief:
         return
     if result.score:
         from dream_keras.scoring.report import table
 
         print(table(result.score))
-    run = args.out or result.folder
+    run = given["out"] or result.folder
     print(f"\nThe run is in {run}: start with {run}/report.md.")
     print("To look at it in TensorBoard:")
     print(f"  {python_command('tensorboard.main', '--logdir', run)}")
     print("To predict sequences, one a line, then Ctrl-D (or a FASTA file in place of -):")
     print(f"  {python_command('dream_keras.predict', run, '-')}")
+
+
+def _report_folds(given: dict[str, Any]) -> None:
+    """Run a cross-validation and print its scores."""
+    for option in ("validation", "test", "split", "suite"):
+        if given.pop(option) is not None:
+            raise UserError(f"--{option} and --cross-validate: each fold is tested on in turn")
+    for option in ("train", "out", "split_column"):
+        if given[option] is None:
+            name = option.replace("_", "-")
+            raise UserError(f"--cross-validate needs --{name}")
+    result = cross_validate(given.pop("config"), given.pop("train"), **given)
+    print(result.summary.to_string(index=False, float_format="{:.4f}".format))
+    print(f"\nThe runs, predictions.tsv and report.md are in {result.folder}.")
+
+
+def cross_validate(
+    config: "str | Path | Experiment | None",
+    table: str | Path,
+    *,
+    split_column: str,
+    out: str | Path,
+    resume: bool = False,
+    **settings: Any,
+) -> "CrossValidation":
+    """Train a run for each fold of a table, and score each on its own fold.
+
+    The fold behind the one that is tested on validates, in the order of the folds. Runs that are
+    finished are taken as they are with ``resume``, others continue.
+
+    Args:
+        config: As for ``train``.
+        table: The table.
+        split_column: Column of the folds, 3 or more.
+        out: Folder of the runs, ``fold-<value>``, with ``predictions.tsv`` (out of fold) and
+            ``report.md``.
+        resume: Go on with the cross-validation in ``out``.
+        **settings: Other arguments of ``train``.
+
+    Raises:
+        UserError: If the table has too few folds, ``out`` is there already without ``resume``, or
+            whatever ``train`` raises.
+    """
+    from dream_keras.data.columns import Columns
+    from dream_keras.runs.cross_validation import collect, find_folds
+
+    folder = Path(out)
+    if folder.exists() and not resume:
+        raise UserError(f"{folder} exists: resume with --resume, or choose another --out")
+    sequence_column = settings.get("sequence_column")
+    folds = find_folds(table, Columns(sequence_column, (), split=split_column))
+    runs = {fold: folder / f"fold-{fold.replace(os.sep, '_')}" for fold in folds}
+    for number, (fold, run) in enumerate(runs.items()):
+        log.info("fold %s, %d of %d", fold, number + 1, len(folds))
+        train(
+            config,
+            train=table,
+            split_column=split_column,
+            validation=folds[(number + 1) % len(folds)],
+            test=fold,
+            out=run,
+            resume=resume and run.exists(),
+            **settings,
+        )
+    return collect(folder, runs)
 
 
 def train(

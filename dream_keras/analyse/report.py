@@ -9,8 +9,8 @@ import pandas as pd
 from dream_keras.analyse import sections
 from dream_keras.analyse.analysis import Analysis
 from dream_keras.analyse.similarity import Similarity
-from dream_keras.analyse.tables import markdown
 from dream_keras.common.files import write_text
+from dream_keras.common.tables import markdown
 from dream_keras.data import alphabet
 from dream_keras.scoring.suite import SIMULATED
 

@@ -9,8 +9,8 @@ import pandas as pd
 from dream_keras.analyse import calibration, inference, plots, residuals
 from dream_keras.analyse.analysis import Analysis
 from dream_keras.analyse.similarity import Similarity, by_similarity, similarity_to_training
-from dream_keras.analyse.tables import markdown
 from dream_keras.common.errors import UserError
+from dream_keras.common.tables import markdown
 from dream_keras.data.columns import Columns
 from dream_keras.data.kmers import K
 from dream_keras.scoring.metrics import pearson

@@ -1,6 +1,7 @@
 """Sequences of an assay other than the challenge's: lengths, tasks and the end of a run."""
 
 import logging
+import shutil
 from types import SimpleNamespace
 
 import keras
@@ -285,3 +286,47 @@ def test_the_loss_is_the_weighted_mean_of_its_rows(random):
     assert loss([0, 1, 2], [2, 0.5, 0]) == pytest.approx(
         (2 * alone[0] + 0.5 * alone[1]) / 3, rel=1e-5
     )
+
+
+def test_a_cross_validation_tests_every_row_once(folds, tmp_path, caplog):
+    table = pd.read_csv(folds)[["seq", "value"]]
+    table["fold"] = np.arange(150) % 3 + 8  # "10" comes behind "9"
+    table.to_csv(tmp_path / "table.csv", index=False)
+    settings = {
+        "target_columns": "value",
+        "overrides": [*SMALL, "trainer.epochs=1"],
+        "progress": False,
+    }
+    out = tmp_path / "folds"
+
+    def run(**more):
+        columns = {"split_column": "fold", "out": out}
+        return dream_keras.cross_validate(
+            "any_dream_cnn", tmp_path / "table.csv", **columns, **settings, **more
+        )
+
+    result = run()
+    assert [path.name for path in sorted(out.glob("fold-*"))] == ["fold-10", "fold-8", "fold-9"]
+    assert result.scores["fold"].tolist() == ["8", "9", "10"]
+    pooled = pd.read_csv(out / "predictions.tsv", sep="\t")
+    assert sorted(pooled["sequence"]) == sorted(table["seq"])
+    for fold, rows in pooled.groupby("fold"):
+        own = dream_keras.load_run(out / f"fold-{fold}").predict(rows["sequence"].tolist())
+        np.testing.assert_allclose(rows["predicted"], own, atol=2e-6)
+    [summary] = result.summary.to_dict("records")
+    r = [np.corrcoef(rows.measured, rows.predicted)[0, 1] for _, rows in pooled.groupby("fold")]
+    assert summary["mean r"] == pytest.approx(np.mean(r))
+    assert summary["sd"] == pytest.approx(np.std(r, ddof=1))
+    together = np.corrcoef(pooled.measured, pooled.predicted)[0, 1]
+    assert summary["pooled pearson"] == pytest.approx(together)
+    with pytest.raises(UserError, match="--resume"):
+        run()
+    shutil.rmtree(out / "fold-9")
+    kept = (out / "fold-8" / "state.npz").stat().st_mtime_ns
+    again = run(resume=True)
+    assert (out / "fold-8" / "state.npz").stat().st_mtime_ns == kept
+    np.testing.assert_allclose(again.scores["pearson"], result.scores["pearson"], atol=1e-5)
+    two = table[table.fold < 10]
+    two.to_csv(tmp_path / "table.csv", index=False)
+    with pytest.raises(UserError, match=r"column fold holds 8, 9; a cross-validation needs 3"):
+        run(resume=True)
