@@ -170,7 +170,7 @@ def cross_validate(
     sequence_column = settings.get("sequence_column")
     folds = find_folds(table, Columns(sequence_column, (), split=split_column))
     runs = {fold: folder / f"fold-{fold.replace(os.sep, '_')}" for fold in folds}
-    for number, (fold, run) in enumerate(runs.items()):
+    for number, (fold, path) in enumerate(runs.items()):
         log.info("fold %s, %d of %d", fold, number + 1, len(folds))
         train(
             config,
@@ -178,8 +178,8 @@ def cross_validate(
             split_column=split_column,
             validation=folds[(number + 1) % len(folds)],
             test=fold,
-            out=run,
-            resume=resume and run.exists(),
+            out=path,
+            resume=resume and path.exists(),
             **settings,
         )
     return collect(folder, runs)

@@ -90,7 +90,7 @@ def test_public_names_need_no_backend():
     subprocess.run([sys.executable, "-c", NO_BACKEND + PUBLIC], check=True)
 
 
-OTHER_NAMES = {"overrides": "set", "plugins": "plugin", "target_columns": "target_column"}
+OTHER_NAMES = {"overrides": "set", "plugins": "plugin"}
 """Arguments of functions whose option may be given several times, and is called so."""
 NOT_OPTIONS = {"progress", "target_column", "sequences", "targets", "validation_sequences"} | {
     "validation_targets"
@@ -108,7 +108,7 @@ def test_functions_and_commands_use_the_same_names(command):
     arguments = set(inspect.signature(function).parameters) - NOT_OPTIONS
     arguments = {OTHER_NAMES.get(name, name) for name in arguments}
     assert arguments - options <= {"source"}  # predict's INPUT
-    assert options - arguments <= {"help", "json", "input"}
+    assert options - arguments <= {"help", "json", "input", "cross_validate"}
 
 
 @pytest.mark.parametrize("command", ["train", "search"])
@@ -135,7 +135,7 @@ MISTAKES = [
     (["train", "--validation", "missing.txt"], "no file"),
     (["train", "--suite", "missing"], "does not exist"),
     (["train", "--plugin", "missing.py"], "plugin missing.py: no such file"),
-    (["train", "--sequence-column", "seq"], "needs both"),
+    (["train", "--cross-validate", "--out", "x"], "--cross-validate needs --train"),
     (["train", "--set", "trainer.epoch=3"], 'Did you mean "epochs"'),
     (["train", "--set", "trainer.epochs=ten"], "expected a whole number"),
     (["train", "--set", "data.trian=x"], 'Did you mean "train"'),

@@ -229,12 +229,27 @@ def _leave(message: str, status: int) -> None:
 
 def _describe_os_error(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
-    remedy = {
-        errno.ENOSPC: " Free some space or choose another folder with --out; then --resume.",
-        errno.EACCES: " Choose a folder you may write to with --out.",
-        errno.EROFS: " Choose a folder you may write to with --out.",
-    }.get(error.errno or 0, "")
-    return f"{where}{(error.strerror or str(error)).lower()}.{remedy}"
+    return f"{where}{(error.strerror or str(error)).lower()}.{_os_remedy(error)}"
+
+
+def _os_remedy(error: OSError) -> str:
+    """Return what can be done about an error of the file system, after a space."""
+    if error.errno == errno.ENOSPC:
+        return " Free some space or choose another folder with --out; then --resume."
+    if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM) or not error.filename:
+        return ""
+    path = Path(os.fsdecode(error.filename)).absolute()
+    if path.is_file() and not os.access(path, os.R_OK):
+        return f" Allow reading it: {shlex.join(['chmod', 'u+r', str(path)])}"
+    folder = next((each for each in path.parents if each.is_dir()), path)
+    if error.errno == errno.EROFS:
+        return f" The file system of {folder} is read-only: copy what you work on elsewhere."
+    right = "u+rwx" if os.access(folder, os.W_OK) else "u+wx"
+    blocked = path if path.is_dir() else folder
+    return (
+        f" Allow writing there ({shlex.join(['chmod', right, str(blocked)])}), or work in a folder "
+        "of your own."
+    )
 
 
 def make_callable(module_name: str, function: Callable[..., object]) -> None:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED
+from dream_keras.common.remote import CACHE_VARIABLE, cache
 from dream_keras.data import alphabet, yeast
 from dream_keras.data.alphabet import Tokens
 from dream_keras.simulate import assay, scan
@@ -61,9 +62,11 @@ def write_simulation(
         _write_all(partial, manifest, progress)
         _put_in_place(partial, target, manifest)
     except OSError as error:
+        in_cache = target.is_relative_to(cache().expanduser().resolve())
+        remedy = f"set {CACHE_VARIABLE} to" if in_cache else "choose"
         raise UserError(
-            f"{out}: cannot be written ({error.strerror or error}). "
-            "Free some space, or choose another folder."
+            f"{out}: cannot be written ({error.strerror or error}). Free some space, or {remedy} "
+            "another folder."
         ) from error
     finally:
         if partial is not None:

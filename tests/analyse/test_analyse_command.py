@@ -13,8 +13,8 @@ import yaml
 import dream_keras
 from dream_keras.analyse import sections
 from dream_keras.analyse.__main__ import main
-from dream_keras.common.tables import markdown
 from dream_keras.common.errors import UserError
+from dream_keras.common.tables import markdown
 from dream_keras.data.kmers import K
 from dream_keras.runs.run import Run
 from dream_keras.scoring.metrics import pearson
