@@ -86,7 +86,7 @@ def evaluate(
             one of them is unusable, or ``bootstrap`` is negative.
     """
     from dream_keras.config.check import check_files
-    from dream_keras.menu.plugins import check_plugins, load_plugins
+    from dream_keras.menu.plugins import check_plugins, listed, load_plugins
     from dream_keras.runs.run import check_run, load_run
     from dream_keras.scoring.suite import load_suite
 
@@ -96,7 +96,7 @@ def evaluate(
     if run is not None:
         check_run(run)
     check_files(predictions)
-    check_plugins(plugins := list(plugins))
+    check_plugins(plugins := listed(plugins))
     loaded_suite = None if suite is None else load_suite(suite)
     loaded_run = None
     if run is not None:

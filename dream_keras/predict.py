@@ -160,11 +160,11 @@ def predict(
         UserError: If run or source cannot be used.
     """
     from dream_keras.config.check import check_files
-    from dream_keras.menu.plugins import check_plugins
+    from dream_keras.menu.plugins import check_plugins, listed
     from dream_keras.runs.run import check_run, load_run
 
     check_run(run)
-    check_plugins(plugins := list(plugins))
+    check_plugins(plugins := listed(plugins))
     if isinstance(source, str | Path):
         check_files(source)
     elif out is not None:

@@ -112,6 +112,7 @@ def prepare(
     from dream_keras.config.completion import with_length
     from dream_keras.config.experiment import DEFAULT_CONFIG, load_experiment
     from dream_keras.data.shard_writer import check_out, write_shards
+    from dream_keras.menu.plugins import listed, load_plugins
 
     given = {
         "data.sequence_column": sequence_column,
@@ -120,7 +121,7 @@ def prepare(
         "data.on_bad_row": on_bad_row,
     }
     settings = {key: value for key, value in given.items() if value is not None}
-    overrides, plugins = list(overrides), list(plugins)
+    overrides, plugins = list(overrides), listed(plugins)
     check_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
     check_files(table)
     check_out(Path(out), shards)
@@ -129,7 +130,6 @@ def prepare(
 
     from dream_keras.common.progress import hide_bar
     from dream_keras.data.table import read_rows
-    from dream_keras.menu.plugins import load_plugins
 
     load_plugins(plugins)
     experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)

@@ -260,6 +260,7 @@ def train(
         UserError: For anything wrong with the settings, the files or the folder.
     """
     from dream_keras.data.memory import TRAIN, VALIDATION, in_memory
+    from dream_keras.menu.plugins import listed
 
     columns = target_columns or target_column
     names = (columns,) if isinstance(columns, str) else tuple(columns or ())
@@ -290,7 +291,7 @@ def train(
         "scoring.suite": suite and absolute(suite),
     }
     settings = {key: value for key, value in given.items() if value is not None}
-    overrides, plugins = list(overrides), list(plugins)
+    overrides, plugins = list(overrides), listed(plugins)
     _check(config, overrides, settings, plugins, out, resume)
     load_backend()
     from dream_keras.training.session import run_training

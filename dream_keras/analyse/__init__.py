@@ -36,12 +36,12 @@ def analyse(
     """
     from dream_keras.common.locks import claimed
     from dream_keras.config.check import check_files
-    from dream_keras.menu.plugins import check_plugins, load_plugins
+    from dream_keras.menu.plugins import check_plugins, listed, load_plugins
     from dream_keras.runs.run import check_run, load_run
     from dream_keras.scoring.suite import load_suite
 
     check_run(run)
-    check_plugins(plugins := list(plugins))
+    check_plugins(plugins := listed(plugins))
     check_files(train)
     given = None if suite is None else load_suite(suite)
     load_backend()

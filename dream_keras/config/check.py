@@ -19,7 +19,7 @@ from dream_keras.config.experiment import (
 )
 from dream_keras.config.yaml_file import located
 from dream_keras.menu.outline import outline
-from dream_keras.menu.plugins import check_plugins
+from dream_keras.menu.plugins import check_plugins, listed
 from dream_keras.menu.registry import Slot, not_on_menu
 
 
@@ -43,7 +43,7 @@ def check_experiment(
         ...     print(str(error).partition(": ")[2].partition(" Allowed")[0])
         unknown option of trainer autosome "epoch". Did you mean "epochs"?
     """
-    check_plugins(plugins := list(plugins))
+    check_plugins(plugins := listed(plugins))
     path = find_config(config)
     value, lines = read_config(path, overrides, settings, plugins)
     try:

@@ -66,10 +66,10 @@ class StreamSettings:
     batch_size: int
     seed: int = 0
     both_strands: bool = False
-    random_strand: bool = False
     view: Callable[[Tokens, np.random.Generator], Tokens] = lambda tokens, random: tokens
     host: int = 0
     hosts: int = 1
+    random_strand: bool = False
 
 
 @dataclass

@@ -124,7 +124,8 @@ def _describe(item: menu.MenuEntry, survey: "Survey") -> dict[str, Any]:
 
 def _size_in_words(item: dict[str, Any]) -> str:
     if "length" in item:
-        return f"{item['length']} positions, {item['channels']} channels"
+        length = f"{item['length']} positions" if item["length"] else "positions as the table needs"
+        return f"{length}, {item['channels']} channels"
     if item.get("parameters") is not None:
         return f"{item['parameters']:,} parameters"
     return item.get("reason", "")

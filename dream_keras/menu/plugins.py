@@ -55,7 +55,7 @@ def load_plugins(files: Iterable[str | Path]) -> None:
             f"{_loading[0]} starts a run or builds a network while it is loaded as a plugin: put "
             'that below a line if __name__ == "__main__":'
         )
-    for file in _listed(files):
+    for file in listed(files):
         _load(file)
 
 
@@ -65,11 +65,16 @@ def check_plugins(files: Iterable[str | Path]) -> None:
     Raises:
         UserError: Names the file.
     """
-    for file in _listed(files):
+    for file in listed(files):
         _read(file)
 
 
-def _listed(files: Iterable[str | Path]) -> list[Path]:
+def listed(files: Iterable[str | Path]) -> list[Path]:
+    """Return plugin files as a list.
+
+    Raises:
+        UserError: If they are one text.
+    """
     if isinstance(files, str | Path):
         raise UserError(f"plugins: expected a list of files, such as [{str(files)!r}]")
     return [Path(file) for file in files]

@@ -57,13 +57,13 @@ def compile_config(
     """Return the findings, and the steps of the whole run."""
     from dream_keras.config.check import check_experiment
     from dream_keras.config.experiment import load_experiment
-    from dream_keras.menu.plugins import load_plugins
+    from dream_keras.menu.plugins import listed, load_plugins
     from dream_keras.preflight.chips import Topology
     from dream_keras.preflight.compiling import compile_step, prepare_environment
 
     place = Topology.parse(topology)
     settings: dict[str, object] = {} if batch is None else {"trainer.batch_size": batch}
-    overrides, plugins = list(overrides), list(plugins)
+    overrides, plugins = list(overrides), listed(plugins)
     check_experiment(config, overrides, settings, plugins)
     prepare_environment(backend)
     load_backend()

@@ -72,8 +72,10 @@ def search(
         "data.validation": validation and absolute(validation),
         "scoring.suite": suite and absolute(suite),
     }
+    from dream_keras.menu.plugins import listed
+
     settings = {key: value for key, value in changes.items() if value is not None}
-    overrides, plugins = list(overrides), list(plugins)
+    overrides, plugins = list(overrides), listed(plugins)
     if role != "worker":
         _check(space, settings, overrides, plugins, out, resume)
     load_backend()

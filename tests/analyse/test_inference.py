@@ -21,6 +21,7 @@ ORDERS = {
     "bhi": ("{name: bhi, label_mean: 11.0, label_std: 2.0}", "autosome_regression"),
     "bhi, shifted": ("{name: bhi, shifts: 1, label_std: 2.0}", "autosome_regression"),
     "bhi, between 0 and 1": ("{name: bhi, shifts: 1, normal_cdf: true}", "autosome_regression"),
+    "plain": ("{name: plain, length: 142}", "autosome_regression"),
     "unlockdna": ("{name: unlockdna, label_std: 2.0}", "autosome_regression"),
 }
 SINGLETON = 5

@@ -152,7 +152,9 @@ def test_tests_without_any_kmers(tmp_path, random):
     assert found.line.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize(("text", "said"), [("", "is empty"), ("xyz\t1\n", "no usable row")])
+@pytest.mark.parametrize(
+    ("text", "said"), [("", "is empty"), ("xyzxyzxyzxyzxyzxyzxyz\t1\n", "no usable row")]
+)
 def test_a_table_without_rows_is_refused(tmp_path, text, said):
     path = tmp_path / "train.txt"
     path.write_text(text)

@@ -6,7 +6,8 @@ import pytest
 
 from dream_keras.common.errors import UserError
 from dream_keras.data.memory import TRAIN, VALIDATION, MemoryTable, in_memory, listed
-from dream_keras.data.table import named_columns, read_chunks
+from dream_keras.data.columns import Columns
+from dream_keras.data.table import read_chunks
 
 SEQUENCES = ["ACGTACGTACGTACGTACGTA", "GGGGGGGGGGCCCCCCCCCCN"]
 
@@ -78,7 +79,7 @@ def test_a_kept_table_is_read_back_bit_by_bit(tmp_path, random):
     values[1, 2] = np.nan
     table = MemoryTable.of(np.array(SEQUENCES), values)
     table.keep(tmp_path / "train.tsv")
-    columns = named_columns(table.sequence_column, table.target_columns)
+    columns = Columns(table.sequence_column, table.target_columns)
     (chunk,) = read_chunks(tmp_path / "train.tsv", columns)
     assert not chunk.bad
     np.testing.assert_array_equal(chunk.values, values)

@@ -106,11 +106,11 @@ def test_sides_that_are_not_known_are_refused():
     check_shapes(keras.Model(inputs, keras.layers.Conv1D(8, 3)(inputs)))
 
 
-def unknown(tokens, strand, flags, labels):
+def unknown(tokens, strand, flags, labels, weights):
     return tf.strings.as_string(labels)
 
 
-def wrong(tokens, strand, flags, labels):
+def wrong(tokens, strand, flags, labels, weights):
     return tokens + tf.zeros((3, 3, 3), tf.uint8)
 
 

@@ -302,9 +302,9 @@ def test_first_rows_that_are_not_finite_are_named(suite_files):
         score(suite, predictions, "all")
 
 
-@pytest.mark.parametrize("shape", [(299,), (300, 1), ()])
+@pytest.mark.parametrize("shape", [(299,), (300, 2), ()])
 def test_wrong_shape(suite_files, shape):
-    with pytest.raises(UserError, match=r"predictions have shape .*\(300,\)"):
+    with pytest.raises(UserError, match=r"predictions have shape .*\(300, 1\)"):
         score(load_suite(suite_files.folder), np.zeros(shape))
 
 

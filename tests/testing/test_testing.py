@@ -347,9 +347,10 @@ def test_all_problems_are_reported_together():
 
 @pytest.mark.usefixtures("without_training")
 def test_functions_need_not_be_registered():
+    before = menu.names("first")
     check_block("first", lambda x: layers.Conv1D(8, 3, padding="same", name="first_c")(x))
     check_block("first", menu.get("first", "bhi").build, options={"out_channels": 8})
-    assert menu.names("first") == ["autosome", "bhi", "unlockdna"]
+    assert menu.names("first") == before
 
 
 def test_wrong_arguments_are_the_users_mistakes():
