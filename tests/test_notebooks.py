@@ -11,7 +11,6 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-LONG = ("bring_your_own_block", "colab_tpu")
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 each = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -37,11 +36,8 @@ def check_outputs(outputs):
     assert not re.findall(r"(?<![\w:/.])/(?:tmp|home|root|work|usr|Users|content)/", texts)
 
 
-@pytest.mark.parametrize(
-    "notebook",
-    [pytest.param(n, marks=pytest.mark.slow if n.stem in LONG else ()) for n in NOTEBOOKS],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.slow
+@each
 def test_notebook_runs_in_smoke_mode(notebook, tmp_path):
     pytest.importorskip("nbclient")
     from save_notebooks import execute

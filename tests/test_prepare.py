@@ -157,7 +157,7 @@ def test_damage_is_found_before_the_first_step(prepared, tmp_path):
     content = bytearray(victim.read_bytes())
     content[100] ^= 4
     victim.write_bytes(content)
-    with pytest.raises(UserError, match=r"rows-00002-of-00004.tfrecord: record 0 of 3 is not"):
+    with pytest.raises(UserError, match=r"rows-00002-of-00004.tfrecord: record 0 of 3 does not"):
         train(tmp_path, tmp_path / "run")
 
 

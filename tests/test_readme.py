@@ -39,11 +39,17 @@ def run(words, folder):
 
 
 @pytest.mark.parametrize(
-    "search", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["all but search", "search"]
+    "part", ["own table", *(pytest.param(p, marks=pytest.mark.slow) for p in ("more", "search"))]
 )
-def test_commands_of_the_readme(clone, search):
-    commands = [command for command in COMMANDS if ("dream_keras.search" in command) == search]
-    assert len(commands) >= (1 if search else 6)
+def test_commands_of_the_readme(clone, part):
+    def part_of(command):
+        if "dream_keras.search" in command:
+            return "search"
+        return "own table" if "runs/mine" in command else "more"
+
+    search = part == "search"
+    commands = [command for command in COMMANDS if part_of(command) == part]
+    assert len(commands) >= {"own table": 2, "more": 6, "search": 1}[part]
     for command in commands:
         words = shlex.split(command)
         assert words[:2] == ["python", "-m"]

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from dream_keras.common.errors import UserError
-from dream_keras.data.memory import TRAIN, VALIDATION, MemoryTable, in_memory, listed
 from dream_keras.data.columns import Columns
+from dream_keras.data.memory import TRAIN, VALIDATION, MemoryTable, in_memory, listed
 from dream_keras.data.table import read_chunks
 
 SEQUENCES = ["ACGTACGTACGTACGTACGTA", "GGGGGGGGGGCCCCCCCCCCN"]

@@ -231,7 +231,7 @@ def two_devices(out, *names):
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param(COVERING, id="covering"),
+        pytest.param(COVERING, id="covering", marks=pytest.mark.slow),
         pytest.param(OTHERS, id="rest", marks=pytest.mark.slow),
     ],
 )

@@ -135,7 +135,10 @@ def test_mistakes_before_the_first_trial(fake, space_file, tmp_path):
         ({"resume": True}, "--resume needs --out"),
         ({"resume": True, "out": tmp_path / "full"}, "is not the folder of a search"),
         ({"space": space, "train": "missing.txt", "out": tmp_path / "a"}, "no file .*missing.txt"),
-        ({"space": space, "suite": "missing", "out": tmp_path / "b"}, "no folder .*missing"),
+        (
+            {"space": space, "suite": "missing", "out": tmp_path / "b"},
+            "the suite .*missing does not exist",
+        ),
         ({"space": space, "role": "chief"}, "go together"),
         ({"space": space, "chief": "a:1"}, "go together"),
         ({"role": "boss", "chief": "a:1"}, "unknown role"),

@@ -164,6 +164,7 @@ def test_chief_and_workers_lose_nothing_when_one_is_killed(space_file, tmp_path,
     assert (tmp_path / "chief" / "report.md").exists()
 
 
+@pytest.mark.slow
 def test_worker_and_chief_come_back_and_go_on(space_file, tmp_path, address):
     """Both are gone in mid-trial; the trial's first epoch is not repeated."""
     plan = load_plan(space_file(), (), {"search.max_trials": 2})

@@ -130,7 +130,7 @@ def test_which_epoch_is_kept_and_which_is_the_last(best, patience, kept, epochs)
         network=SimpleNamespace(variables=[]), optimizer=SimpleNamespace(variables=[])
     )
     settings = EngineSettings(len(ROWS), 1, best, patience)
-    engine, state = Engine(steps, None, None, folder, ["a"], settings), State()
+    engine, state = Engine(steps, None, None, folder, None, ["a"], settings), State()
     while not engine._is_finished(state):
         engine._keep({"epoch": state.epoch + 1, **ROWS[state.epoch]}, state)
     assert (state.best_epoch, state.epoch) == (kept, epochs)

@@ -364,7 +364,14 @@ def test_labels_on_another_scale_are_refused(training_table, tmp_path):
     small_run(table, tmp_path / "run", "model.final=autosome_regression", "trainer.epochs=1")
 
 
-LARGE = ("autosome_legnet", "bhi_deepgxp", "unlockdna_proformer", "any_dream_rnn", "any_dream_attn")
+LARGE = (
+    "dream_cnn",
+    "autosome_legnet",
+    "bhi_deepgxp",
+    "unlockdna_proformer",
+    "any_dream_rnn",
+    "any_dream_attn",
+)
 BUILT_IN = [
     pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem in LARGE else [])
     for path in sorted(CONFIGS.glob("*.yaml"))
@@ -408,6 +415,7 @@ def test_low_precision_stays_with_its_run(training_table, tmp_path):
     assert layer.compute_dtype == "bfloat16"
 
 
+@pytest.mark.slow
 def test_several_steps_per_call_are_the_same_run(finished, training_table, tmp_path):
     other = small_run(training_table, tmp_path / "run", "runtime.steps_per_call=4", seed=4)
     for column in ("loss", "learning_rate", "val_pearson"):
