@@ -137,7 +137,7 @@ def test_mistakes_before_the_first_trial(fake, space_file, tmp_path):
         ({"space": space, "train": "missing.txt", "out": tmp_path / "a"}, "no file .*missing.txt"),
         (
             {"space": space, "suite": "missing", "out": tmp_path / "b"},
-            "the suite .*missing does not exist",
+            "suite .*missing does not",
         ),
         ({"space": space, "role": "chief"}, "go together"),
         ({"space": space, "chief": "a:1"}, "go together"),
