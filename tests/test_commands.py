@@ -357,6 +357,7 @@ def test_python_is_written_from_where_the_user_stands(tmp_path, monkeypatch):
     assert python_command("a.b") == f"{tmp_path}/python -m a.b"
 
 
+@pytest.mark.slow
 def test_the_next_steps_that_train_prints_work_as_they_are(tmp_path):
     sequence = "TGCATTTTTTTCACATC" + "ACGT" * 20 + "GGTTACGGCTGTT"
     rows = (f"{sequence}\t{label}\n" for label in range(18))

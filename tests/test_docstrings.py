@@ -11,7 +11,10 @@ from test_floors import MODULES
 import dream_keras
 from dream_keras.menu import registry
 
-WITHOUT = {"load_run": "opens what minutes of training leave; the README shows it"}
+WITHOUT = {
+    "load_run": "opens what minutes of training leave; the README shows it",
+    "cross_validate": "trains a run for each fold; docs/any_assay.md shows it",
+}
 """What is public and has no example, and why."""
 
 

@@ -131,6 +131,7 @@ ORDERS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_seed_gives_both_backends_the_same_initial_weights():
     found = []
     for backend in ("tensorflow", "jax"):

@@ -103,6 +103,7 @@ def test_addresses():
     assert absolute("runs").startswith("/")
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_is_broken_off_resumed_and_used(
     store, training_table, tmp_path, monkeypatch
 ):

@@ -196,6 +196,7 @@ def saved(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @every_order
 def test_saved_networks_predict_the_same_in_a_fresh_process(saved, name):
     want = predict(trained(name)[0].network)

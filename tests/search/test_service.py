@@ -136,6 +136,7 @@ def test_work_over_the_network_is_the_same_as_here(space_file, tmp_path, address
         assert str(ours.repeats) == str(theirs.repeats)
 
 
+@pytest.mark.slow
 def test_chief_and_workers_lose_nothing_when_one_is_killed(space_file, tmp_path, address):
     """Two workers in folders of their own; one is killed in mid-trial and never comes back."""
     chief = start(

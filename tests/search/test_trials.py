@@ -59,6 +59,7 @@ def test_all_trials_saw_the_same_rows(searched):
     assert counts == {("600", "67")}
 
 
+@pytest.mark.slow
 def test_the_best_order_is_ready_to_train(searched, tmp_path):
     out, result = searched
     best = result.trials.nlargest(1, "score").iloc[0]

@@ -288,6 +288,7 @@ def test_the_loss_is_the_weighted_mean_of_its_rows(random):
     )
 
 
+@pytest.mark.slow
 def test_a_cross_validation_tests_every_row_once(folds, tmp_path, caplog):
     table = pd.read_csv(folds)[["seq", "value"]]
     table["fold"] = np.arange(150) % 3 + 8  # "10" comes behind "9"

@@ -111,6 +111,7 @@ def test_a_run_predicts_after_it_is_opened_again(finished, training_table, tmp_p
     assert values.nunique() > 1
 
 
+@pytest.mark.slow
 @each_team
 def test_the_loss_falls(team, training_table, tmp_path):
     history = train(team, tmp_path, training_table, epochs=3, steps_per_epoch=25).history

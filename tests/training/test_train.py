@@ -156,7 +156,7 @@ def steps_into_an_epoch(run):
     [
         pytest.param(signal.SIGKILL, 10, marks=pytest.mark.slow),
         (signal.SIGKILL, 0),
-        (signal.SIGTERM, 10),
+        pytest.param(signal.SIGTERM, 10, marks=pytest.mark.slow),
     ],
     ids=["killed, saved per epoch", "killed, saved per step", "told to stop"],
 )
@@ -365,7 +365,9 @@ def test_labels_on_another_scale_are_refused(training_table, tmp_path):
 
 
 LARGE = (
+    "quickstart",
     "dream_cnn",
+    "dream_rnn",
     "autosome_legnet",
     "bhi_deepgxp",
     "unlockdna_proformer",
