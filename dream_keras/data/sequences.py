@@ -17,10 +17,9 @@ from dream_keras.data.parse import BadRow, Chunk
 from dream_keras.data.processor import Lengths, Processor
 from dream_keras.data.table import (
     ReadSettings,
+    adapted_chunks,
     open_table,
     parse_lines,
-    rows_of_part,
-    too_short,
 )
 from dream_keras.data.text import open_text, skip_leading
 
@@ -83,18 +82,13 @@ def read_fitting(path: str | Path, processor: Processor, settings: ReadSettings)
     unusable: UserError | None = None
     usable = False
     seen: set[str] = set()
-    for chunk in chunks:
-        if settings.split is not None:
-            chunk = rows_of_part(path, chunk, settings.split, settings.part, seen)
-        adapters.check(path, chunk.tokens)
-        tokens, lengths = adapters.put_on(chunk.tokens, chunk.lengths)
-        short = too_short(chunk, lengths, processor)
-        bad = sorted([*chunk.bad, *short], key=lambda row: row.line)
+    for part in adapted_chunks(path, chunks, adapters, settings, seen):
+        chunk, tokens, lengths, bad = part.chunk, part.tokens, part.lengths, part.bad
         if form is None:
             bad = [
                 dataclasses.replace(row, detail=f"record {row.name!r}: {row.detail}") for row in bad
             ]
-        if not usable and bad and len(short) == len(lengths):
+        if not usable and part.none_usable:
             unusable = unusable or _none_usable(path, form, bad)
         if bad and settings.on_bad_row == "fail":
             raise unusable or UserError(

@@ -10,7 +10,7 @@ import inspect
 import io
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -226,6 +226,59 @@ def _quoted_chunks(
             yield parse_records(block, layout)
 
 
+@dataclass(frozen=True)
+class AdaptedChunk:
+    """Some rows of a table as a processor gets them, before they are encoded.
+
+    Attributes:
+        chunk: The rows of the part that is read, as they stand in the table.
+        tokens: (rows, width), with the adapters that are put on.
+        lengths: (rows,), in bp, likewise.
+        short: Rows that are too short for the processor.
+        bad: These and the chunk's bad rows, in order.
+    """
+
+    chunk: Chunk
+    tokens: Tokens
+    lengths: Lengths
+    short: list[BadRow]
+    bad: list[BadRow]
+
+    @property
+    def none_usable(self) -> bool:
+        """Whether there are bad rows and no others."""
+        return bool(self.bad) and len(self.short) == len(self.lengths)
+
+
+def adapted_chunks(
+    path: str | Path,
+    chunks: Iterable[Chunk],
+    adapters: ProcessorAdapters,
+    settings: ReadSettings,
+    seen: set[str],
+) -> Iterator[AdaptedChunk]:
+    """Choose a part of a table, put adapters on, and find the rows that are too short.
+
+    Args:
+        path: The table, for messages.
+        chunks: Its rows.
+        adapters: What is done about the sequences' ends.
+        settings: The part that is read.
+        seen: What the split column holds is added to it.
+
+    Raises:
+        UserError: If a row belongs to no part, or most sequences lack their adapters.
+    """
+    for chunk in chunks:
+        if settings.split is not None:
+            chunk = rows_of_part(path, chunk, settings.split, settings.part, seen)
+        adapters.check(path, chunk.tokens)
+        tokens, lengths = adapters.put_on(chunk.tokens, chunk.lengths)
+        short = too_short(chunk, lengths, adapters.processor)
+        bad = sorted([*chunk.bad, *short], key=lambda row: row.line)
+        yield AdaptedChunk(chunk, tokens, lengths, short, bad)
+
+
 def read_rows(
     path: str | Path,
     processor: Processor,
@@ -260,14 +313,9 @@ def read_rows(
         )
     unusable: UserError | None = None
     seen: set[str] = set()
-    for chunk in chunks:
-        if settings.split is not None:
-            chunk = rows_of_part(path, chunk, settings.split, settings.part, seen)
-        adapters.check(path, chunk.tokens)
-        tokens, lengths = adapters.put_on(chunk.tokens, chunk.lengths)
-        short = too_short(chunk, lengths, processor)
-        bad = sorted([*chunk.bad, *short], key=lambda row: row.line)
-        if not rows and bad and len(short) == len(lengths):
+    for part in adapted_chunks(path, chunks, adapters, settings, seen):
+        chunk, tokens, lengths, bad = part.chunk, part.tokens, part.lengths, part.bad
+        if not rows and part.none_usable:
             unusable = unusable or why_all_bad(path, form, bad)
         if bad and settings.on_bad_row == "fail":
             raise unusable or UserError(
@@ -279,7 +327,7 @@ def read_rows(
         too_long += int(long.sum())
         longest_row = max(longest_row, int(lengths.max(initial=0)))
         keep = ~long if long_rows == "drop" else np.ones(len(long), bool)
-        keep &= ~np.isin(chunk.lines, [row.line for row in short])
+        keep &= ~np.isin(chunk.lines, [row.line for row in part.short])
         if settings.max_error is not None and chunk.errors is not None:
             keep &= chunk.errors <= settings.max_error
         kept = np.flatnonzero(keep)[: None if max_rows is None else max_rows - rows]
