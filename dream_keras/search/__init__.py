@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dream_keras.common.cli import load_backend, make_callable
-from dream_keras.common.errors import UserError
+from dream_keras.common.errors import UserError, unknown
 from dream_keras.common.remote import absolute
 
 if TYPE_CHECKING:
@@ -76,6 +76,10 @@ def search(
 
     settings = {key: value for key, value in changes.items() if value is not None}
     overrides, plugins = list(overrides), listed(plugins)
+    if role not in (None, "chief", "worker"):
+        raise unknown("role", role, ("chief", "worker"))
+    if (role is None) != (chief is None):
+        raise UserError("--role chief|worker and --chief HOST:PORT go together")
     if role != "worker":
         _check(space, settings, overrides, plugins, out, resume)
     load_backend()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dream_keras.common.errors import UserError, unknown
+from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED, write_text
 from dream_keras.common.locks import claimed, new_folder
 from dream_keras.config.experiment import parse_override, set_key
@@ -57,10 +57,6 @@ def run_search(
             "search.max_trials": trials,
         }
     overrides, files = list(overrides), [str(Path(file).resolve()) for file in plugins]
-    if role not in (None, "chief", "worker"):
-        raise unknown("role", str(role), ("chief", "worker"))
-    if (role is None) != (chief is None):
-        raise UserError("--role chief|worker and --chief HOST:PORT go together")
     if role == "worker":
         folder = Path(out) if out else _new_folder("worker")
         return _work(folder, str(chief), _own_changes(overrides, settings, files))
@@ -92,8 +88,7 @@ def _open(
 ) -> tuple[Plan, Path]:
     """Read the plan of a new search, or of the one to resume; name its folder."""
     if not resume:
-        if space is None:
-            raise UserError("a search needs --space: a YAML file or the name of a built-in space")
+        assert space is not None  # dream_keras.search has checked it
         plan = load_plan(space, overrides, settings, plugins)
         return plan, Path(out) if out else _new_folder(Path(space).stem)
     folder = check_resumable(out)

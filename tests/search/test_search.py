@@ -142,8 +142,8 @@ def test_mistakes_before_the_first_trial(fake, space_file, tmp_path):
         ({"space": space, "role": "chief"}, "go together"),
         ({"space": space, "chief": "a:1"}, "go together"),
         ({"role": "boss", "chief": "a:1"}, "unknown role"),
-        ({"role": "worker", "chief": "a:1", "overrides": ["trainer.epochs=1"]}, "chief's to"),
-        ({"role": "worker", "chief": "a:1", "repeats": 2}, "chief's to decide"),
+        ({"role": "worker", "chief": "a:1", "overrides": ["trainer.epochs=1"]}, "set by the chief"),
+        ({"role": "worker", "chief": "a:1", "repeats": 2}, "set by the chief"),
     ]:
         with pytest.raises(UserError, match=said):
             search(**given)

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -18,11 +17,9 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_is_quick():
-    start = time.monotonic()
+def test_help():
     done = command("--help")
     assert done.returncode == 0
-    assert time.monotonic() - start < 2
     for word in ("OUT", "--train-rows", "--test-rows", "--seed"):
         assert word in done.stdout
 
