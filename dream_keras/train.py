@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from dream_keras.config.experiment import Experiment
+    from dream_keras.config.experiment import Config, Experiment
     from dream_keras.data.memory import MemoryTable
     from dream_keras.runs.cross_validation import CrossValidation
     from dream_keras.training.session import Result
@@ -71,6 +71,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--out", metavar="RUN", help="run folder, or gs://... (default: runs/CONFIG-TIME)"
     )
+    p.add_argument("--from", metavar="RUN", help="start from the weights of this run")
+    p.add_argument(
+        "--freeze", metavar="SLOTS", help="slots that are not trained, with --from: first,core"
+    )
+    p.add_argument(
+        "--lora", metavar="RANK", type=int, help="train first and core by low-rank updates only"
+    )
     add_column_arguments(p)
     p.add_argument("--weight-column", metavar="NAME", help="column of row weights in the loss")
     p.add_argument(
@@ -102,6 +109,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command."""
     given = vars(parser().parse_args(argv))
     given |= {"overrides": given.pop("set"), "plugins": given.pop("plugin")}
+    given |= {"init_from": given.pop("from"), "lora_rank": given.pop("lora")}
     if given.pop("cross_validate"):
         _report_folds(given)
         return
@@ -135,7 +143,7 @@ def _report_folds(given: dict[str, Any]) -> None:
 
 
 def cross_validate(
-    config: "str | Path | Experiment | None",
+    config: "Config | Experiment | None",
     table: str | Path,
     *,
     split_column: str,
@@ -186,7 +194,7 @@ def cross_validate(
 
 
 def train(
-    config: "str | Path | Experiment | None" = None,
+    config: "Config | Experiment | None" = None,
     *,
     train: "str | Path | pd.DataFrame | None" = None,
     validation: "str | Path | pd.DataFrame | None" = None,
@@ -199,6 +207,9 @@ def train(
     split_column: str | None = None,
     suite: str | Path | None = None,
     out: str | Path | None = None,
+    init_from: str | Path | None = None,
+    freeze: str | Sequence[str] | None = None,
+    lora_rank: int | None = None,
     sequence_column: str | None = None,
     target_columns: str | Sequence[str] | None = None,
     target_column: str | None = None,
@@ -219,8 +230,8 @@ def train(
     """Train a model, score it, and leave a run folder.
 
     Args:
-        config: A YAML file, the name of a built-in config, or an ``Experiment``; ``quickstart`` by
-            default.
+        config: A YAML file, the name of a built-in config, what such a file holds, or an
+            ``Experiment``; ``quickstart`` by default.
         train: Training table, a folder made by ``dream_keras.prepare``, or a DataFrame; simulated
             when neither this, nor ``sequences``, nor the config gives rows.
         validation: Validation table or DataFrame; a seeded tenth of the training rows by default.
@@ -236,6 +247,11 @@ def train(
         split_column: Column that says which rows are trained, validated and tested on.
         suite: Folder of the gold-standard suite to score on.
         out: Run folder; ``runs/<config>-<time>`` by default.
+        init_from: Run folder whose weights training starts from, as far as they fit. Without
+            ``config`` its model, trainer and runtime are taken too.
+        freeze: Slots whose weights are then not trained: ``"first,core"``, or a list.
+        lora_rank: Then train first and core layers only by updates of this rank, as
+            ``trainer.lora_rank``.
         sequence_column: Header name of the sequences, in tables and DataFrames; by default the
             column called seq or sequence, or the first one of a table without a header.
         target_columns: Header name of the measured values, or a list of names, one for each task;
@@ -259,8 +275,11 @@ def train(
     Raises:
         UserError: For anything wrong with the settings, the files or the folder.
     """
+    from dream_keras.config.completion import without_rows
     from dream_keras.data.memory import TRAIN, VALIDATION, in_memory
     from dream_keras.menu.plugins import listed
+    from dream_keras.runs.folder import open_folder
+    from dream_keras.runs.run import check_run
 
     columns = target_columns or target_column
     names = (columns,) if isinstance(columns, str) else tuple(columns or ())
@@ -285,6 +304,9 @@ def train(
         "data.error_column": error_column,
         "data.on_bad_row": on_bad_row,
         "trainer.seed": seed,
+        "trainer.freeze": freeze.split(",") if isinstance(freeze, str) else freeze,
+        "trainer.lora_rank": lora_rank,
+        "init_from": init_from and absolute(init_from),
         "runtime.deterministic": deterministic or None,
         "runtime.strategy": strategy,
         "runtime.tpu": tpu,
@@ -292,6 +314,9 @@ def train(
     }
     settings = {key: value for key, value in given.items() if value is not None}
     overrides, plugins = list(overrides), listed(plugins)
+    if init_from is not None and config is None and not resume:
+        check_run(init_from)
+        config = without_rows(open_folder(init_from).config)
     _check(config, overrides, settings, plugins, out, resume)
     load_backend()
     from dream_keras.training.session import run_training
@@ -319,7 +344,7 @@ def _place(given: object, kept: str, tables: "Mapping[str, MemoryTable]") -> str
 
 
 def _check(
-    config: "str | Path | Experiment | None",
+    config: "Config | Experiment | None",
     overrides: Iterable[str],
     settings: Mapping[str, object],
     plugins: Collection[str | Path],
@@ -338,14 +363,14 @@ def _check(
         if out is None:
             raise UserError("--resume needs --out RUN: the folder of the run to continue")
         check_run(out)
-        if isinstance(config, str | Path):
+        if isinstance(config, str | Path | Mapping):
             check_experiment(config, overrides, settings)
         elif config is None and not is_remote(out):
             check_experiment(Path(out) / "config.yaml", overrides, settings)
     else:
         if out is not None and not is_remote(out) and "TF_CONFIG" not in os.environ:
             RunFolder(Path(out)).check_new()  # of several workers the first one makes it
-        if config is None or isinstance(config, str | Path):
+        if config is None or isinstance(config, str | Path | Mapping):
             sections = check_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
             data = sections.data
             files = [data.train, sections.scoring.suite]

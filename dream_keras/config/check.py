@@ -10,9 +10,9 @@ from pathlib import Path
 from dream_keras.common.errors import UserError, within
 from dream_keras.common.remote import is_remote
 from dream_keras.config.experiment import (
+    Config,
     Sections,
     check_options,
-    find_config,
     name_and_options,
     read_config,
     slots_of,
@@ -24,7 +24,7 @@ from dream_keras.menu.registry import Slot, not_on_menu
 
 
 def check_experiment(
-    config: str | Path,
+    config: Config,
     overrides: Iterable[str] = (),
     settings: Mapping[str, object] | None = None,
     plugins: Iterable[str | Path] = (),
@@ -44,8 +44,7 @@ def check_experiment(
         unknown option of trainer autosome "epoch". Did you mean "epochs"?
     """
     check_plugins(plugins := listed(plugins))
-    path = find_config(config)
-    value, lines = read_config(path, overrides, settings, plugins)
+    path, value, lines = read_config(config, overrides, settings, plugins)
     try:
         return check_sections(value)
     except UserError as error:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dream_keras import menu
-from dream_keras.config.experiment import Choice, Experiment
+from dream_keras.config.experiment import Choice, Experiment, read_config
+from dream_keras.config.yaml_file import Yaml
 from dream_keras.data.processor import LABEL_STATISTICS
 from dream_keras.data.shards import read_manifest
 from dream_keras.data.survey import survey
@@ -39,6 +40,28 @@ def taken_options(experiment: Experiment) -> dict[str, object]:
         for key, value in processor.options.items()
         if key in TAKEN and defaults[key] is None
     }
+
+
+def without_rows(config: Path) -> dict[str, Yaml]:
+    """Return a run's config without its rows and what was taken from their labels.
+
+    What is left is a config for other rows: model, trainer and runtime.
+
+    Args:
+        config: The run's ``config.yaml``.
+
+    Raises:
+        UserError: If it is no config.
+    """
+    _, value, _ = read_config(config)
+    for section in ("data", "scoring", "weights_from", "init_from"):
+        value.pop(section, None)
+    taken = {"processor": LABEL_STATISTICS, "final": ("tasks",)}
+    for slot, options in taken.items():
+        choice = value["model"][slot]
+        if isinstance(choice, dict):
+            value["model"][slot] = {k: v for k, v in choice.items() if k not in options}
+    return value
 
 
 def with_length(experiment: Experiment, find_table: Callable[[], str | Path]) -> Experiment:

@@ -6,13 +6,14 @@ more on the menu. Whatever is not known is an error that names the file, the lin
 known name.
 """
 
+import copy
 import dataclasses
 import re
 import typing
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import yaml
 
@@ -45,6 +46,8 @@ RENAMED = {
 """Options and settings by their names in version 0.1.0, under which run folders hold them."""
 
 Settings = TypeVar("Settings")
+Config: TypeAlias = str | Path | Mapping[str, Yaml]
+"""A YAML file, the name of a built-in config, or what such a file holds."""
 
 
 @dataclass(frozen=True)
@@ -338,6 +341,7 @@ class Sections:
         scoring: Likewise.
         plugins: Likewise.
         weights_from: Likewise.
+        init_from: Likewise.
     """
 
     model: object
@@ -347,6 +351,7 @@ class Sections:
     scoring: ScoringSettings
     plugins: tuple[str, ...]
     weights_from: str | None
+    init_from: str | None
 
     @classmethod
     def parse(cls, value: object) -> "Sections":
@@ -368,8 +373,19 @@ class Sections:
         with within("scoring"):
             scoring = read_settings(ScoringSettings, value.get("scoring"), "scoring")
         plugins = checked(value.get("plugins", []), tuple[str, ...], "plugins")
-        weights_from = checked(value.get("weights_from"), str | None, "weights_from")
-        return cls(value["model"], value["trainer"], data, runtime, scoring, plugins, weights_from)
+        weights_from, init_from = (
+            checked(value.get(key), str | None, key) for key in ("weights_from", "init_from")
+        )
+        return cls(
+            value["model"],
+            value["trainer"],
+            data,
+            runtime,
+            scoring,
+            plugins,
+            weights_from,
+            init_from,
+        )
 
 
 @dataclass(frozen=True)
@@ -385,6 +401,7 @@ class Experiment:
         plugins: Files whose blocks, processors and trainers are on the menu as well.
         weights_from: Where weights came from that were not trained by this experiment: the
             checkpoint that ``dream_keras.convert`` read.
+        init_from: The run whose weights training starts from.
 
     Examples:
         >>> experiment = load_experiment("dream_rnn")
@@ -399,6 +416,7 @@ class Experiment:
     scoring: ScoringSettings = ScoringSettings()
     plugins: tuple[str, ...] = ()
     weights_from: str | None = None
+    init_from: str | None = None
 
     @classmethod
     def parse(cls, value: object) -> "Experiment":
@@ -416,6 +434,11 @@ class Experiment:
             model = Order.parse(sections.model)
         with within("trainer"):
             trainer = Choice.parse("trainer", sections.trainer)
+            if sections.init_from is None and trainer.build("trainer").is_for_fine_tuning:
+                raise UserError(
+                    "freeze and lora_rank keep weights as they are: give the run they come from "
+                    "(--from RUN)"
+                )
         model = _with_tasks(model, sections.data)
         return cls(**vars(sections) | {"model": model, "trainer": trainer})
 
@@ -433,6 +456,7 @@ class Experiment:
             "scoring": dataclasses.asdict(self.scoring),
             "plugins": list(self.plugins),
             **({"weights_from": self.weights_from} if self.weights_from else {}),
+            **({"init_from": self.init_from} if self.init_from else {}),
         }
 
     def make_processor(self) -> Processor:
@@ -507,7 +531,7 @@ def find_config(name: str | Path, folder: Path = CONFIGS) -> Path:
 
 
 def load_experiment(
-    config: str | Path,
+    config: Config,
     overrides: Iterable[str] = (),
     settings: Mapping[str, object] | None = None,
     plugins: Iterable[str | Path] = (),
@@ -515,7 +539,7 @@ def load_experiment(
     """Read an experiment from a YAML file or built-in config.
 
     Args:
-        config: The file, or the name of a built-in config.
+        config: The file, the name of a built-in config, or what such a file holds.
         overrides: Changes as ``"section.key=value"``, the value read as YAML.
         settings: Changes as ``{"section.key": value}``, the value taken as it is.
         plugins: Plugin files beside those that the config names. The config's are found from
@@ -529,8 +553,7 @@ def load_experiment(
         >>> experiment.make_trainer().epochs
         5
     """
-    path = find_config(config)
-    value, lines = read_config(path, overrides, settings, plugins)
+    path, value, lines = read_config(config, overrides, settings, plugins)
     try:
         return Experiment.parse(value)
     except UserError as error:
@@ -561,20 +584,27 @@ def change(
 
 
 def read_config(
-    path: Path,
+    config: Config,
     overrides: Iterable[str] = (),
     settings: Mapping[str, object] | None = None,
     plugins: Iterable[str | Path] = (),
-) -> tuple[dict[str, Yaml], Lines]:
-    """Read a config file's sections as they are, with changes; arguments as ``load_experiment``'s.
+    folder: Path = CONFIGS,
+) -> tuple[Path, dict[str, Yaml], Lines]:
+    """Read a config's sections as they are, with changes; arguments as ``load_experiment``'s.
 
     Returns:
-        The sections, and the line on which each key of the file stands.
+        The file, its sections, and the line on which each key of it stands.
 
     Raises:
         UserError: If the file is none, or a change cannot be made.
     """
-    value, lines = read_yaml(path)
+    value: Yaml
+    lines: Lines
+    if isinstance(config, Mapping):
+        path, value, lines = Path("config"), copy.deepcopy(dict(config)), {}
+    else:
+        path = find_config(config, folder)
+        value, lines = read_yaml(path)
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected the sections {', '.join(_sections())}, got {value!r}")
     for name, setting in [*map(parse_override, overrides), *(settings or {}).items()]:
@@ -584,7 +614,7 @@ def read_config(
         _add_plugins(value, path.parent, plugins)
     except UserError as error:
         raise located(error, path, lines) from None
-    return value, lines
+    return path, value, lines
 
 
 def _add_plugins(value: dict[str, object], folder: Path, plugins: Iterable[str | Path]) -> None:

@@ -18,7 +18,7 @@ def shrink(experiment: Experiment, asked: Collection[str] = ()) -> Experiment:
 
     Sizes of blocks become at most what their menu entries say (``smoke``); training takes
     ``TRAINER``'s steps on at most ``ROWS`` rows; of the suite only the public part is predicted
-    and scored.
+    and scored. A network that starts from another run's weights keeps its size.
 
     Args:
         experiment: The experiment.
@@ -31,7 +31,9 @@ def shrink(experiment: Experiment, asked: Collection[str] = ()) -> Experiment:
         >>> small.model.core.options
         {'widths': (16, 8), 'out_channels': 24}
     """
-    slots = {slot: _shrunk_choice(slot, getattr(experiment.model, slot)) for slot in ORDER_SLOTS}
+    model = experiment.model
+    if experiment.init_from is None:
+        model = Order(**{slot: _shrunk_choice(slot, getattr(model, slot)) for slot in ORDER_SLOTS})
     trainer = {k: v for k, v in TRAINER.items() if f"trainer.{k}" not in asked}
     rows = {"simulated_rows": ROWS, "simulated_test_rows": TEST_ROWS, "max_rows": ROWS}
     data: dict[str, Any] = {k: v for k, v in rows.items() if f"data.{k}" not in asked}
@@ -40,7 +42,7 @@ def shrink(experiment: Experiment, asked: Collection[str] = ()) -> Experiment:
         scoring = dataclasses.replace(scoring, part="public")
     return dataclasses.replace(
         experiment,
-        model=Order(**slots),
+        model=model,
         trainer=Choice(experiment.trainer.name, {**experiment.trainer.options, **trainer}),
         data=dataclasses.replace(experiment.data, **data),
         scoring=scoring,

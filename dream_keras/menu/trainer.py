@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from dream_keras.common.errors import at_least
+from dream_keras.common.errors import UserError, at_least
 
 if TYPE_CHECKING:
     import keras
@@ -22,6 +22,14 @@ class Trainer(ABC):
         best: What decides which epoch's weights are kept: the highest Pearson r of the validation
             rows, or their lowest mean squared error; with several tasks the mean over them.
         patience: End the run after this many epochs without a better one; None trains all.
+        freeze: Slots whose weights are not trained; for runs that start from another one.
+        unfreeze_epoch: Epoch, counted from 1, from which these are trained too; None never does.
+            Until then their batch normalisation follows the new rows.
+        first_rate: Multiplier of the learning rate in the first layers.
+        core_rate: Likewise in the core layers.
+        final_rate: Likewise in the final layers.
+        lora_rank: Train first and core through low-rank updates of their dense and convolution
+            kernels (LoRA) of this rank, and nothing else of them; None trains all weights.
         seed: Of initial weights, dropout, order of rows and the held-out rows.
     """
 
@@ -31,6 +39,12 @@ class Trainer(ABC):
     steps_per_epoch: int | None
     best: Literal["pearson", "mse"] = "pearson"
     patience: int | None = None
+    freeze: tuple[Literal["first", "core", "final"], ...] = ()
+    unfreeze_epoch: int | None = None
+    first_rate: float = 1.0
+    core_rate: float = 1.0
+    final_rate: float = 1.0
+    lora_rank: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -41,8 +55,26 @@ class Trainer(ABC):
             epochs=self.epochs,
             steps_per_epoch=self.steps_per_epoch,
             patience=self.patience,
+            unfreeze_epoch=self.unfreeze_epoch,
+            lora_rank=self.lora_rank,
         )
-        at_least(0, learning_rate=self.learning_rate, seed=self.seed)
+        at_least(
+            0,
+            learning_rate=self.learning_rate,
+            first_rate=self.first_rate,
+            core_rate=self.core_rate,
+            final_rate=self.final_rate,
+            seed=self.seed,
+        )
+        if self.unfreeze_epoch is not None and not self.freeze:
+            raise UserError("unfreeze_epoch: no slot is frozen (--freeze first,core)")
+        if len(set(self.freeze)) == 3 and self.unfreeze_epoch is None:
+            raise UserError("freeze: with all three slots frozen there is nothing to train")
+
+    @property
+    def is_for_fine_tuning(self) -> bool:
+        """Whether weights are frozen or updated at low rank, which fresh weights should not be."""
+        return bool(self.freeze) or self.lora_rank is not None
 
     @abstractmethod
     def optimizer(self, total_steps: int) -> "keras.optimizers.Optimizer":

@@ -12,8 +12,35 @@ Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 """A number, or a schedule of the step."""
 
 
+def scale_rates(optimizer: keras.optimizers.Optimizer, factors: Sequence[Rate]) -> None:
+    """Multiply the learning rate of each weight by a factor of its own.
+
+    Args:
+        optimizer: Changed in place. Decoupled weight decay follows the rate in ``AdamW``.
+        factors: A number, or a function of the step, for each weight, in the optimiser's order.
+
+    Examples:
+        >>> weights = [keras.Variable([1.0]), keras.Variable([1.0])]
+        >>> optimizer = keras.optimizers.SGD(learning_rate=0.1)
+        >>> scale_rates(optimizer, [1.0, 0.0])
+        >>> optimizer.build(weights)
+        >>> optimizer.apply([ops.ones((1,)), ops.ones((1,))], weights)
+        >>> [round(float(weight.value[0]), 4) for weight in weights]
+        [0.9, 1.0]
+    """
+    update = optimizer.update_step
+
+    def scaled(gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        factor = factors[optimizer._get_variable_index(variable)]
+        if callable(factor):
+            factor = factor(optimizer.iterations)
+        update(gradient, variable, learning_rate * factor)
+
+    optimizer.update_step = scaled
+
+
 @keras.saving.register_keras_serializable(package="dream_keras")
-class AdamW(keras.optimizers.AdamW):
+class AdamW(keras.optimizers.Adam):
     """AdamW in PyTorch's form, so that published settings mean the same here.
 
     Two things differ from Keras: epsilon is added to the bias-corrected root of the second moment
@@ -23,7 +50,7 @@ class AdamW(keras.optimizers.AdamW):
         learning_rate: A number or a schedule.
         beta_1: A number or a schedule.
         weight_decay: Decoupled decay, applied to every weight, biases and norms included.
-        **kwargs: Those of ``keras.optimizers.AdamW``.
+        **kwargs: Those of ``keras.optimizers.Adam``.
 
     Examples:
         >>> weight = keras.Variable([1.0])
@@ -43,9 +70,9 @@ class AdamW(keras.optimizers.AdamW):
         epsilon: float = 1e-8,
         **kwargs: object,
     ):
-        super().__init__(
-            learning_rate, weight_decay, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **kwargs
-        )
+        super().__init__(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **kwargs)
+        # Not Keras's own setting, which would decay by the schedule's rate, not by the weight's.
+        self.decay = weight_decay
 
     def current_beta_1(self) -> Tensor | float:
         """Return beta1 at the next step."""
@@ -57,6 +84,9 @@ class AdamW(keras.optimizers.AdamW):
         """Update one weight."""
         dtype = variable.dtype
         gradient = ops.cast(gradient, dtype)
+        learning_rate = ops.cast(learning_rate, dtype)
+        if self.decay:
+            self.assign_sub(variable, variable * self.decay * learning_rate)
         step = ops.cast(self.iterations + 1, dtype)
         beta_1 = ops.cast(self.current_beta_1(), dtype)
         beta_2 = ops.cast(self.beta_2, dtype)
@@ -69,12 +99,12 @@ class AdamW(keras.optimizers.AdamW):
             self.assign(largest, ops.maximum(largest, velocity))
             velocity = largest
         root = ops.sqrt(velocity / (1 - ops.power(beta_2, step))) + self.epsilon
-        size = ops.cast(learning_rate, dtype) / (1 - ops.power(beta_1, step))
+        size = learning_rate / (1 - ops.power(beta_1, step))
         self.assign_sub(variable, size * momentum / root)
 
     def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
-        config = super().get_config()
+        config = super().get_config() | {"weight_decay": self.decay}
         if callable(self.beta_1):
             config["beta_1"] = keras.saving.serialize_keras_object(self.beta_1)
         return config

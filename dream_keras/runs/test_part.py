@@ -2,6 +2,7 @@
 
 import io
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from dream_keras.data import alphabet
 from dream_keras.data.adapters import ProcessorAdapters
 from dream_keras.data.duplicates import Keys, strand_keys
 from dream_keras.data.sequences import read_fitting
-from dream_keras.runs.run import TEST_PART, Run
+from dream_keras.data.split import Part
+from dream_keras.runs.run import TEST_PART, Run, load_run
 
 SHOWN = 3
 """Rows that a warning names."""
@@ -89,22 +91,59 @@ def read_test_part(run: Run) -> TableSuite | None:
     return TableSuite(_declare(run), text.getvalue(), np.concatenate(keys), names)
 
 
-def warn_of_shared(test: TableSuite, keys: Keys) -> None:
-    """Warn of test rows that stand among the training rows, on either strand.
+def warn_of_shared(test: TableSuite, keys: Keys, where: str) -> None:
+    """Warn of test rows that are among other rows, on either strand.
 
     Args:
         test: The test rows.
-        keys: Of the training rows; see ``strand_keys``.
+        keys: Of the other rows; see ``strand_keys``.
+        where: What these are.
     """
     shared = test.shared(keys)
     if shared:
         log.warning(
-            "%s of %s test rows stand among the training rows too, on the same strand or the other "
-            "(%s): their score is better than that of new sequences",
+            "%s of %s test rows stand among %s too, on the same strand or the other (%s): their "
+            "score is better than that of new sequences",
             f"{len(shared):,}",
             f"{len(test.names):,}",
+            where,
             short_list(shared[:SHOWN]),
         )
+
+
+def warn_of_rows_seen(test: TableSuite, source: Run) -> None:
+    """Warn of test rows that a run was trained or validated on, whose weights training starts from.
+
+    The runs that this one started from count too.
+    """
+    origin = source.experiment.init_from
+    if origin is not None:
+        warn_of_rows_seen(test, load_run(origin))
+    try:
+        keys = [
+            strand_keys(chunk.tokens, chunk.lengths)
+            for table, part in _tables_seen(source)
+            for chunk in read_fitting(table, source.processor, source.experiment.data.reading(part))
+        ]
+    except UserError as error:
+        log.warning("whether %s was trained on test rows is not known: %s", source.folder, error)
+    else:
+        warn_of_shared(test, np.concatenate(keys), f"the rows that {source.folder} was trained on")
+
+
+def _tables_seen(run: Run) -> Iterator[tuple[Path, Part]]:
+    """Yield the tables that a run was trained and validated on, or the one with both parts."""
+    train, validation = run.tables()
+    if run.experiment.data.split_column is not None:
+        validation = train
+    named: list[tuple[str | None, Part]] = [(train, "train"), (validation, "validation")]
+    for table, part in named:
+        if table is None:
+            continue
+        path = local_copy(table)
+        if path.is_dir():
+            raise UserError(f"{path} is a prepared folder, which has no sequences as they were")
+        yield path, part
 
 
 def _declare(run: Run) -> str:

@@ -15,7 +15,6 @@ from dream_keras.config.experiment import (
     CONFIGS,
     Choice,
     Experiment,
-    find_config,
     located,
     read_config,
     read_settings,
@@ -170,8 +169,7 @@ def check_plan(
     Raises:
         UserError: Names what is wrong, or a table or suite that is not there.
     """
-    path = find_config(space, SPACES)
-    config, lines = read_config(path, overrides, settings, plugins)
+    path, config, lines = read_config(space, overrides, settings, plugins, SPACES)
     try:
         plan = Plan(path, *read_search(config), read_space(_without_search(config)), config)
         for answers in plan.space.covering():
@@ -199,8 +197,7 @@ def load_plan(
     Raises:
         UserError: If anything is wrong; the message names file, line and key.
     """
-    path = find_config(space, SPACES)
-    config, lines = read_config(path, overrides, settings, plugins)
+    path, config, lines = read_config(space, overrides, settings, plugins, SPACES)
     try:
         search = read_search(config)
         plan = Plan(path, *search, read_space(_without_search(config)), config)

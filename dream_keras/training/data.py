@@ -36,12 +36,12 @@ def make_stream(rows: Rows | ShardedRows, settings: StreamSettings) -> Stream:
 Visit = Callable[[Tokens, Lengths], None]
 
 
-def no_visit(tokens: Tokens, lengths: Lengths) -> None:
+def _no_visit(tokens: Tokens, lengths: Lengths) -> None:
     """Do nothing with rows that are read."""
 
 
 def load_data(
-    run: Run, processor: Processor, seed: int, visit: Visit = no_visit
+    run: Run, processor: Processor, seed: int, visit: Visit = _no_visit
 ) -> tuple[Rows | ShardedRows, Rows]:
     """Read, or simulate and read, the rows to train and to validate on.
 
@@ -130,7 +130,7 @@ def _load(
     path: str,
     processor: Processor,
     part: Part,
-    visit: Visit = no_visit,
+    visit: Visit = _no_visit,
 ) -> Rows:
     settings = run.experiment.data
     if Path(path).is_dir():

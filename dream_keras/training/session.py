@@ -23,23 +23,34 @@ from dream_keras.common.remote import local_copy
 from dream_keras.config.completion import taken_options, with_length, with_options
 from dream_keras.config.experiment import (
     DEFAULT_CONFIG,
+    Config,
     Experiment,
     change,
     load_experiment,
 )
 from dream_keras.config.smoke import shrink
+from dream_keras.data.alphabet import Tokens
 from dream_keras.data.duplicates import Keys, strand_keys
 from dream_keras.data.memory import MEMORY, MemoryTable
 from dream_keras.data.parse import BadRow
-from dream_keras.data.stream import StreamSettings
+from dream_keras.data.processor import Lengths, Processor
+from dream_keras.data.shards import ShardedRows
+from dream_keras.data.stream import Stream, StreamSettings
+from dream_keras.data.table import Rows
 from dream_keras.menu.plugins import load_plugins
+from dream_keras.menu.trainer import Trainer
 from dream_keras.model.network import Network
 from dream_keras.model.targets import check_tasks, choose_target_type
 from dream_keras.runs.folder import RunFolder, open_folder
 from dream_keras.runs.report import write_report
 from dream_keras.runs.run import Run, load_run
-from dream_keras.runs.test_part import read_test_part, warn_of_shared
-from dream_keras.runtime.cluster import find_worker_process
+from dream_keras.runs.test_part import (
+    TableSuite,
+    read_test_part,
+    warn_of_rows_seen,
+    warn_of_shared,
+)
+from dream_keras.runtime.cluster import WorkerProcess, find_worker_process
 from dream_keras.runtime.steps import Steps
 from dream_keras.runtime.strategy import make_strategy
 from dream_keras.scoring.metrics import ScoreCard
@@ -49,9 +60,9 @@ from dream_keras.training.data import (
     check_validation,
     load_data,
     make_stream,
-    no_visit,
 )
 from dream_keras.training.engine import Engine, EngineSettings, steps_in
+from dream_keras.training.fine_tuning import restrict_training, slow_down, take_weights
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +92,7 @@ class Result:
 
 
 def run_training(
-    config: str | Path | Experiment | None,
+    config: Config | Experiment | None,
     settings: Mapping[str, object],
     overrides: Iterable[str] = (),
     plugins: Collection[str | Path] = (),
@@ -157,7 +168,7 @@ def _kept(tables: Mapping[str, MemoryTable], folder: RunFolder) -> Iterator[None
 
 
 def _experiment(
-    config: str | Path | Experiment,
+    config: Config | Experiment,
     overrides: Iterable[str],
     settings: Mapping[str, object],
     plugins: Collection[str | Path] = (),
@@ -167,8 +178,9 @@ def _experiment(
     return load_experiment(config, overrides, settings, plugins)
 
 
-def _new_folder(config: str | Path | Experiment | None) -> Path:
-    name = "experiment" if isinstance(config, Experiment) else Path(config or DEFAULT_CONFIG).stem
+def _new_folder(config: Config | Experiment | None) -> Path:
+    config = config or DEFAULT_CONFIG
+    name = Path(config).stem if isinstance(config, str | Path) else "experiment"
     return new_folder(Path("runs"), f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
 
 
@@ -215,6 +227,7 @@ def _check_same(run: Run, given: Experiment) -> None:
     ours, theirs = run.experiment.plain(), given.plain()
     ours.pop("plugins")  # a run has its own copies; the menu refuses files that differ from them
     ours.pop("weights_from", None)
+    ours.pop("init_from", None)
     for section, settings in ours.items():
         for key in {**settings, **theirs[section]}:
             if settings.get(key) != theirs[section].get(key):
@@ -230,10 +243,9 @@ def _train(run: Run, progress: bool | None) -> Result:
 
     All inputs are read and checked before the folder is made.
     """
-    experiment, trainer = run.experiment, run.experiment.make_trainer()
-    runtime = experiment.runtime
     suite = _load_suite(run)
-    run = Run(run.folder, with_length(experiment, lambda: local_copy(run.tables()[0])))
+    run = Run(run.folder, with_length(run.experiment, lambda: local_copy(run.tables()[0])))
+    trainer, runtime = run.experiment.make_trainer(), run.experiment.runtime
     if runtime.deterministic:
         _only_deterministic_kernels()
     strategy = make_strategy(runtime.strategy, runtime.tpu)
@@ -243,42 +255,19 @@ def _train(run: Run, progress: bool | None) -> Result:
     keras.utils.set_random_seed(trainer.seed)
     with strategy.scope():
         # Before any data are read: an order that cannot be built is refused at once.
-        network = run.untrained_network()
-    choose_target_type(network, run.processor)
-    names = ", ".join(run.task_names)
-    check_tasks(network, len(run.task_names), names)
+        network = _make_network(run, trainer)
     if suite is not None:
         suite.columns_of(run.task_names)
     test = read_test_part(run)
-    keys: list[Keys] = []
-    rows, validation = load_data(
-        run,
-        run.processor,
-        trainer.seed,
-        no_visit if test is None else lambda *rows: keys.append(strand_keys(*rows)),
-    )
-    if test is not None and keys:
-        warn_of_shared(test, np.concatenate(keys))
-    check_tasks(network, rows.labels.shape[1], names)  # of a folder prepared with others
-    statistics = run.processor.label_statistics(rows.labels)
-    run = Run(run.folder, with_options(run.experiment, statistics))
-    processor = run.processor
-    stream = make_stream(
-        rows,
-        StreamSettings(
-            trainer.batch_size,
-            trainer.seed,
-            both_strands=processor.strands == "rows",
-            random_strand=processor.strands == "random",
-            view=processor.training_view,
-            host=strategy.process.worker,
-            hosts=strategy.process.workers,
-        ),
-    )
+    run, rows, validation = _read_rows(run, test, trainer.seed)
+    check_tasks(network, rows.labels.shape[1], ", ".join(run.task_names))  # of a prepared folder
+    stream = _make_stream(run.processor, rows, trainer, strategy.process)
     steps_per_epoch = trainer.steps_per_epoch or steps_in(stream.rows_per_pass, stream.batch_size)
     with strategy.scope():
-        steps = Steps(network, processor, trainer.optimizer(trainer.epochs * steps_per_epoch))
-    check_labels(rows, processor, steps.target_type)
+        optimizer = trainer.optimizer(trainer.epochs * steps_per_epoch)
+        slow_down(optimizer, network, trainer, steps_per_epoch)
+        steps = Steps(network, run.processor, optimizer)
+    check_labels(rows, run.processor, steps.target_type)
     check_validation(validation)
     _make_folder(run, computed_on, [*rows.skipped, *validation.skipped])
     if test is not None:
@@ -311,6 +300,57 @@ def _train(run: Run, progress: bool | None) -> Result:
             card = write_report(run, state, suite, progress)
     run.folder.publish()
     return Result(run.network, pd.DataFrame(state.history), card, run.folder.path)
+
+
+def _make_network(run: Run, trainer: Trainer) -> Network:
+    """Build the network that is trained, with the weights that it starts from."""
+    network = run.untrained_network()
+    choose_target_type(network, run.processor)
+    check_tasks(network, len(run.task_names), ", ".join(run.task_names))
+    source = run.experiment.init_from
+    if source is not None and not run.folder.state.exists():
+        take_weights(network, load_run(source))
+    restrict_training(network, trainer)
+    return network
+
+
+def _read_rows(
+    run: Run, test: TableSuite | None, seed: int
+) -> tuple[Run, Rows | ShardedRows, Rows]:
+    """Read the rows to train and to validate on.
+
+    Returns:
+        The run, with what its processor takes from the labels, and the rows.
+    """
+    keys: list[Keys] = []
+
+    def visit(tokens: Tokens, lengths: Lengths) -> None:
+        if test is not None:
+            keys.append(strand_keys(tokens, lengths))
+
+    rows, validation = load_data(run, run.processor, seed, visit)
+    if test is not None:
+        if keys:
+            warn_of_shared(test, np.concatenate(keys), "the training rows")
+        if run.experiment.init_from is not None and not run.folder.state.exists():
+            warn_of_rows_seen(test, load_run(run.experiment.init_from))
+    statistics = run.processor.label_statistics(rows.labels)
+    return Run(run.folder, with_options(run.experiment, statistics)), rows, validation
+
+
+def _make_stream(
+    processor: Processor, rows: Rows | ShardedRows, trainer: Trainer, process: WorkerProcess
+) -> Stream:
+    settings = StreamSettings(
+        trainer.batch_size,
+        trainer.seed,
+        both_strands=processor.strands == "rows",
+        random_strand=processor.strands == "random",
+        view=processor.training_view,
+        host=process.worker,
+        hosts=process.workers,
+    )
+    return make_stream(rows, settings)
 
 
 def _load_suite(run: Run) -> Suite | None:

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from dream_keras.nn.optimizers import Adam, AdamW, ClippedAdam, RMSprop
+from dream_keras.nn.optimizers import Adam, AdamW, ClippedAdam, RMSprop, scale_rates
 from dream_keras.nn.schedules import OneCycle, WarmUp
 
 
@@ -163,3 +163,19 @@ def test_steps_are_those_of_the_clipped_gradients():
 def test_optimisers_come_back_from_their_config(optimizer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
     assert again.get_config() == optimizer.get_config()
+
+
+@pytest.mark.parametrize("make", [AdamW, lambda rate: ClippedAdam(rate, clip_norm=100.0)])
+def test_a_factor_is_a_rate_of_its_own(make, random):
+    """Weight decay included; a factor that is a function of the step counts steps from 0."""
+    gradients = random.normal(size=(4, 3)).astype("float32")
+    halved, late = (keras.Variable(np.full(3, 2.0, "float32")) for _ in range(2))
+    optimizer = make(0.1)
+    scale_rates(optimizer, [0.5, lambda step: keras.ops.cast(step >= 3, "float32")])
+    optimizer.build([halved, late])
+    for gradient in gradients:
+        assert np.array_equal(late.numpy(), np.full(3, 2.0))
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)] * 2)
+    expected = follow(make(0.05), gradients, np.full(3, 2.0, "float32"))
+    np.testing.assert_allclose(halved.numpy(), expected[-1], rtol=1e-6)
+    assert not np.array_equal(late.numpy(), np.full(3, 2.0))
