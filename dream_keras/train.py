@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command."""
     given = vars(parser().parse_args(argv))
     given |= {"overrides": given.pop("set"), "plugins": given.pop("plugin")}
-    given |= {"init_from": given.pop("from"), "lora_rank": given.pop("lora")}
+    given["init_from"] = given.pop("from")
     if given.pop("cross_validate"):
         _report_folds(given)
         return
@@ -209,7 +209,7 @@ def train(
     out: str | Path | None = None,
     init_from: str | Path | None = None,
     freeze: str | Sequence[str] | None = None,
-    lora_rank: int | None = None,
+    lora: int | None = None,
     sequence_column: str | None = None,
     target_columns: str | Sequence[str] | None = None,
     target_column: str | None = None,
@@ -250,7 +250,7 @@ def train(
         init_from: Run folder whose weights training starts from, as far as they fit. Without
             ``config`` its model, trainer and runtime are taken too.
         freeze: Slots whose weights are then not trained: ``"first,core"``, or a list.
-        lora_rank: Then train first and core layers only by updates of this rank, as
+        lora: Then train first and core layers only by updates of this rank, as
             ``trainer.lora_rank``.
         sequence_column: Header name of the sequences, in tables and DataFrames; by default the
             column called seq or sequence, or the first one of a table without a header.
@@ -305,7 +305,7 @@ def train(
         "data.on_bad_row": on_bad_row,
         "trainer.seed": seed,
         "trainer.freeze": freeze.split(",") if isinstance(freeze, str) else freeze,
-        "trainer.lora_rank": lora_rank,
+        "trainer.lora_rank": lora,
         "init_from": init_from and absolute(init_from),
         "runtime.deterministic": deterministic or None,
         "runtime.strategy": strategy,

@@ -113,7 +113,7 @@ def test_more_tasks_on_another_scale_and_another_length(source, tmp_path, caplog
 
 def test_updates_have_the_rank_that_was_asked_for(source, tmp_path):
     """The saved network is an ordinary one, with the updates added to its kernels."""
-    result = tune(source, tmp_path / "run", lora_rank=2)
+    result = tune(source, tmp_path / "run", lora=2)
     before = dream_keras.load_run(source).network
     ranks = []
     for slot in ("first", "core"):
@@ -137,7 +137,7 @@ LATER = {"freeze": "first", "overrides": ("trainer.unfreeze_epoch=2", "trainer.c
     [
         LATER,
         pytest.param(STILL, marks=pytest.mark.slow),
-        pytest.param({"lora_rank": 2}, marks=pytest.mark.slow),
+        pytest.param({"lora": 2}, marks=pytest.mark.slow),
     ],
     ids=["unfrozen", "frozen", "low rank"],
 )
@@ -187,7 +187,7 @@ def test_a_broken_run_resumes_to_the_same_weights(source, tmp_path, monkeypatch,
         ({"freeze": "first,core,final"}, "nothing to train"),
         ({"freeze": "middle"}, "one of first, core, final, got"),
         ({"overrides": ["trainer.unfreeze_epoch=3"]}, "no slot is frozen"),
-        ({"lora_rank": 2, "freeze": "first,core"}, "no dense or convolution layer"),
+        ({"lora": 2, "freeze": "first,core"}, "no dense or convolution layer"),
         ({"config": "mpralegnet"}, "no weight of .* fits this network"),
         ({"init_from": "nowhere"}, "nowhere is not a run folder"),
     ],
