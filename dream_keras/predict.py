@@ -142,9 +142,10 @@ def predict(
             line's first column; ``-`` for stdin.
         out: File to write, whole or not at all; ``-`` for standard output. Sequences that are left
             out are listed beside it, in ``OUT.skipped.tsv``. None returns the predictions.
-        sequence_column: Header name of the sequences; by default the column called seq or
-            sequence, or the first one of a table without a header.
-        id_column: Header name of the sequences' names.
+        sequence_column: Header name of the sequences; by default that of the training table if the
+            source has it, the column called seq or sequence, or the first one of a table without a
+            header.
+        id_column: Header name of the sequences' names; that of the training table likewise.
         on_bad_row: ``"fail"``, ``"skip"`` or ``"nan"``: what is done about sequences that cannot be
             predicted; None as in training, like the next two.
         long_rows: ``"fail"``, ``"drop"`` or ``"crop"``, for sequences that are too long.
@@ -180,9 +181,16 @@ def predict(
 
     load_plugins(plugins)
     opened = load_run(run)
+    trained = opened.experiment.data.reading()
     settings = _settings(
-        opened.experiment.data.reading(),
-        columns=Columns(sequence_column, (), id_column),
+        trained,
+        columns=Columns(
+            sequence_column,
+            (),
+            id_column,
+            usual_sequence=trained.columns.sequence,
+            usual_id=trained.columns.id,
+        ),
         on_bad_row=on_bad_row,
         long_rows=long_rows,
         adapters=adapters,

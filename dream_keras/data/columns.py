@@ -42,6 +42,8 @@ class Columns:
         split: Which part of the table a row belongs to.
         weight: The rows' weights in the loss.
         error: The standard errors of their values.
+        usual_sequence: Taken for the sequences, where none are named, if the header has it.
+        usual_id: Taken for the names likewise.
     """
 
     sequence: str | None = None
@@ -50,6 +52,14 @@ class Columns:
     split: str | None = None
     weight: str | None = None
     error: str | None = None
+    usual_sequence: str | None = None
+    usual_id: str | None = None
+
+    def found_in(self, header: Sequence[str]) -> "Columns":
+        """Return them with the usual names that a header has."""
+        sequence = self.sequence or (self.usual_sequence if self.usual_sequence in header else None)
+        identity = self.id or (self.usual_id if self.usual_id in header else None)
+        return dataclasses.replace(self, sequence=sequence, id=identity)
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -118,6 +128,7 @@ def recognise(path: object, line: int, text: bytes, columns: Columns) -> Form:
         next(records(path, lines, delimiter, line), None)
         return Form(Layout(0, (), None), [""], False, columns)
     first = [cell.strip() for cell in rows[0]]
+    columns = columns.found_in(first)
     usual = [name for name in first if name.lower() in SEQUENCE_NAMES]
     if not columns.named and not usual:
         if _is_header(first, columns):
@@ -207,6 +218,7 @@ def is_missing(text: str) -> bool:
 
 def _fits(cells: Cells, columns: Columns) -> bool:
     """Whether the cells of a first line, split by some delimiter, may be those of the table."""
+    columns = columns.found_in(cells)
     if columns.named:
         return set(columns.named) <= set(cells)
     if any(name.lower() in SEQUENCE_NAMES for name in cells):

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from dream_keras.common.errors import UserError, unknown
 from dream_keras.common.files import replacing
+from dream_keras.data.columns import SAMPLE, Columns, recognise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,24 +98,27 @@ class MemoryTable:
 
         Args:
             frame: The DataFrame.
-            sequence_column: Its column of sequences.
-            target_columns: Its columns of measured values.
+            sequence_column: Its column of sequences; recognised as in a table if None.
+            target_columns: Its columns of measured values; likewise if there are none.
             what: The name of the argument.
 
         Raises:
-            UserError: If a column is not named or missing, or something is wrong in it.
+            UserError: If a column is missing or not recognised, or something is wrong in it.
         """
         columns = list(map(str, frame.columns))
-        if sequence_column is None or not target_columns:
-            raise UserError(
-                f"{what}: name the columns of the DataFrame with sequence_column and "
-                f"target_columns. It has {', '.join(columns)}."
-            )
         for name in (sequence_column, *target_columns):
-            if name not in columns:
+            if name is not None and name not in columns:
                 raise unknown(f"column of the DataFrame {what}", name, columns)
-            if columns.count(name) > 1:
-                raise UserError(f"{what}: the DataFrame has {columns.count(name)} columns {name}")
+            if columns.count(str(name)) > 1:
+                raise UserError(
+                    f"{what}: the DataFrame has {columns.count(str(name))} columns {name}"
+                )
+        if sequence_column is None or not target_columns:
+            sample = frame.head(SAMPLE).to_csv(sep="\t", index=False).encode()
+            known = Columns(sequence_column, tuple(target_columns) or None)
+            layout = recognise(f"the DataFrame {what}", 1, sample, known).layout
+            sequence_column = columns[layout.sequence]
+            target_columns = [columns[place] for place in layout.targets]
         values = []
         for name in target_columns:
             try:

@@ -38,19 +38,19 @@ def test_what_is_refused(sequences, targets, said):
     assert len(str(refused.value)) < 300
 
 
-FRAME = pd.DataFrame({"seq": SEQUENCES, "liver": [1.0, 2.0], "brain": ["x", 3.0]})
+FRAME = pd.DataFrame({"seq": SEQUENCES, "liver": [1.0, 2.0], "brain": [5.0, 3.0], "lung": "x"})
 
 
 @pytest.mark.parametrize(
     ("files", "rows", "columns", "said"),
     [
         ([["ACGT"], None], [], {}, "train: expected a path or a pandas DataFrame, got list"),
-        ([FRAME, None], [], {}, "train: name the columns .* It has seq, liver, brain"),
+        ([FRAME, None], [], {}, "DataFrame train: which column .* seq, liver, brain"),
         ([FRAME, None], [], {"seq": ["livr"]}, 'train "livr". Did you mean "liver"'),
-        ([FRAME, None], [], {"seq": ["brain"]}, "train: column brain holds no numbers"),
+        ([FRAME, None], [], {"seq": ["lung"]}, "train: column lung holds no numbers"),
         (["file", None], [SEQUENCES, [1, 2]], {}, "give either train or sequences and targets"),
         ([None, None], [SEQUENCES], {}, "sequences and targets go together"),
-        (["file", FRAME], [], {}, "validation: name the columns"),
+        (["file", FRAME], [], {}, "DataFrame validation: which column"),
         (["file", None], [None, None, SEQUENCES, [1, 2]], {}, "need the names of the file"),
         ([None, None], [None, None, SEQUENCES, [1, 2]], {}, "need training rows"),
         (
@@ -106,3 +106,13 @@ def test_a_data_frame_is_the_same_as_its_columns():
 
 def test_series_and_arrays_of_texts_are_lists():
     assert listed(pd.Series(SEQUENCES)) == listed(np.array(SEQUENCES)) == SEQUENCES
+
+
+def test_usual_columns_of_a_frame_need_no_names():
+    frame = pd.DataFrame({"id": ["a", "b"], "Sequence": SEQUENCES, "activity": [1.5, np.nan]})
+    table = in_memory({"train": frame[:1], "validation": None}, NO_ROWS, None, ())[TRAIN]
+    assert (table.sequence_column, table.target_columns) == ("Sequence", ("activity",))
+    assert table.targets.tolist() == [[1.5]]
+
+
+NO_ROWS = {"train": (None, None), "validation": (None, None)}
