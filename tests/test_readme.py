@@ -58,6 +58,10 @@ def test_commands_of_the_readme(clone, part):
             steps = [] if search else ["--set", "trainer.steps_per_epoch=5"]
             words += ["--smoke", *steps]
         run([sys.executable, *words[1:]], clone)
+    if part == "own table":
+        predicted = (clone / "predictions.tsv").read_text().splitlines()
+        assert len(predicted) == 100
+        assert predicted[19].startswith("element 20, test\t")  # the one without a value
 
 
 def test_python_of_the_readme(clone):
