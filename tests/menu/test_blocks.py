@@ -11,7 +11,10 @@ import dream_keras
 from dream_keras import menu
 from dream_keras.common.errors import UserError
 from dream_keras.config.experiment import Choice, Order
+from dream_keras.data.table import tokenize
+from dream_keras.menu.plain import PlainProcessor
 from dream_keras.model.network import Network
+from dream_keras.model.targets import choose_target_type
 from dream_keras.model.torch_weights import load_torch_weights
 from dream_keras.testing import check_block
 
@@ -63,13 +66,13 @@ def lone_block(slot, name, length, channels, options):
     return Network(inputs, outputs, Order.parse({**ORDER, slot: name}), length, channels)
 
 
-def tiny_network(item, length=24):
+def tiny_network(item, length=24, channels=6):
     choices = dict(ORDER)
     for slot in ("first", "core", "final"):
         name = item.name if slot == item.slot else "autosome"
         choices[slot] = Choice(name, tiny_options(slot, name))
     choices["processor"] = Choice("autosome")
-    return dream_keras.build_network(Order(**choices), length, 6)
+    return dream_keras.build_network(Order(**choices), length, channels)
 
 
 def relative_error(got, want):
@@ -166,6 +169,18 @@ COUNTS = [
     ("dream_rnn", 249, 5, {"name": "autosome_regression", "tasks": 2}, 4_285_826),
     ("dream_attn", 249, 5, {"name": "autosome_regression", "tasks": 2}, 4_690_434),
 ]
+
+
+@every_block
+def test_every_block_takes_sequences_of_any_assay(item):
+    processor = PlainProcessor(61)
+    network = tiny_network(item, 61, processor.channels)
+    choose_target_type(network, processor)
+    tokens = processor.encode(*tokenize(["ACGTN" * 6, "G" * 61], 61))
+    channels = processor.make_channels(tokens, np.zeros(2, np.uint8), np.zeros(2, np.uint8))
+    values = keras.ops.convert_to_numpy(network.expression(channels))
+    assert values.shape[0] == 2
+    assert np.isfinite(values).all()
 
 
 @pytest.mark.parametrize(("preset", "length", "channels", "final", "count"), COUNTS)
