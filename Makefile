@@ -21,7 +21,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(TESTS)
 
 test-slow: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadscope --no-loadscope-reorder $(TESTS)
 
 # With the lowest versions that pyproject.toml allows. TESTS=tests/data runs some of the tests.
 test-oldest:

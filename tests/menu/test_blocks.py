@@ -39,6 +39,7 @@ TINY = {
     "final-vaishnav_transformer": {"units": 4, "hidden": 8},
 }
 BLOCKS = [item for item in menu.entries() if item.slot in ("first", "core", "final")]
+OURS = {f"dream_keras.menu.{team}" for team in ("autosome", "bhi", "unlockdna")}
 every_block = pytest.mark.parametrize("item", BLOCKS, ids=lambda i: f"{i.slot}-{i.name}")
 
 # The golden files' blocks are narrower than the published ones.
@@ -103,7 +104,15 @@ def test_nucleotide_logits_equal_the_published_ones(golden):
     assert relative_error(got, arrays["y1"].transpose(0, 2, 1)) < 2e-6
 
 
-@every_block
+@pytest.mark.parametrize(
+    "item",
+    [
+        # The other networks are compared with twins in test_baselines.py.
+        item if item.module in OURS else pytest.param(item, marks=pytest.mark.slow)
+        for item in BLOCKS
+    ],
+    ids=lambda item: f"{item.slot}-{item.name}",
+)
 def test_every_block_is_sound(item):
     check_block(item.slot, item.name, options=tiny_options(item.slot, item.name))
 
@@ -127,10 +136,12 @@ def test_every_block_is_sound(item):
         ("final", "autosome_regression", {"features": 4, "tasks": 2}, ()),
     ],
 )
+@pytest.mark.slow
 def test_blocks_are_sound_with_other_options(slot, name, options, dead_weights):
     check_block(slot, name, options=options, dead_weights=dead_weights)
 
 
+@pytest.mark.slow
 def test_saved_models_load_in_a_fresh_process(tmp_path, random):
     channels = random.integers(0, 2, (4, 24, 6)).astype("float32")
     np.save(tmp_path / "channels.npy", channels)

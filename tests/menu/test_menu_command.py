@@ -76,6 +76,7 @@ def test_one_slot(shown):
     assert bhi["options"]["steps_per_epoch"] == {"type": "int | None", "default": None}
 
 
+@pytest.mark.slow
 def test_all_orders(shown):
     lines, content = shown("--orders")
     assert lines[-1] == "81 of 81 orders build"

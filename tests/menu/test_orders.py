@@ -46,7 +46,6 @@ def tiny(slot, name):
 
 
 ORDERS = {name_of(order): order for order in orders()}
-every_order = pytest.mark.parametrize("name", ORDERS)
 
 
 def covering():
@@ -64,6 +63,9 @@ def covering():
 
 COVERING = covering()
 OTHERS = [name for name in ORDERS if name not in COVERING]
+every_order = pytest.mark.parametrize(
+    "name", [*COVERING, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
+)
 
 
 def labels(random):

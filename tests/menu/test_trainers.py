@@ -36,7 +36,7 @@ def test_unlockdna_rises_in_a_line_and_falls_with_the_root(step):
 
 def test_optimisers_are_the_teams():
     bhi = menu.get("trainer", "bhi").build().optimizer(10)
-    assert (bhi.beta_1, bhi.beta_2, bhi.epsilon, bhi.weight_decay) == (0.9, 0.999, 1e-8, 0.01)
+    assert (bhi.beta_1, bhi.beta_2, bhi.epsilon, bhi.decay) == (0.9, 0.999, 1e-8, 0.01)
     unlockdna = menu.get("trainer", "unlockdna").build().optimizer(10)
     assert (unlockdna.beta_1, unlockdna.beta_2, unlockdna.epsilon) == (0.9, 0.98, 1e-9)
     assert (unlockdna.clip_norm, unlockdna.clip_value, unlockdna.each_weight) == (1.0, 0.5, False)
@@ -69,7 +69,7 @@ def test_constant_rates(name, learning_rate):
 
 def test_optimisers_of_the_baselines():
     legnet = menu.get("trainer", "mpralegnet").build().optimizer(100)
-    assert (legnet.weight_decay, legnet.global_clipnorm, legnet.beta_1) == (0.1, 1.0, 0.9)
+    assert (legnet.decay, legnet.global_clipnorm, legnet.beta_1) == (0.1, 1.0, 0.9)
     rates = [rate("mpralegnet", step, 100) for step in (0, 29, 99)]
     assert rates == pytest.approx([0.01 / 25, 0.01, 0.01 / 250_000])
     malinois = menu.get("trainer", "malinois").build().optimizer(10)

@@ -243,10 +243,11 @@ UNBUILDABLE = [
         "final.num_projectors=32",
     ),
     # Two changes: any core block needs a channel.
-    (
+    pytest.param(
         ["core={name: autosome, channels_per_group: 3}", "final.bins=0"],
         "do not divide by 3",
         "core.channels_per_group=2 final.bins=18",
+        marks=pytest.mark.slow,
     ),
 ]
 

@@ -80,7 +80,10 @@ def test_every_block_on_the_menu_has_pytorch_names(slot):
         assert menu.get(slot, name).torch_names, f"{slot} {name}"
 
 
-@pytest.mark.parametrize("preset", ["dream_cnn", "dream_rnn", "dream_attn"])
+@pytest.mark.parametrize(
+    "preset",
+    ["dream_cnn", *(pytest.param(p, marks=pytest.mark.slow) for p in ("dream_rnn", "dream_attn"))],
+)
 def test_a_real_pytorch_file_becomes_a_run(tmp_path, preset, random):
     torch = pytest.importorskip("torch")
     from benchmarks.torch_twin import build_twin

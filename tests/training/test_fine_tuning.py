@@ -183,7 +183,7 @@ def test_a_broken_run_resumes_to_the_same_weights(source, tmp_path, monkeypatch,
     ("settings", "said"),
     [
         ({"init_from": None, "freeze": "core"}, r"give the run they come from \(--from RUN\)"),
-        ({"init_from": None, "lora_rank": 4}, r"give the run they come from \(--from RUN\)"),
+        ({"init_from": None, "lora": 4}, r"give the run they come from \(--from RUN\)"),
         ({"freeze": "first,core,final"}, "nothing to train"),
         ({"freeze": "middle"}, "one of first, core, final, got"),
         ({"overrides": ["trainer.unfreeze_epoch=3"]}, "no slot is frozen"),

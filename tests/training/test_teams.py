@@ -65,6 +65,11 @@ def finished(request, training_table, tmp_path_factory):
     return request.param, train(request.param, folder, training_table)
 
 
+@pytest.mark.parametrize(
+    "finished",
+    ["bhi", *(pytest.param(team, marks=pytest.mark.slow) for team in ("autosome", "unlockdna"))],
+    indirect=True,
+)
 def test_a_broken_run_resumes_to_the_same_weights(finished, training_table, tmp_path, monkeypatch):
     """Padding, hidden bases and dropout are drawn again as the unbroken run drew them."""
     team, whole = finished

@@ -368,6 +368,7 @@ LARGE = (
     "quickstart",
     "dream_cnn",
     "dream_rnn",
+    "dream_attn",
     "autosome_legnet",
     "bhi_deepgxp",
     "unlockdna_proformer",
