@@ -110,7 +110,7 @@ def _split(
 
     rows = _load(run, table, processor, "train", visit_all)
     if len(rows) < 2:
-        raise UserError(f"{table}: one row cannot be split; give a validation table with --val")
+        raise UserError(f"{table}: one row is too few to learn from; give a table with more")
     if by_family:
         chosen = hold_out_families(sequences, VALIDATION_SHARE, seed)
         kept, held_out = (rows.take(np.flatnonzero(side)) for side in (~chosen, chosen))
