@@ -16,7 +16,8 @@ from dream_keras._registration import register_with_keras
 from dream_keras._version import __version__
 
 if TYPE_CHECKING:
-    from dream_keras.config.experiment import Experiment, Order, load_experiment
+    from dream_keras.config.experiment import Experiment, load_experiment
+    from dream_keras.config.order import Order
     from dream_keras.menu.plugins import load_plugins
     from dream_keras.model.build import build_network, expression, load_model
     from dream_keras.model.torch_weights import load_torch_weights
@@ -26,7 +27,7 @@ _HOME = {
     "build_network": "dream_keras.model.build",
     "expression": "dream_keras.model.build",
     "Experiment": "dream_keras.config.experiment",
-    "Order": "dream_keras.config.experiment",
+    "Order": "dream_keras.config.order",
     "load_experiment": "dream_keras.config.experiment",
     "load_model": "dream_keras.model.build",
     "load_plugins": "dream_keras.menu.plugins",

@@ -16,7 +16,7 @@ import pytest
 from dream_keras import COMMANDS, load_run, menu, prepare, train
 from dream_keras.common import cli
 from dream_keras.common.errors import UserError
-from dream_keras.config.experiment import DataSettings, RuntimeSettings, ScoringSettings
+from dream_keras.config.settings import DataSettings, RuntimeSettings, ScoringSettings
 from dream_keras.data import yeast
 from dream_keras.simulate import writer
 from dream_keras.training.engine import Engine

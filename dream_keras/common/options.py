@@ -2,11 +2,18 @@
 
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Union
 
-from dream_keras.common.errors import UserError, within
+from dream_keras.common.errors import UserError, unknown, within
 
+RENAMED = {
+    "start": "init",
+    "label_deviation": "label_std",
+    "longest": "max_length",
+    "target_column": "target_columns",
+}
+"""Options and settings by their names in version 0.1.0, under which run folders hold them."""
 _NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
@@ -34,6 +41,29 @@ def checked(value: object, expected: Any, name: str) -> Any:
             return _convert(value, expected)
         except (TypeError, ValueError):
             raise UserError(f"{name}: expected {_describe(expected)}, got {value!r}") from None
+
+
+def refuse_unknown(given: Mapping[str, object], allowed: Collection[str], kind: str) -> None:
+    """Refuse the first name that is not allowed.
+
+    Raises:
+        UserError: Names it, the nearest allowed one and all of them.
+    """
+    for name in given:
+        if name not in allowed:
+            with within(str(name)):
+                raise unknown(kind, str(name), allowed)
+
+
+def renamed(given: Mapping[str, object], allowed: Collection[str]) -> dict[str, object]:
+    """Return options or settings under their present names."""
+    renamed = {}
+    for name, value in given.items():
+        new = RENAMED.get(name, name)
+        if name in allowed or new not in allowed:
+            new = name
+        renamed[new] = value
+    return renamed
 
 
 def yaml_values(options: Mapping[str, object]) -> dict[str, object]:

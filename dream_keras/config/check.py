@@ -9,14 +9,8 @@ from pathlib import Path
 
 from dream_keras.common.errors import UserError, within
 from dream_keras.common.remote import is_remote
-from dream_keras.config.experiment import (
-    Config,
-    Sections,
-    check_options,
-    name_and_options,
-    read_config,
-    slots_of,
-)
+from dream_keras.config.experiment import Config, Sections, read_config
+from dream_keras.config.order import check_options, name_and_options, slots_of
 from dream_keras.config.yaml_file import located
 from dream_keras.menu.outline import outline
 from dream_keras.menu.plugins import check_plugins, listed

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dream_keras import menu
-from dream_keras.config.experiment import Choice, Experiment, read_config
+from dream_keras.config.experiment import Experiment, read_config
+from dream_keras.config.order import Choice
 from dream_keras.config.yaml_file import Yaml
 from dream_keras.data.processor import LABEL_STATISTICS
 from dream_keras.data.shards import read_manifest

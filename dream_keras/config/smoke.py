@@ -5,7 +5,8 @@ from collections.abc import Collection
 from typing import Any
 
 from dream_keras import menu
-from dream_keras.config.experiment import Choice, Experiment, Order
+from dream_keras.config.experiment import Experiment
+from dream_keras.config.order import Choice, Order
 from dream_keras.menu.registry import ORDER_SLOTS, Slot
 
 TRAINER = {"epochs": 2, "steps_per_epoch": 5, "batch_size": 16}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dream_keras import menu
-from dream_keras.config.experiment import Choice, Order
+from dream_keras.config.order import Choice, Order
 from dream_keras.menu.registry import BLOCKS, Slot
 from dream_keras.model.summary import Survey
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from dream_keras.common.cli import load_backend
 from dream_keras.common.errors import UserError
 from dream_keras.common.text import reason
-from dream_keras.config.experiment import Order, preset
+from dream_keras.config.experiment import preset
+from dream_keras.config.order import Order
 
 if TYPE_CHECKING:
     from dream_keras.model.network import Network

@@ -8,7 +8,7 @@ import keras
 from dream_keras import menu
 from dream_keras.common.errors import UserError
 from dream_keras.common.text import reason
-from dream_keras.config.experiment import Choice, Order
+from dream_keras.config.order import Choice, Order
 from dream_keras.menu.registry import BLOCKS, Slot
 from dream_keras.nn import Tensor, Tensors
 

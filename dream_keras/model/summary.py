@@ -15,7 +15,7 @@ import keras
 
 from dream_keras import menu
 from dream_keras.common.errors import UserError
-from dream_keras.config.experiment import Choice, Order
+from dream_keras.config.order import Choice, Order
 from dream_keras.data.processor import Processor
 from dream_keras.menu.registry import BLOCKS, ORDER_SLOTS, PRIX_FIXE, Slot
 from dream_keras.model.network import Network, build_block

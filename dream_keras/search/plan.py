@@ -11,14 +11,9 @@ import yaml
 from dream_keras import menu
 from dream_keras.common.errors import UserError, at_least, within
 from dream_keras.config.check import check_files, check_sections, check_suite
-from dream_keras.config.experiment import (
-    CONFIGS,
-    Choice,
-    Experiment,
-    located,
-    read_config,
-    read_settings,
-)
+from dream_keras.config.experiment import CONFIGS, Experiment, located, read_config
+from dream_keras.config.order import Choice
+from dream_keras.config.settings import read_settings
 from dream_keras.config.smoke import shrink
 from dream_keras.config.yaml_file import Yaml
 from dream_keras.search.read_space import read_space

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dream_keras.common.files import replacing, write_text
-from dream_keras.config.experiment import Choice, Order
+from dream_keras.config.order import Choice, Order
 from dream_keras.search.journal import Trial
 from dream_keras.search.plan import EPOCHS, Plan
 from dream_keras.search.space import Choose, Follow, Question, name_of

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 import keras
 
 from dream_keras.common.errors import UserError
-from dream_keras.config.experiment import Choice
+from dream_keras.config.order import Choice
 from dream_keras.menu.registry import BLOCKS, Slot
 from dream_keras.nn import Tensors
 from dream_keras.testing import behaviour, harness, saving, structure

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from keras import ops
 
 from dream_keras import menu
-from dream_keras.config.experiment import Choice, Order
+from dream_keras.config.order import Choice, Order
 from dream_keras.menu.registry import BLOCKS, Slot
 from dream_keras.model.network import Network, assemble
 from dream_keras.nn import Tensors

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from keras import ops
 
 from dream_keras import menu
-from dream_keras.config.experiment import Choice
+from dream_keras.config.order import Choice
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import Processor
 from dream_keras.nn import Tensor

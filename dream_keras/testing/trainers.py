@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from dream_keras.common.errors import UserError
-from dream_keras.config.experiment import Choice
+from dream_keras.config.order import Choice
 from dream_keras.menu.trainer import Trainer
 from dream_keras.testing.harness import Report, describe_part, on_the_menu, run_checks
 

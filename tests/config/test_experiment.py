@@ -7,11 +7,11 @@ from dream_keras.config.experiment import (
     CONFIGS,
     PRESETS,
     Experiment,
-    Order,
     change,
     load_experiment,
     preset,
 )
+from dream_keras.config.order import Order
 
 MODEL = {"processor": "autosome", "first": "bhi", "core": "autosome", "final": "autosome"}
 

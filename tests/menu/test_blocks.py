@@ -10,7 +10,7 @@ import pytest
 import dream_keras
 from dream_keras import menu
 from dream_keras.common.errors import UserError
-from dream_keras.config.experiment import Choice, Order
+from dream_keras.config.order import Choice, Order
 from dream_keras.data.table import tokenize
 from dream_keras.menu.plain import PlainProcessor
 from dream_keras.model.network import Network

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from dream_keras import menu
-from dream_keras.config.experiment import Choice, Order
+from dream_keras.config.order import Choice, Order
 from dream_keras.data.stream import Batch
 from dream_keras.menu import registry
 from dream_keras.model.network import assemble

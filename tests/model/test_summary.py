@@ -13,7 +13,8 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 import dream_keras
 from dream_keras import menu
 from dream_keras.common.errors import UserError
-from dream_keras.config.experiment import Choice, Order, load_experiment
+from dream_keras.config.experiment import load_experiment
+from dream_keras.config.order import Choice, Order
 from dream_keras.menu import registry
 from dream_keras.model.summary import Survey, multiply_adds, orders, own_order
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dream_keras.common.errors import UserError
-from dream_keras.config.experiment import RuntimeSettings
+from dream_keras.config.settings import RuntimeSettings
 from dream_keras.runtime import machine
 from dream_keras.runtime.strategy import Strategy, make_strategy
 
@@ -24,7 +24,7 @@ import keras, numpy as np
 from dream_keras import menu
 from dream_keras.data.stream import Batch
 from dream_keras.model.network import assemble
-from dream_keras.config.experiment import Order
+from dream_keras.config.order import Order
 from dream_keras.runs.prediction import predict_views
 from dream_keras.runtime.steps import Steps
 from dream_keras.runtime.strategy import make_strategy
