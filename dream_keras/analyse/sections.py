@@ -185,12 +185,14 @@ def similarity_section(analysis: Analysis) -> tuple[Similarity | None, Lines]:
     settings = analysis.run.experiment.data
     try:
         path = analysis.training or analysis.run.tables()[0]
+        split = None if analysis.training else settings.parts
         similarity = similarity_to_training(
             analysis.sequences,
             path,
-            Columns(settings.sequence_column, ()),
+            Columns(settings.sequence_column, (), split=split.column if split else None),
             None if analysis.training else settings.max_rows,
             analysis.progress,
+            split,
         )
     except UserError as error:
         if analysis.training:

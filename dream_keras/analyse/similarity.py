@@ -22,7 +22,8 @@ from dream_keras.common.errors import UserError
 from dream_keras.common.progress import hide_bar
 from dream_keras.data.columns import Columns
 from dream_keras.data.kmers import NONE, Adapters, Sequences, canonical_kmers, content_keys
-from dream_keras.data.table import read_chunks
+from dream_keras.data.split import Split
+from dream_keras.data.table import read_chunks, rows_of_part
 from dream_keras.scoring.metrics import score_subset
 
 Floats = npt.NDArray[np.float64]
@@ -55,6 +56,7 @@ def similarity_to_training(
     columns: Columns,
     max_rows: int | None = None,
     progress: bool | None = None,
+    split: Split | None = None,
 ) -> Similarity:
     """Compare test rows with a training table; adapters do not count.
 
@@ -64,6 +66,7 @@ def similarity_to_training(
         columns: Where the sequences stand in it.
         max_rows: Compare with this many rows only.
         progress: Whether to show a progress bar; None shows one on a terminal.
+        split: Which rows of the table were trained on; None compares with all.
 
     Raises:
         UserError: If the table cannot be read or holds no sequence.
@@ -80,6 +83,8 @@ def similarity_to_training(
     rows = 0
     with tqdm(desc="training rows", unit="row", unit_scale=True, disable=hide_bar(progress)) as bar:
         for chunk in read_chunks(training, columns):
+            if split is not None:
+                chunk = rows_of_part(training, chunk, split, "train", set())
             left = None if max_rows is None else max_rows - rows
             whole = Sequences.of(chunk.tokens[:left], chunk.lengths[:left])
             block = adapters.cut(whole)

@@ -7,6 +7,7 @@ from dream_keras.analyse.similarity import Similarity, by_similarity, similarity
 from dream_keras.common.errors import UserError
 from dream_keras.data import table
 from dream_keras.data.kmers import K, Sequences
+from dream_keras.data.split import Split
 from dream_keras.data.table import Columns, tokenize
 from dream_keras.scoring.metrics import pearson, spearman
 
@@ -200,3 +201,16 @@ def test_rows_are_positions_of_the_suite(random):
     )
     assert found["n"].tolist() == [1, 2]
     assert found["rms"].tolist() == pytest.approx([2, np.sqrt(0.5)])
+
+
+def test_of_a_table_with_parts_only_the_training_rows_count(random, tmp_path):
+    tests, trained = [[draw(random) for _ in range(3)] for _ in range(2)]
+    rows = [f"{text},1,test" for text in tests] + [f"{text},2,train" for text in trained]
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(["seq,value,set", *rows, f"{turned(tests[2])},3,train"]) + "\n")
+    columns = Columns(None, (), split="set")
+    found = similarity_to_training(
+        sequences_of(tests), path, columns, progress=False, split=Split("set")
+    )
+    assert found.line.tolist() == [0, 0, 8]
+    assert found.training_rows == 4
