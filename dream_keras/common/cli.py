@@ -53,7 +53,7 @@ def load_backend() -> None:
     try:
         os.dup2(nowhere, 2)
         importlib.import_module("keras")
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, AssertionError) as error:
         raise UserError(
             f"Keras does not start: {' '.join(str(error).split())} If that stands in "
             f"{keras_file()}, mend or remove the file."

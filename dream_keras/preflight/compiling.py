@@ -18,7 +18,7 @@ from dream_keras.common.text import reason
 from dream_keras.config.experiment import Experiment
 from dream_keras.preflight.chips import GIB, Topology
 from dream_keras.preflight.findings import USABLE, Findings
-from dream_keras.preflight.loops import Program
+from dream_keras.preflight.loops import Program, operations
 from dream_keras.preflight.roofline import largest_batch
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _findings(
         state_bytes=cores * (state - memory.alias_size_in_bytes),
         temporary_bytes=cores * memory.temp_size_in_bytes,
         program_bytes=cores * memory.generated_code_size_in_bytes,
-        flops=cores * (compiled.cost_analysis()["flops"] + program.repeated_flops()),
+        flops=cores * (operations(compiled) + program.repeated_flops()),
         moved_bytes=cores * program.bytes_moved(),
         loops=tuple(loop.trip_count for loop in loops),
         lower_bound=program.is_lower_bound,

@@ -9,6 +9,10 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import jax
 
 BYTES = {"pred": 1, "bf16": 2, "c64": 8, "c128": 16}
 """Bytes of one element, for types whose name does not say how many bits it has."""
@@ -393,3 +397,10 @@ def _closing(text: str, start: int) -> int:
         if depth == 0:
             return at
     return len(text)
+
+
+def operations(compiled: "jax.stages.Compiled") -> float:
+    """Return the operations that XLA counts in a compiled program, bodies of loops once."""
+    costs = compiled.cost_analysis()
+    # Before JAX 0.5 it is a list of one.
+    return float((costs[0] if isinstance(costs, list) else costs)["flops"])

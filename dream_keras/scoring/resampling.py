@@ -90,7 +90,8 @@ class Draws(threading.local):
             return
         while missing:
             products, lower = self._products[:missing], self._lower[:missing]
-            np.multiply(bits.take(missing), np.uint64(size), out=products)
+            # Before numpy 2 a small size would be taken for 32 bits.
+            np.multiply(bits.take(missing), np.uint64(size), out=products, dtype=np.uint64)
             lower[...] = products  # modulo 2^32
             np.right_shift(products, np.uint64(32), out=products)
             drawn = products.view(np.int64)

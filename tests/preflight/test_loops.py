@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from dream_keras.preflight.loops import Program, convolution_flops, dot_flops, memory_bytes
+from dream_keras.preflight.loops import (
+    Program,
+    convolution_flops,
+    dot_flops,
+    memory_bytes,
+    operations,
+)
 
 # Two loops, one inside the other; the outer one's counter is compared with 150, the inner one's
 # turns are written down by the compiler. Layouts with S(1) are memory on the chip.
@@ -227,7 +233,7 @@ def compiled(function, *shapes):
     """Compile for this machine's CPU; return the program, read, and XLA's count of operations."""
     jax = pytest.importorskip("jax")
     made = jax.jit(function).lower(*(np.zeros(shape, "float32") for shape in shapes)).compile()
-    return Program.read(made.as_text()), made.cost_analysis()["flops"]
+    return Program.read(made.as_text()), operations(made)
 
 
 def convolution(numbers, **options):
