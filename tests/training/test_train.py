@@ -372,6 +372,7 @@ LARGE = (
     "autosome_legnet",
     "bhi_deepgxp",
     "unlockdna_proformer",
+    "any_dream_cnn",
     "any_dream_rnn",
     "any_dream_attn",
 )
