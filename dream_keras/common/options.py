@@ -57,13 +57,13 @@ def refuse_unknown(given: Mapping[str, object], allowed: Collection[str], kind: 
 
 def renamed(given: Mapping[str, object], allowed: Collection[str]) -> dict[str, object]:
     """Return options or settings under their present names."""
-    renamed = {}
+    present = {}
     for name, value in given.items():
         new = RENAMED.get(name, name)
         if name in allowed or new not in allowed:
             new = name
-        renamed[new] = value
-    return renamed
+        present[new] = value
+    return present
 
 
 def yaml_values(options: Mapping[str, object]) -> dict[str, object]:

@@ -106,13 +106,11 @@ class MemoryTable:
             UserError: If a column is missing or not recognised, or something is wrong in it.
         """
         columns = list(map(str, frame.columns))
-        for name in (sequence_column, *target_columns):
-            if name is not None and name not in columns:
+        for name in filter(None, (sequence_column, *target_columns)):
+            if name not in columns:
                 raise unknown(f"column of the DataFrame {what}", name, columns)
-            if columns.count(str(name)) > 1:
-                raise UserError(
-                    f"{what}: the DataFrame has {columns.count(str(name))} columns {name}"
-                )
+            if columns.count(name) > 1:
+                raise UserError(f"{what}: the DataFrame has {columns.count(name)} columns {name}")
         if sequence_column is None or not target_columns:
             sample = frame.head(SAMPLE).to_csv(sep="\t", index=False).encode()
             known = Columns(sequence_column, tuple(target_columns) or None)

@@ -243,7 +243,7 @@ def _train(run: Run, progress: bool | None) -> Result:
 
     All inputs are read and checked before the folder is made.
     """
-    suite = _load_suite(run)
+    suite, source = _load_suite(run), _source(run)
     run = Run(run.folder, with_length(run.experiment, lambda: local_copy(run.tables()[0])))
     trainer, runtime = run.experiment.make_trainer(), run.experiment.runtime
     if runtime.deterministic:
@@ -255,11 +255,11 @@ def _train(run: Run, progress: bool | None) -> Result:
     keras.utils.set_random_seed(trainer.seed)
     with strategy.scope():
         # Before any data are read: an order that cannot be built is refused at once.
-        network = _make_network(run, trainer)
+        network = _make_network(run, trainer, source)
     if suite is not None:
         suite.columns_of(run.task_names)
     test = read_test_part(run)
-    run, rows, validation = _read_rows(run, test, trainer.seed)
+    run, rows, validation = _read_rows(run, test, source, trainer.seed)
     check_tasks(network, rows.labels.shape[1], ", ".join(run.task_names))  # of a prepared folder
     stream = _make_stream(run.processor, rows, trainer, strategy.process)
     steps_per_epoch = trainer.steps_per_epoch or steps_in(stream.rows_per_pass, stream.batch_size)
@@ -302,20 +302,25 @@ def _train(run: Run, progress: bool | None) -> Result:
     return Result(run.network, pd.DataFrame(state.history), card, run.folder.path)
 
 
-def _make_network(run: Run, trainer: Trainer) -> Network:
+def _source(run: Run) -> Run | None:
+    """Open the run that a new run takes its weights from; a resumed one has its own."""
+    origin = run.experiment.init_from
+    return None if origin is None or run.folder.state.exists() else load_run(origin)
+
+
+def _make_network(run: Run, trainer: Trainer, source: Run | None) -> Network:
     """Build the network that is trained, with the weights that it starts from."""
     network = run.untrained_network()
     choose_target_type(network, run.processor)
     check_tasks(network, len(run.task_names), ", ".join(run.task_names))
-    source = run.experiment.init_from
-    if source is not None and not run.folder.state.exists():
-        take_weights(network, load_run(source))
+    if source is not None:
+        take_weights(network, source)
     restrict_training(network, trainer)
     return network
 
 
 def _read_rows(
-    run: Run, test: TableSuite | None, seed: int
+    run: Run, test: TableSuite | None, source: Run | None, seed: int
 ) -> tuple[Run, Rows | ShardedRows, Rows]:
     """Read the rows to train and to validate on.
 
@@ -332,8 +337,8 @@ def _read_rows(
     if test is not None:
         if keys:
             warn_of_shared(test, np.concatenate(keys), "the training rows")
-        if run.experiment.init_from is not None and not run.folder.state.exists():
-            warn_of_rows_seen(test, load_run(run.experiment.init_from))
+        if source is not None:
+            warn_of_rows_seen(test, source)
     statistics = run.processor.label_statistics(rows.labels)
     return Run(run.folder, with_options(run.experiment, statistics)), rows, validation
 

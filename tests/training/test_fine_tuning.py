@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
+from test_any_assay import SMALL
 
 import dream_keras
 from dream_keras.common.errors import UserError
@@ -16,15 +17,7 @@ from dream_keras.runs.test_part import TableSuite, warn_of_rows_seen
 from dream_keras.training.engine import Engine
 from dream_keras.training.fine_tuning import layers_of
 
-SMALL = [
-    "model.first.out_channels=8",
-    "model.core.widths=[8]",
-    "model.core.out_channels=8",
-    "model.final={name: autosome_regression, features: 8}",
-    "trainer.batch_size=16",
-    "trainer.steps_per_epoch=5",
-    "trainer.epochs=2",
-]
+FEW_STEPS = [*SMALL, "trainer.steps_per_epoch=5"]
 STILL = {"freeze": "first,core"}
 
 
@@ -48,7 +41,7 @@ def source(tmp_path_factory):
         "any_dream_cnn",
         train=folder / "first.csv",
         out=folder / "run",
-        overrides=SMALL,
+        overrides=FEW_STEPS,
         progress=False,
     )
     return folder / "run"
