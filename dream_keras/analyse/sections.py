@@ -189,7 +189,7 @@ def similarity_section(analysis: Analysis) -> tuple[Similarity | None, Lines]:
         similarity = similarity_to_training(
             analysis.sequences,
             path,
-            Columns(settings.sequence_column, (), split=split.column if split else None),
+            Columns(settings.sequence_column, ()),
             None if analysis.training else settings.max_rows,
             analysis.progress,
             split,

@@ -9,7 +9,7 @@ costs 20 of the 61 20-mers of 80 bp. Pieces of several training rows add up. Tra
 stream, so memory does not grow with them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -71,6 +71,8 @@ def similarity_to_training(
     Raises:
         UserError: If the table cannot be read or holds no sequence.
     """
+    if split is not None:
+        columns = replace(columns, split=split.column)
     adapters = Adapters.find([sequences])
     inserts = adapters.cut(sequences)
     kmers = canonical_kmers(inserts)

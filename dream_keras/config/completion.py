@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dream_keras import menu
-from dream_keras.config.experiment import Experiment, read_config
+from dream_keras.config.experiment import Experiment, load_experiment, read_config
 from dream_keras.config.order import Choice
 from dream_keras.config.yaml_file import Yaml
 from dream_keras.data.processor import LABEL_STATISTICS
@@ -54,6 +54,7 @@ def without_rows(config: Path) -> dict[str, Yaml]:
     Raises:
         UserError: If it is no config.
     """
+    load_experiment(config)  # refuses one that lacks something
     _, value, _ = read_config(config)
     for section in ("data", "scoring", "weights_from", "init_from"):
         value.pop(section, None)

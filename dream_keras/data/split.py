@@ -19,6 +19,10 @@ WORDS: Mapping[str, Part] = MappingProxyType(
 """What a column may call the parts, in any case."""
 
 
+class NoRowsError(UserError):
+    """A part of a table has no usable row."""
+
+
 @dataclass(frozen=True)
 class Split:
     """Parts of a table.
@@ -58,11 +62,11 @@ class Split:
             "or write train, val and test there."
         )
 
-    def no_rows(self, path: object, part: Part, seen: Collection[str]) -> UserError:
+    def no_rows(self, path: object, part: Part, seen: Collection[str]) -> NoRowsError:
         """Build the error for a part that has no usable row; ``seen`` is what the column holds."""
         values = {"validation": self.validation, "test": self.test}.get(part, ())
         wanted = f" ({' or '.join(values)})" if values else ""
-        return UserError(
+        return NoRowsError(
             f"{path}: no usable row is left of the {part} part{wanted}; the column {self.column} "
             f"holds {short_list(sorted(seen))}"
         )

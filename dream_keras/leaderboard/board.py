@@ -94,6 +94,8 @@ def suite_checksum(suite: Suite) -> str:
     digest.update(repr((suite.targets, tuple(suite.formulas))).encode())
     for name, subset in suite.subsets.items():
         digest.update(repr((name, subset.weight, subset.target)).encode())
+        if subset.mean_of_strands:
+            digest.update(b"mean of strands")
         for part, positions in subset.positions.items():
             digest.update(repr((part, positions.shape)).encode())
             digest.update(positions.astype("<i8").tobytes())

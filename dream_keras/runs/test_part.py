@@ -15,8 +15,11 @@ from dream_keras.common.remote import local_copy
 from dream_keras.data import alphabet
 from dream_keras.data.adapters import ProcessorAdapters
 from dream_keras.data.duplicates import Keys, strand_keys
+from dream_keras.data.parse import Chunk
+from dream_keras.data.processor import Processor
 from dream_keras.data.sequences import read_fitting
-from dream_keras.data.split import Part
+from dream_keras.data.split import NoRowsError, Part
+from dream_keras.data.table import ReadSettings
 from dream_keras.runs.run import TEST_PART, Run, load_run
 
 SHOWN = 3
@@ -59,10 +62,10 @@ class TableSuite:
 
 
 def read_test_part(run: Run) -> TableSuite | None:
-    """Read the rows that a run is to be tested on, if its config names some.
+    """Read the rows that a run is to be tested on, if its config or its table names some.
 
     Raises:
-        UserError: If they cannot be read, or there are fewer than 2.
+        UserError: If they cannot be read, or there is only one.
     """
     data = run.experiment.data
     if data.test is None and data.split_column is None:
@@ -74,7 +77,7 @@ def read_test_part(run: Run) -> TableSuite | None:
     settings = data.reading("test")
     # Whoever predicts the suite puts the adapters on again.
     left, right = map(len, ProcessorAdapters(run.processor, settings.adapters).ends)
-    for chunk in read_fitting(local_copy(str(table)), run.processor, settings):
+    for chunk in _test_rows(local_copy(str(table)), run.processor, settings):
         keys.append(strand_keys(chunk.tokens, chunk.lengths))
         sequences = [
             alphabet.decode(row[left : length - right])
@@ -86,9 +89,23 @@ def read_test_part(run: Run) -> TableSuite | None:
         ):
             cells = ["NA" if np.isnan(value) else repr(float(value)) for value in values]
             text.write("\t".join([name.replace("\t", " "), sequence, *cells]) + "\n")
+    if not names:
+        log.info("%s names no test rows: the run is not scored", table)
+        return None
     if len(names) < 2:
         raise UserError(f"{table}: {len(names)} test rows are too few to score")
-    return TableSuite(_declare(run), text.getvalue(), np.concatenate(keys), names)
+    all_keys = np.concatenate(keys)
+    declared = _declare(run, Path(str(table)).name, len(np.unique(all_keys)) < len(all_keys))
+    return TableSuite(declared, text.getvalue(), all_keys, names)
+
+
+def _test_rows(table: Path, processor: Processor, settings: ReadSettings) -> Iterator[Chunk]:
+    """Yield the test rows of a table; those that a column would name in words may be missing."""
+    try:
+        yield from read_fitting(table, processor, settings)
+    except NoRowsError:
+        if settings.split is None or settings.split.test:
+            raise
 
 
 def warn_of_shared(test: TableSuite, keys: Keys, where: str) -> None:
@@ -146,16 +163,28 @@ def _tables_seen(run: Run) -> Iterator[tuple[Path, Part]]:
         yield path, part
 
 
-def _declare(run: Run) -> str:
-    """Return the suite's declaration: one subset for each task, equal weights."""
+def _declare(run: Run, table: str, both_strands: bool) -> str:
+    """Return the suite's declaration: one subset for each task, equal weights.
+
+    Args:
+        run: The run.
+        table: Name of the table.
+        both_strands: Whether some sequences stand there on both strands: a subset in which they
+            count once is shown too.
+    """
     tasks = run.task_names
-    name = f"test rows of {Path(run.experiment.data.train or '').name}"
+    subsets: dict[str, object] = {task: {"weight": 1, "target": task} for task in tasks}
+    if both_strands:
+        subsets |= {
+            f"{task} by region": {"weight": 0, "target": task, "mean_of_strands": True}
+            for task in tasks
+        }
     declared = {
-        "name": name,
+        "name": f"test rows of {table}",
         "table": ROWS,
         "columns": {"sequence": "sequence", "targets": {task: f"value {task}" for task in tasks}},
         "scores": {"pearson": "weighted_mean_r", "spearman": "weighted_mean_rho"},
-        "subsets": {task: {"weight": 1, "target": task} for task in tasks},
+        "subsets": subsets,
     }
     if run.processor.reverse_mark:
         declared["reverse"] = {"column": "name", "contains": run.processor.reverse_mark}

@@ -1,6 +1,7 @@
 """The members of a suite's subsets: the files that list them, and how they divide into parts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ Entry = tuple[int, ...]
 # The public lists repeat the measured values. A larger difference from the table than this means
 # that the two do not belong together; digits lost in writing are far smaller.
 _SAME_VALUE = 1e-3
+_MOST_WORDS = 100
+"""How many subsets a column may make."""
 _SHOWN_WORDS = 10
 """How many of a column's words a message shows."""
 
@@ -43,6 +46,35 @@ def matching_rows(table: Table, rows: Filter) -> npt.NDArray[np.int64]:
         if not matching.any():
             raise at(("rows", str(column)), f"no row of {table.path} has all of these words.")
     return np.flatnonzero(matching)
+
+
+def with_each_word(subsets: Mapping[str, Members], table: Table) -> dict[str, Members]:
+    """Return subsets, each followed by those of the words of its column ``each``.
+
+    Args:
+        subsets: What a suite's YAML file says of each.
+        table: The rows of the suite.
+
+    Raises:
+        UserError: A column holds too many words; carries the key.
+    """
+    found = {}
+    for name, members in subsets.items():
+        found[name] = members
+        if members.each is None:
+            continue
+        texts = np.array(table.texts(members.each))
+        words = np.unique(texts[matching_rows(table, members.rows)]).tolist()
+        if len(words) > _MOST_WORDS:
+            raise at(
+                ("subsets", name, "each"),
+                f"each: column {members.each} holds {len(words):,} different words; at most "
+                f"{_MOST_WORDS} can be shown.",
+            )
+        for word in sorted(words, key=lambda word: (len(word), word)):
+            rows = {**members.rows, members.each: (word,)}
+            found[f"{name}, {members.each} {word}"] = replace(members, weight=0.0, rows=rows)
+    return found
 
 
 def list_members(

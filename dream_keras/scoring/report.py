@@ -135,7 +135,7 @@ def scatter_figure(suite: Suite, predictions: npt.NDArray, part: str = "private"
     hexagons = []
     for axes, (name, subset_score) in zip(panels, card.subsets.items(), strict=False):
         subset = suite.subsets[name]
-        _style(axes, name, subset_score, is_pairs=subset.is_pairs)
+        _style(axes, name, subset_score, is_difference=subset.is_difference)
         if subset_score.n:
             x = subset.pick(suite.shaped(predictions), part)
             y = subset.pick(suite.measured, part)
@@ -158,7 +158,7 @@ def scatter_figure(suite: Suite, predictions: npt.NDArray, part: str = "private"
     return figure
 
 
-def _style(axes: "Axes", name: str, subset: SubsetScore, *, is_pairs: bool) -> None:
+def _style(axes: "Axes", name: str, subset: SubsetScore, *, is_difference: bool) -> None:
     """Give a panel its title and labels; remove the upper and right edge."""
     numbers = (
         f"r and ρ undefined: {subset.undefined}"
@@ -166,7 +166,7 @@ def _style(axes: "Axes", name: str, subset: SubsetScore, *, is_pairs: bool) -> N
         else f"r = {subset.pearson:.3f}   ρ = {subset.spearman:.3f}"
     )
     axes.set_title(f"{name}   n = {subset.n:,}\n{numbers}", loc="left", fontsize=10)
-    kind = " difference, alt − ref" if is_pairs else ""
+    kind = " difference, alt − ref" if is_difference else ""
     axes.set_xlabel(f"predicted{kind}", fontsize=9)
     axes.set_ylabel(f"measured{kind}", fontsize=9)
     axes.tick_params(labelsize=8, color="0.6")
@@ -174,6 +174,6 @@ def _style(axes: "Axes", name: str, subset: SubsetScore, *, is_pairs: bool) -> N
     axes.grid(color="0.92", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("0.6")
-    if is_pairs:
+    if is_difference:
         axes.axhline(0, color="0.75", linewidth=0.8, zorder=0.9)
         axes.axvline(0, color="0.75", linewidth=0.8, zorder=0.9)

@@ -14,15 +14,26 @@ import numpy.typing as npt
 from dream_keras.common.errors import UserError, unknown
 from dream_keras.common.remote import local_copy
 from dream_keras.config.yaml_file import located
+from dream_keras.data.duplicates import strand_keys
+from dream_keras.data.parse import MAX_SEQUENCE_LENGTH
+from dream_keras.data.table import tokenize
 from dream_keras.scoring.formulas import OFFICIAL, Formulas
 from dream_keras.scoring.membership import (
+    Entry,
     list_members,
     matching_rows,
     public_members,
     split,
     to_positions,
+    with_each_word,
 )
-from dream_keras.scoring.suite_yaml import BUILT_IN, DEFAULT, Declaration, read_declaration
+from dream_keras.scoring.suite_yaml import (
+    BUILT_IN,
+    DEFAULT,
+    Declaration,
+    Members,
+    read_declaration,
+)
 from dream_keras.scoring.table import Fits, Floats, Table, find_table, parse_table, read_table
 from dream_keras.scoring.text_files import read_text
 from dream_keras.simulate.truth import FOLDER as TRUTH
@@ -43,21 +54,30 @@ class Subset:
 
     Attributes:
         weight: Weight in both scores.
-        positions: For each part, the rows, shape (n,), or the (alt, ref) pairs, shape (n, 2).
+        positions: For each part, the rows, shape (n,), or pairs of rows, shape (n, 2): (alt, ref),
+            or both strands of one sequence.
         target: Number of the suite's target that is scored, from 0.
+        mean_of_strands: Whether the mean of a pair is scored instead of alt minus ref; a row whose
+            other strand is not there is paired with itself.
     """
 
     weight: float
     positions: Mapping[str, Positions]
     target: int = 0
+    mean_of_strands: bool = False
 
     @property
     def is_pairs(self) -> bool:
-        """Whether differences between two rows are scored instead of rows."""
+        """Whether the members are pairs of rows."""
         return self.positions["all"].ndim == 2
 
+    @property
+    def is_difference(self) -> bool:
+        """Whether differences between two rows are scored."""
+        return self.is_pairs and not self.mean_of_strands
+
     def pick(self, values: Floats, part: str) -> Floats:
-        """Take the subset's values, or alt minus ref, shape (n,).
+        """Take the subset's values, or alt minus ref, or the mean of both strands, shape (n,).
 
         Args:
             values: All rows' values: (rows, targets), of which its target is taken, or (rows,) of
@@ -73,7 +93,8 @@ class Subset:
         positions = self.positions[part]
         if not self.is_pairs:
             return values[positions]
-        return values[positions[:, 0]] - values[positions[:, 1]]
+        first, second = values[positions].T
+        return (first + second) / 2 if self.mean_of_strands else first - second
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +289,7 @@ def _load(source: str, declaration: Declaration, folder: Path) -> Suite:
         source,
         sequences,
         measured,
-        _subsets(declaration, folder, table, measured),
+        _subsets(declaration, folder, table, sequences, measured),
         f"{declaration.name}{SIMULATED if (folder / TRUTH).is_dir() else ''}",
         tuple(declaration.targets),
         _reverse(declaration, table),
@@ -277,32 +298,60 @@ def _load(source: str, declaration: Declaration, folder: Path) -> Suite:
 
 
 def _subsets(
-    declaration: Declaration, folder: Path, table: Table, measured: Floats
+    declaration: Declaration,
+    folder: Path,
+    table: Table,
+    sequences: Sequence[str],
+    measured: Floats,
 ) -> dict[str, Subset]:
     row_of = {str(row): row for row in range(len(measured))}
+    subsets = with_each_word(declaration.subsets, table)
     entries = {}
-    for name, members in declaration.subsets.items():
+    for name, members in subsets.items():
         try:
             entries[name] = list_members(folder, members, table, row_of)
         except UserError as error:
             if error.key:
                 error.key = ("subsets", name, *error.key)
             raise
-    public = public_members(folder, declaration.subsets, table.path, measured, row_of)
+    public = public_members(folder, subsets, table.path, measured, row_of)
     return {
-        name: Subset(
-            declaration.subsets[name].weight,
-            {
-                part: _measured_ones(
-                    to_positions(chosen, declaration.subsets[name].width),
-                    measured[:, declaration.subsets[name].target],
-                )
-                for part, chosen in parts.items()
-            },
-            declaration.subsets[name].target,
-        )
+        name: _subset(subsets[name], parts, sequences, measured)
         for name, parts in split(entries, public).items()
     }
+
+
+def _subset(
+    members: Members,
+    parts: Mapping[str, set[Entry]],
+    sequences: Sequence[str],
+    measured: Floats,
+) -> Subset:
+    """Make a subset of the members of each of its parts."""
+    positions = {
+        part: _measured_ones(to_positions(chosen, members.width), measured[:, members.target])
+        for part, chosen in parts.items()
+    }
+    if members.mean_of_strands:
+        positions = {part: _both_strands(rows, sequences) for part, rows in positions.items()}
+    return Subset(members.weight, positions, members.target, members.mean_of_strands)
+
+
+def _both_strands(rows: Positions, sequences: Sequence[str]) -> Positions:
+    """Pair rows, (n,), that hold one sequence on either strand, in order, (pairs, 2).
+
+    Of three such rows the last is paired with itself, like a row without its other strand.
+    """
+    keys = strand_keys(*tokenize([sequences[row] for row in rows], MAX_SEQUENCE_LENGTH))
+    order = np.argsort(keys, kind="stable")
+    _, start, times = np.unique(keys[order], return_index=True, return_counts=True)
+    place = np.arange(len(keys)) - np.repeat(start, times)
+    first = np.flatnonzero(place % 2 == 0)
+    # The next in order is the second of a pair, unless it belongs to another sequence.
+    second = np.minimum(first + 1, len(keys) - 1)
+    second = np.where(place[second] % 2 == 1, second, first)
+    pairs = rows[order[np.stack([first, second], axis=1)]]
+    return pairs[np.argsort(pairs[:, 0])]
 
 
 def _measured_ones(positions: Positions, measured: Floats) -> Positions:

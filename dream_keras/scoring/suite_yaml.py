@@ -45,6 +45,9 @@ class Members:
         equal_pairs: Whether a row may be paired with itself.
         rows: The words that rows of the subset have in the suite's table.
         public: JSON file of the public members, if there is one.
+        each: A column; the rows of each of its words are shown too, as a subset of weight 0.
+        mean_of_strands: Whether the two rows of one sequence on both strands count as one, with
+            the mean of their values.
     """
 
     weight: float
@@ -54,6 +57,8 @@ class Members:
     equal_pairs: bool = False
     rows: Filter = field(default_factory=dict)
     public: str | None = None
+    each: Column | None = None
+    mean_of_strands: bool = False
 
     @property
     def width(self) -> int:
@@ -108,6 +113,8 @@ class Declaration:
         found |= {("rows", str(column)): column for column in self.rows}
         for name, members in self.subsets.items():
             found |= {("subsets", name, "rows", str(column)): column for column in members.rows}
+            if members.each is not None:
+                found["subsets", name, "each"] = members.each
         return found
 
 
@@ -213,7 +220,10 @@ def _members(value: Yaml, targets: Sequence[str]) -> Members:
         value,
         "a subset",
         required=("weight",),
-        optional=("target", "rows", "file", "positions", "pairs", "equal_pairs", "public"),
+        optional=(
+            *("target", "rows", "each", "mean_of_strands"),
+            *("file", "positions", "pairs", "equal_pairs", "public"),
+        ),
     )
     chosen = {key for key in ("positions", "pairs") if key in value}
     if ("file" in value and len(chosen) != 1) or ("file" not in value and chosen):
@@ -221,8 +231,11 @@ def _members(value: Yaml, targets: Sequence[str]) -> Members:
             'a "file" of members goes with either "positions", its column of positions, or '
             '"pairs", its two columns of pairs.'
         )
-    if "file" in value and "rows" in value:
-        raise UserError('give either "rows" or a "file" of members, not both.')
+    for key in ("rows", "each"):
+        if "file" in value and key in value:
+            raise UserError(f'give either "{key}" or a "file" of members, not both.')
+    if "each" in value and "public" in value:
+        raise UserError('"each" cannot be combined with a "public" list.')
     columns = texts_at(value, "positions") if "positions" in value else ()
     if len(columns) > 1:
         raise at(("positions",), f"positions: expected one column, not {value['positions']!r}.")
@@ -235,9 +248,11 @@ def _members(value: Yaml, targets: Sequence[str]) -> Members:
         _target(value, targets),
         texts_at(value, "file") if "file" in value else (),
         columns,
-        _equal_pairs(value),
+        _flag(value, "equal_pairs", possible="pairs" in value, rule="beside pairs"),
         _filter(value),
         text_at(value, "public") if "public" in value else None,
+        _column(value, "each") if "each" in value else None,
+        _flag(value, "mean_of_strands", possible="pairs" not in value, rule="without pairs"),
     )
 
 
@@ -252,11 +267,11 @@ def _weight(value: Mapping[str, Yaml]) -> float:
     return float(number)
 
 
-def _equal_pairs(value: Mapping[str, Yaml]) -> bool:
-    equal = value.get("equal_pairs", False)
-    if not isinstance(equal, bool) or (equal and "pairs" not in value):
-        raise at(("equal_pairs",), "equal_pairs: expected true or false, beside pairs.")
-    return equal
+def _flag(value: Mapping[str, Yaml], key: str, *, possible: bool, rule: str) -> bool:
+    given = value.get(key, False)
+    if not isinstance(given, bool) or (given and not possible):
+        raise at((key,), f"{key}: expected true or false, {rule}.")
+    return given
 
 
 def _target(value: Mapping[str, Yaml], targets: Sequence[str]) -> int:

@@ -127,10 +127,11 @@ def slow_down(
         trainer: The trainer.
         steps_per_epoch: Steps in an epoch.
     """
-    factors: dict[str, float | _From] = {slot: getattr(trainer, f"{slot}_rate") for slot in BLOCKS}
+    rates: dict[str, float] = {slot: getattr(trainer, f"{slot}_rate") for slot in BLOCKS}
+    factors: dict[str, float | _From] = {**rates}
     if trainer.unfreeze_epoch is not None:
         step = (trainer.unfreeze_epoch - 1) * steps_per_epoch
-        factors |= {slot: _From(step, getattr(trainer, f"{slot}_rate")) for slot in trainer.freeze}
+        factors |= {slot: _From(step, rates[slot]) for slot in trainer.freeze}
     if any(factor != 1.0 for factor in factors.values()):
         of_weights = [factors.get(w.path.partition("_")[0], 1.0) for w in network.trainable_weights]
         scale_rates(optimizer, of_weights)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from dream_keras.common.errors import UserError
 from dream_keras.evaluate import evaluate, main
+from dream_keras.scoring.bootstrap import bootstrap
 from dream_keras.scoring.metrics import score
 from dream_keras.scoring.report import markdown_table, scatter_figure, table
 from dream_keras.scoring.submission import read_submission
@@ -565,7 +566,7 @@ def test_fly_suite(fly, random, tmp_path, capsys):
     assert card.pearson_score == pytest.approx(np.mean(expected), abs=1e-12)
     main(["--predictions", str(submission), "--suite", str(folder)])
     shown = capsys.readouterr().out
-    assert f"developmental    1.00  20{expected[1]:>11.6f}" in shown
+    assert re.search(rf"^developmental +1\.00 +20 +{expected[1]:.6f}", shown, re.MULTILINE)
     assert f"Pearson Score  {card.pearson_score:.6f}  = sum of weight * r / 2" in shown
     with pytest.raises(UserError, match='Score the part "all"'):
         evaluate(predictions=submission, suite=folder, part="private")
@@ -674,7 +675,7 @@ def test_real_samples(real_data, random, folder, columns, mark, reversed_rows):
     np.testing.assert_array_equal(suite.reverse, frame[column].str.contains(text, regex=False))
     predictions = measured + random.normal(size=measured.shape)
     card = score(suite, predictions.reshape(suite.measured.shape))
-    for target, subset in enumerate(card.subsets.values()):
+    for target, subset in enumerate(list(card.subsets.values())[: len(columns)]):
         pair = predictions[:, target], measured[:, target]
         assert subset.n == 1000
         assert subset.pearson == pytest.approx(scipy.stats.pearsonr(*pair).statistic, abs=1e-12)
@@ -705,3 +706,56 @@ def test_missing_values_of_several_targets_are_left_out(tmp_path, random):
     table.to_csv(tmp_path / "rows.csv", index=False, na_rep="none")
     with pytest.raises(UserError, match=r"column a: values that are not finite numbers: line 5"):
         load_suite(tmp_path)
+
+
+def reverse_complement(sequence):
+    return sequence.translate(str.maketrans("ACGT", "TGCA"))[::-1]
+
+
+def test_both_strands_of_a_sequence_count_once(tmp_path, random):
+    """Means of predictions and measurements, against pandas; rows without a partner stay."""
+    forward = ["".join(random.choice(list("ACGT"), 12)) for _ in range(30)]
+    rows = [*forward, *(reverse_complement(sequence) for sequence in forward[:20])]
+    table = pd.DataFrame({"seq": rows, "value": random.normal(size=50).round(3)})
+    table = table.sample(frac=1, random_state=1).reset_index(drop=True)
+    table.loc[5, "seq"] = table.loc[6, "seq"]  # a third or second row of that sequence
+    table.to_csv(tmp_path / "rows.csv", index=False)
+    (tmp_path / "suite.yaml").write_text(
+        "name: strands\ntable: rows.csv\ncolumns: {sequence: seq, targets: {value: value}}\n"
+        "scores: {pearson: weighted_mean_r, spearman: weighted_mean_rho}\n"
+        "subsets: {all: {weight: 1}, regions: {weight: 0, mean_of_strands: true}}\n"
+    )
+    suite = load_suite(tmp_path)
+    table["predicted"] = random.normal(size=50)
+    table["region"] = [min(s, reverse_complement(s)) for s in table["seq"]]
+    table["pair"] = table.groupby("region").cumcount() // 2
+    means = table.groupby(["region", "pair"])[["value", "predicted"]].mean()
+    card = score(suite, table["predicted"])
+    assert card.subsets["all"].n == 50
+    assert card.subsets["regions"].n == len(means) < 35
+    assert card.subsets["regions"].pearson == pytest.approx(means.corr().iloc[0, 1], abs=1e-12)
+    assert card.pearson_score == card.subsets["all"].pearson
+    # A region is drawn as a whole: measured twice, the rows alone would look more certain.
+    sampled = bootstrap(suite, table["predicted"], resamples=8, progress=False)
+    assert np.isfinite(sampled.subsets["regions"]["pearson"].values).all()
+    change(tmp_path, "mean_of_strands: true", "mean_of_strands: 1")
+    assert refused(tmp_path) == (
+        f"{tmp_path / 'suite.yaml'}:5: mean_of_strands: expected true or false, without pairs."
+    )
+
+
+def test_a_subset_for_each_word_of_a_column(human):
+    folder, frame = human
+    predictions = frame["mean_value"] + np.arange(len(frame)) ** 2
+    card = score(load_suite(folder), predictions)
+    folds = sorted(frame["fold"].unique())
+    assert list(card.subsets) == ["all", *(f"all, fold {fold}" for fold in folds)]
+    for fold in folds:
+        subset, rows = card.subsets[f"all, fold {fold}"], frame["fold"] == fold
+        assert (subset.weight, subset.n) == (0, rows.sum())
+        if rows.sum() > 2:
+            expected = scipy.stats.pearsonr(predictions[rows], frame["mean_value"][rows]).statistic
+            assert subset.pearson == pytest.approx(expected, abs=1e-12)
+    text = (BUILT_IN / "human_mpra.yaml").read_text()
+    (folder / "suite.yaml").write_text(text.replace("each: fold", "each: folds"))
+    assert 'sample_test.txt "folds". Did you mean "fold"? Allowed: ' in refused(folder)

@@ -17,7 +17,9 @@ from dream_keras.config.experiment import CONFIGS, load_experiment
 from dream_keras.data.stream import Batch
 from dream_keras.data.table import load_rows
 from dream_keras.menu.plain import PlainProcessor
-from dream_keras.runs.folder import State
+from dream_keras.runs.folder import RunFolder, State
+from dream_keras.runs.run import Run
+from dream_keras.runs.test_part import read_test_part
 from dream_keras.runtime.steps import Steps
 from dream_keras.scoring.suite import load_suite
 from dream_keras.training.engine import Engine, EngineSettings
@@ -254,6 +256,29 @@ def test_parts_by_word_and_what_is_none(folds, tmp_path):
         read(folds, "data.split_column=fold", *both, part="validation")
     with pytest.raises(UserError, match="give both"):
         read(folds, "data.split_column=fold", "data.test='2'")
+
+
+def test_words_need_not_name_test_rows(folds, tmp_path):
+    """Then there is nothing to score; a value that is given for test rows must be there."""
+    table = pd.read_csv(folds)
+    for words, said in (["Train", "Val"], None), (["Train", "Val", "test"], "1 test rows"):
+        table["set"] = [*words, *["Train"] * (len(table) - len(words))]
+        table.to_csv(tmp_path / "words.csv", index=False)
+        run = untrained(tmp_path, "data.split_column=set")
+        if said is None:
+            assert read_test_part(run) is None
+        else:
+            with pytest.raises(UserError, match=said):
+                read_test_part(run)
+    run = untrained(tmp_path, "data.split_column=fold", "data.validation='1'", "data.test='9'")
+    with pytest.raises(UserError, match=r"test part \(9\); the column fold holds 0, 1, 2"):
+        read_test_part(run)
+
+
+def untrained(folder, *overrides):
+    settings = {"data.train": str(folder / "words.csv"), "data.target_columns": ["value"]}
+    overrides = ["data.sequence_column=seq", "model.processor.length=40", *overrides]
+    return Run(RunFolder(folder / "run"), load_experiment("any_dream_cnn", overrides, settings))
 
 
 def test_the_loss_is_the_weighted_mean_of_its_rows(random):

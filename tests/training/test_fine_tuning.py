@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -193,6 +195,14 @@ def test_mistakes(source, tmp_path, settings, said):
     with pytest.raises(UserError, match=said):
         dream_keras.train(**given | settings)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_config_of_the_first_run_is_named(source, tmp_path):
+    shutil.copytree(source, tmp_path / "first")
+    config = tmp_path / "first" / "config.yaml"
+    config.write_text(re.sub(r"^model:\n(  .*\n)+", "", config.read_text(), flags=re.MULTILINE))
+    with pytest.raises(UserError, match=r"config.yaml: .*model"):
+        tune(tmp_path / "first", tmp_path / "run")
 
 
 def test_rows_that_the_first_run_was_trained_on(source, caplog):
