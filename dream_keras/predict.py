@@ -200,13 +200,21 @@ def predict(
     steps = Steps(opened.network, opened.processor)
     if out is None or str(out) == "-":
         written = io.StringIO() if out is None else sys.stdout
+        if out is not None:
+            sys.stdout.write(_header(opened.task_names))
         rows, left_out = predict_file(steps, source, written, settings, progress)
         _report(source, rows, left_out, None)
         return _values(written.getvalue()) if isinstance(written, io.StringIO) else rows
     with replacing(Path(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(_header(opened.task_names))
         rows, left_out = predict_file(steps, source, file, settings, progress)
     _report(source, rows, left_out, Path(out) if Path(out).is_file() else None)
     return rows
+
+
+def _header(tasks: Sequence[str]) -> str:
+    """Return the header of the predictions: the names of the tasks if there are several."""
+    return "\t".join(["sequence", *tasks]) + "\n" if len(tasks) > 1 else ""
 
 
 def _settings(trained_with: "ReadSettings", **given: object) -> "ReadSettings":

@@ -1,10 +1,13 @@
 """Analyse the errors of a run's predictions of a suite."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
 from dream_keras.common.cli import load_backend, make_callable
 from dream_keras.common.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 def analyse(
@@ -62,6 +65,8 @@ def analyse(
             for target in range(len(loaded.targets))
         ]
     opened.folder.publish()
+    for target, page in zip(loaded.targets[1:], pages[1:], strict=True):
+        log.info("the analysis of %s is in %s", target, page)
     return pages[0]
 
 

@@ -57,13 +57,13 @@ def write_report(
         # The private score needs nearly every row, so all are predicted: a whole submission.
         predictions = run.predict_suite(suite, "public" if part == "public" else "all", progress)
         card = score(suite, predictions, part)
-        table = pd.DataFrame(predictions)
+        table = pd.DataFrame(predictions, columns=list(suite.targets))
         table.insert(0, "sequence", suite.sequences)
         folder.write_table(
             "predictions.tsv",
             table.dropna(),
             sep="\t",
-            header=False,
+            header=len(suite.targets) > 1,
             float_format="%.6f",
         )
         checksum = f"{weights}  {folder.best_weights.name}\n"

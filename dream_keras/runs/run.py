@@ -286,7 +286,11 @@ def _read_predictions(path: Path, suite: "Suite") -> npt.NDArray[np.float64]:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, sep="\t", header=None, dtype={0: str}).groupby(0).first()
+        # Only predictions of several targets have a header.
+        with path.open("rb") as file:
+            header = 0 if file.read(9) == b"sequence\t" else None
+        table = pd.read_csv(path, sep="\t", header=header)
+        table = table.groupby(table.columns[0]).first()
         values = table.reindex(list(suite.sequences)).to_numpy(np.float64)
         return values.reshape(suite.measured.shape)
     except (ValueError, KeyError):

@@ -21,7 +21,7 @@ _UNDEFINED = "undefined"
 _PART_TEXT = {
     "private": "private part: without the public leaderboard's rows",
     "public": "public part: the public leaderboard's rows",
-    "all": "all rows, public and private",
+    "all": "all rows",
 }
 _COLUMNS = 3
 """Panels in a row of the figure."""

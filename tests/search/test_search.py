@@ -183,7 +183,7 @@ def test_ctrl_c_leaves_a_report(space_file, tmp_path):
     wait_for(lambda: len(epochs(out)) >= 3)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert errors.splitlines()[-1] == "error: interrupted"
     assert "Traceback" not in errors
     assert "leaked" not in errors

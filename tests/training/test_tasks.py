@@ -93,12 +93,21 @@ def test_targets_of_a_suite_are_those_of_their_names(result, desk):
 
 
 def test_predictions_have_a_column_for_each_task(result, desk):
-    assert len((result.folder / "predictions.tsv").read_text().split("\n")[0].split("\t")) == 3
+    """With their names; so it is a submission to a suite with its targets in another order."""
     out = desk / "predictions.tsv"
     dream_keras.predict(
         result.folder, desk / "suite" / "rows.tsv", out, sequence_column="seq", progress=False
     )
-    assert pd.read_csv(out, sep="\t", header=None).shape == (200, 3)
+    table = pd.read_csv(out, sep="\t")
+    assert table.shape == (200, 3)
+    assert list(table) == ["sequence", *TASKS]
+    own = pd.read_csv(result.folder / "predictions.tsv", sep="\t")
+    pd.testing.assert_frame_equal(own[list(table)], table)
+    scores = [
+        dream_keras.evaluate(predictions=p, suite=desk / "suite").pearson_score
+        for p in (out, result.folder / "predictions.tsv")
+    ]
+    assert scores == pytest.approx([dream_keras.evaluate(result.folder).pearson_score] * 2)
 
 
 def test_there_is_an_analysis_of_each_target(result):
