@@ -25,7 +25,8 @@ def compile_replica(steps: TensorFlowSteps, device: jax.Device, rows: int) -> An
         rows: Rows of this replica.
 
     Raises:
-        UserError: If the step has operations that XLA does not know, with their names.
+        UserError: If the step has operations that XLA does not know, with their names; or if this
+            TensorFlow is too old.
     """
     length = steps.processor.length
     batch = (
@@ -39,6 +40,11 @@ def compile_replica(steps: TensorFlowSteps, device: jax.Device, rows: int) -> An
     try:
         program = function.experimental_get_compiler_ir(*batch)("stablehlo_serialized")
     except (tf.errors.OpError, ValueError, TypeError, NotImplementedError) as error:
+        if "Invalid stage" in str(error):
+            raise UserError(
+                f"TensorFlow {tf.__version__} cannot give the step's program as StableHLO. Install "
+                "a newer one, such as 2.21, or compile for JAX: --backend jax"
+            ) from error
         raise UserError(f"TensorFlow cannot compile the step: {reason(error)}") from error
     with mlir.make_ir_context():
         module = mlir.ir.Module.parse(program)

@@ -319,6 +319,7 @@ def test_an_object_that_marks_a_folder_is_no_file(store, tmp_path, monkeypatch):
         return marker if path == "/bucket/marked" else info(self, path, **settings)
 
     monkeypatch.setattr(Store, "info", marked_info)
+    monkeypatch.setattr(Store, "isfile", lambda self, path: path in self.store)
     monkeypatch.setattr(Store, "ls", lambda self, path, **settings: [marker, *ls(self, path)])
     assert [f.name for f in local_copy("gs://bucket/marked").iterdir()] == ["a.txt"]
 
