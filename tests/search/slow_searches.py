@@ -7,6 +7,9 @@ import time
 from pathlib import Path
 
 SCRIPT = (
+    # Python leaves Ctrl-C ignored where whoever started the tests ignores it.
+    "import signal\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "import fake_trials\n"
     "from dream_keras.search import worker\n"
     "worker.run_repeat = fake_trials.slow\n"
