@@ -5,6 +5,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# Time is never asserted: another process may have the machine.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -15,6 +15,7 @@ plugins/               copies of the user's files that are on the menu
 
 import contextlib
 import dataclasses
+import io
 import json
 import logging
 import os
@@ -187,8 +188,12 @@ class RunFolder:
     def save_state(self, state: State, variables: "list[keras.Variable]") -> None:
         """Write the run's progress and all variables of network and optimiser."""
         arrays = {f"variable_{i}": np.asarray(v) for i, v in enumerate(variables)}
+        # In memory first: numpy leaves an archive that it cannot write to the garbage collector,
+        # which prints a traceback where the disk is full.
+        archive = io.BytesIO()
+        np.savez(archive, state=np.array(json.dumps(vars(state))), **arrays)  # type: ignore[arg-type]
         with replacing(self.state) as temporary, temporary.open("wb") as file:
-            np.savez(file, state=np.array(json.dumps(vars(state))), **arrays)  # type: ignore[arg-type]
+            file.write(archive.getbuffer())
         if self.mirror:
             self.mirror.send(last=self.state.name)
 

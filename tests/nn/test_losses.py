@@ -45,7 +45,7 @@ def test_expected_bin():
     np.testing.assert_allclose(error, [1, 0], atol=1e-6)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(arrays(np.float32, (4, 2), elements=finite), arrays(np.float32, (4, 2), elements=finite))
 def test_errors_against_their_formulas(target, outputs):
     difference = np.abs(target.astype(float) - outputs)

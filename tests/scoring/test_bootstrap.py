@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dream_keras.common.errors import UserError
@@ -106,7 +106,6 @@ def test_several_targets(random):
     assert_same_as_written_out(suite, measured + random.normal(size=(40, 2)), "all", 9)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_correlations_of_weighted_members(data):
     n = data.draw(st.integers(1, 12))

@@ -46,7 +46,7 @@ def test_the_spread_is_that_of_the_effects_over_the_repeats(random):
     assert np.isnan(main_effects(questions, answers, scores[:, :1])[1][0].spread).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.floats(0.0, 0.5))
 def test_a_planted_additive_design_with_missing_cells_is_found(seed, missing):
     random = np.random.default_rng(seed)

@@ -68,7 +68,7 @@ slot = st.lists(st.integers(1, 3), min_size=1, max_size=3)
 """A slot's choices: how many values the one option of each has; 1 asks nothing."""
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(slot, min_size=4, max_size=4))
 def test_enumeration_is_the_brute_force_product(slots):
     names = ("processor", "first", "core", "final")

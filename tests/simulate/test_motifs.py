@@ -122,7 +122,7 @@ def test_a_planted_consensus_is_found_where_it_stands(motif, strand):
     assert hits["affinity"].max() == pytest.approx(1, rel=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 30))
 def test_filling_with_unknown_bases_on_the_left_changes_nothing(seed, fill):
     tokens = np.random.default_rng(seed).integers(0, 4, (3, 70), dtype=np.uint8)
