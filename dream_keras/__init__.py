@@ -43,6 +43,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "variants",
     "analyse",
     "leaderboard",
     "search",

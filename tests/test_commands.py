@@ -16,6 +16,7 @@ COMMANDS = [
     "train",
     "evaluate",
     "predict",
+    "variants",
     "simulate",
     "convert",
     "search",
@@ -92,7 +93,7 @@ def test_public_names_need_no_backend():
 
 OTHER_NAMES = {"overrides": "set", "plugins": "plugin", "init_from": "from"}
 """Arguments of functions whose option may be given several times, or is no name in Python."""
-NOT_OPTIONS = {"progress", "target_column", "sequences", "targets", "validation_sequences"} | {
+NOT_OPTIONS = {"progress", "target_column", "targets", "validation_sequences"} | {
     "validation_targets"
 }
 """Arguments without an option: former names, rows in memory, and the terminal's progress bar."""
@@ -107,7 +108,7 @@ def test_functions_and_commands_use_the_same_names(command):
     options = {action.dest for action in module.parser()._actions}
     arguments = set(inspect.signature(function).parameters) - NOT_OPTIONS
     arguments = {OTHER_NAMES.get(name, name) for name in arguments}
-    assert arguments - options <= {"source"}  # predict's INPUT
+    assert arguments - options <= {"source", "sequences"}  # predict's INPUT, train's rows
     assert options - arguments <= {"help", "json", "input", "cross_validate"}
 
 

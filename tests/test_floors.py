@@ -18,9 +18,9 @@ FLOORS = (
     ("runtime",),
     ("runs",),
     ("training",),
-    ("analyse", "leaderboard"),
+    ("analyse", "leaderboard", "interpret"),
     # Commands; those that others call stand below them.
-    ("train", "evaluate", "predict", "convert", "prepare"),
+    ("train", "evaluate", "predict", "convert", "prepare", "variants"),
     ("search", "doctor", "preflight", "testing"),
     ("__init__", "__main__", "_registration"),
 )

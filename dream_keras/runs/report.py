@@ -64,7 +64,7 @@ def write_report(
             table.dropna(),
             sep="\t",
             header=len(suite.targets) > 1,
-            float_format="%.6f",
+            float_format="%.9g",  # float32 to the last bit: scored again it gives the same
         )
         checksum = f"{weights}  {folder.best_weights.name}\n"
         write_text(folder.path / "predictions.sha256", checksum)

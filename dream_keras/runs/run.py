@@ -167,7 +167,7 @@ class Run:
         return simulate(cache() / f"simulated-{rows}-{test_rows}", rows, test_rows, seed=0)
 
     @cached_property
-    def _steps(self) -> "Steps":
+    def steps(self) -> "Steps":
         """The compiled functions of its network."""
         from dream_keras.runtime.steps import Steps
 
@@ -193,7 +193,7 @@ class Run:
 
         encoded = self._encoded(sequences)
         with progress_bar(progress, len(encoded)) as bar:
-            values = predict_rows(self._steps, encoded, bar.update)
+            values = predict_rows(self.steps, encoded, bar.update)
         return values[:, 0] if values.shape[1] == 1 else values
 
     def encode(self, sequences: Sequence[str]) -> npt.NDArray[np.float32]:

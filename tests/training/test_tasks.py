@@ -102,7 +102,7 @@ def test_predictions_have_a_column_for_each_task(result, desk):
     assert table.shape == (200, 3)
     assert list(table) == ["sequence", *TASKS]
     own = pd.read_csv(result.folder / "predictions.tsv", sep="\t")
-    pd.testing.assert_frame_equal(own[list(table)], table)
+    pd.testing.assert_frame_equal(own[list(table)], table, rtol=0, atol=2e-6)
     scores = [
         dream_keras.evaluate(predictions=p, suite=desk / "suite").pearson_score
         for p in (out, result.folder / "predictions.tsv")

@@ -1,0 +1,51 @@
+"""A genome in a FASTA file, read by position."""
+
+from pathlib import Path
+
+from dream_keras.common.errors import UserError
+from dream_keras.common.text import reason
+
+
+class Genome:
+    r"""Chromosomes by name; ``1`` is found as ``chr1`` and the other way round.
+
+    Args:
+        path: FASTA, plain or bgzipped. An index is written beside it unless there is one.
+
+    Raises:
+        UserError: If the file, or pyfaidx, is missing.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "two.fa").write_text(">chr1\nACGTTT\n")
+        ...     genome = Genome(Path(folder, "two.fa"))
+        ...     genome.find("1"), genome.length("chr1"), genome.fetch("chr1", 1, 4)
+        ('chr1', 6, 'CGT')
+    """
+
+    def __init__(self, path: str | Path):
+        try:
+            import pyfaidx
+        except ImportError:
+            raise UserError('a genome needs pyfaidx: pip install "dream-keras[genome]"') from None
+        if not Path(path).is_file():
+            raise UserError(f"no file {path}")
+        try:
+            self._fasta = pyfaidx.Fasta(str(path), as_raw=True, sequence_always_upper=True)
+        except (OSError, ValueError, pyfaidx.FastaIndexingError) as error:
+            raise UserError(f"{path}: not a readable FASTA file: {reason(error)}") from error
+        self.path = Path(path)
+
+    def find(self, chrom: str) -> str | None:
+        """Return the name that a chromosome has in the file; None if it is not there."""
+        other = chrom.removeprefix("chr") if chrom.startswith("chr") else f"chr{chrom}"
+        return next((name for name in (chrom, other) if name in self._fasta), None)
+
+    def length(self, chrom: str) -> int:
+        """Return the length of a chromosome in bp; its name as in the file."""
+        return len(self._fasta[chrom])
+
+    def fetch(self, chrom: str, start: int, end: int) -> str:
+        """Return bases ``start`` to ``end``, counted from 0, the last not included; in capitals."""
+        return str(self._fasta[chrom][start:end])

@@ -1,0 +1,4 @@
+"""What trained networks say about sequences: effects of variants.
+
+Everything here stands on one function, ``predict(sequences) -> (rows, tasks)``.
+"""

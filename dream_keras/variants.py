@@ -1,0 +1,257 @@
+"""Predict what mutations do: alternative minus reference allele, for each variant."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
+from dream_keras.common.errors import UserError, at_least, unknown
+
+if TYPE_CHECKING:
+    from dream_keras.interpret.predictor import Predictor
+    from dream_keras.interpret.windows import OnMismatch, Strand
+
+SUMMARY = __doc__
+"""Of the command; ``make_callable`` gives the module the function's docstring."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the command's argument parser."""
+    p = argparse.ArgumentParser(prog="python -m dream_keras.variants", description=SUMMARY)
+    p.add_argument("run", metavar="RUN", help="run folder whose model predicts")
+    p.add_argument(
+        "--pairs", metavar="TABLE", help="columns ref and alt: whole sequences; id if there is one"
+    )
+    p.add_argument(
+        "--sequences", metavar="FILE", help="FASTA or table of named sequences, with --edits"
+    )
+    p.add_argument(
+        "--edits", metavar="TABLE", help="columns id (of a sequence), pos (from 1), ref, alt"
+    )
+    p.add_argument(
+        "--vcf", metavar="FILE", help="VCF, or a table with chrom, pos (from 1), ref, alt"
+    )
+    p.add_argument("--genome", metavar="FASTA", help="genome of --vcf")
+    p.add_argument(
+        "--elements",
+        metavar="BED",
+        help="score each variant in the elements that contain it, on their strand",
+    )
+    p.add_argument(
+        "--window",
+        type=int,
+        metavar="BP",
+        help="bases around a variant, its first at index BP // 2 (default: what the run takes)",
+    )
+    p.add_argument(
+        "--shifts",
+        type=int,
+        default=0,
+        metavar="S",
+        help="average windows moved by -S to S bp (default: 0)",
+    )
+    p.add_argument(
+        "--strand",
+        choices=["+", "-", "both"],
+        default="+",
+        help="windows as they are, their reverse complements, or the mean of both (default: +)",
+    )
+    p.add_argument(
+        "--ref-mismatch",
+        choices=["error", "skip", "swap", "keep"],
+        default="error",
+        help="where the reference allele is not there: stop (default), leave out, exchange the "
+        "alleles if the other one is, or put it in place",
+    )
+    p.add_argument("--zero-based", action="store_true", help="positions of tables begin at 0")
+    p.add_argument(
+        "--null",
+        type=int,
+        default=0,
+        metavar="N",
+        help="p against N shuffles of each variant's surroundings (default: none)",
+    )
+    p.add_argument("--seed", type=int, default=0, help="seed of the shuffles (default: 0)")
+    p.add_argument(
+        "--adapters",
+        metavar="present|add|LEFT,RIGHT",
+        help="whether sequences have their adapters, or which are put on (default: as in "
+        "training; put on windows of a genome)",
+    )
+    p.add_argument("--out", "-o", metavar="FILE", required=True, help="table to write")
+    p.add_argument("--resume", action="store_true", help="go on with a table that was broken off")
+    add_plugin_argument(p)
+    return p
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command."""
+    args = vars(parser().parse_args(argv))
+    out = args.pop("out")
+    args["plugins"] = args.pop("plugin")
+    number = variants(args.pop("run"), out, **args)
+    print(f"{number:,} variants in {out}", file=sys.stderr)
+
+
+def variants(
+    run: str | Path,
+    out: str | Path,
+    *,
+    pairs: str | Path | None = None,
+    sequences: str | Path | None = None,
+    edits: str | Path | None = None,
+    vcf: str | Path | None = None,
+    genome: str | Path | None = None,
+    elements: str | Path | None = None,
+    window: int | None = None,
+    shifts: int = 0,
+    strand: "Strand" = "+",
+    ref_mismatch: "OnMismatch" = "error",
+    zero_based: bool = False,
+    null: int = 0,
+    seed: int = 0,
+    adapters: str | None = None,
+    resume: bool = False,
+    plugins: Iterable[str | Path] = (),
+    progress: bool | None = None,
+) -> int:
+    """Predict what variants do, and write a table: ``docs/variants.md`` explains its columns.
+
+    Args:
+        run: Run folder.
+        out: Table to write, tab-separated.
+        pairs: Table of reference and alternative sequences.
+        sequences: FASTA or table of named sequences, with ``edits``.
+        edits: Table of edits of these: id, pos, ref, alt.
+        vcf: VCF file or table of positions, with ``genome``.
+        genome: FASTA file.
+        elements: BED file; variants are scored in the elements that contain them.
+        window: Bases around a variant; None is the longest sequence that the run takes.
+        shifts: Windows moved by up to this many bp to either side are averaged.
+        strand: ``"+"``, ``"-"`` or ``"both"``.
+        ref_mismatch: ``"error"``, ``"skip"``, ``"swap"`` or ``"keep"``.
+        zero_based: Whether positions of tables begin at 0.
+        null: Shuffles of each variant's surroundings to compare with.
+        seed: Seed of the shuffles.
+        adapters: As ``data.adapters``; None as in training, but windows of a genome get those
+            that the processor expects.
+        resume: Go on with a table that was broken off.
+        plugins: Files that put on the menu what the run was trained with, if it has no copies.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Returns:
+        The number of rows: one for each variant, or for each variant in each of its elements.
+
+    Raises:
+        UserError: If run, input or settings cannot be used.
+    """
+    from dream_keras.config.check import check_files
+    from dream_keras.menu.plugins import check_plugins, listed
+    from dream_keras.runs.run import check_run
+
+    check_run(run)
+    check_plugins(plugins := listed(plugins))
+    at_least(0, shifts=shifts, null=null)
+    _check_inputs(
+        {"pairs": pairs, "sequences": sequences, "edits": edits, "vcf": vcf, "genome": genome},
+        elements is not None,
+        window is not None or shifts > 0,
+    )
+    check_files(pairs, sequences, edits, vcf, genome, elements)
+    if not Path(out).absolute().parent.is_dir():
+        raise UserError(f"{out}: the folder {Path(out).parent} does not exist")
+    from dream_keras.data import variants as read
+    from dream_keras.data.genome import Genome
+    from dream_keras.interpret.windows import (
+        ON_MISMATCH,
+        STRANDS,
+        edited_windows,
+        genome_windows,
+        pair_windows,
+        read_elements,
+    )
+
+    if strand not in STRANDS:
+        raise unknown("strand", strand, STRANDS)
+    if ref_mismatch not in ON_MISMATCH:
+        raise unknown("ref_mismatch", ref_mismatch, ON_MISMATCH)
+    opened = Genome(genome) if genome else None
+    load_backend()
+    from dream_keras.interpret.effects import Scorer
+    from dream_keras.interpret.predictor import run_predictor
+    from dream_keras.interpret.variant_table import write_variants
+    from dream_keras.menu.plugins import load_plugins
+
+    load_plugins(plugins)
+    predictor = run_predictor(run, adapters, bare=genome is not None)
+    place: dict[str, object] = {"window": "whole sequences"}
+    if pairs is not None:
+        windows = pair_windows(read.read_pairs(pairs))
+    elif sequences is not None and edits is not None:
+        given = read.read_named_sequences(sequences)
+        windows = edited_windows(read.read_edits(edits, zero_based), given, ref_mismatch)
+    else:
+        assert vcf is not None
+        assert opened is not None
+        length = _window_length(predictor, window)
+        around = None if elements is None else read_elements(elements, opened)
+        found = read.read_positions(vcf, zero_based)
+        windows = genome_windows(found, opened, length, ref_mismatch, shifts, around)
+        place = {"window": f"{length} bp", "index": length // 2, "shifts": shifts}
+        place = {"window": "elements"} if elements else place
+    said = {
+        "model": predictor.name,
+        "delta": "alt_pred - ref_pred in units of the training labels",
+        **place,
+        "strand": strand,
+        "adapters": adapters or "default",
+        "ref_mismatch": ref_mismatch,
+        **({"null": null, "seed": seed} if null else {}),
+    }
+    return write_variants(
+        windows,
+        Scorer(predictor, strand, null, seed),
+        Path(out),
+        "dream_keras.variants; " + "; ".join(f"{key}={value}" for key, value in said.items()),
+        resume,
+        progress=progress,
+    )
+
+
+def _check_inputs(files: Mapping[str, object], elements: bool, placed: bool) -> None:
+    """Refuse inputs that do not belong together.
+
+    Args:
+        files: The files that variants come from, by the name of their option; None if not given.
+        elements: Whether elements are given.
+        placed: Whether windows are.
+    """
+    ways = (("pairs",), ("sequences", "edits"), ("vcf", "genome"))
+    given = [way for way in ways if any(files[name] is not None for name in way)]
+    shown = [" and ".join(f"--{name}" for name in way) for way in ways]
+    if len(given) != 1:
+        raise UserError(f"give variants in one of these ways: {', '.join(shown)}")
+    if any(files[name] is None for name in given[0]):
+        raise UserError(f"{shown[ways.index(given[0])]} belong together: give both")
+    if (elements or placed) and files["genome"] is None:
+        raise UserError("--elements, --window and --shifts need a genome: --vcf and --genome")
+    if elements and placed:
+        raise UserError("--elements are the windows: leave out --window and --shifts")
+
+
+def _window_length(predictor: "Predictor", window: int | None) -> int:
+    longest = predictor.longest
+    if window is None:
+        assert longest is not None
+        return longest
+    if window < 1 or (longest is not None and window > longest):
+        raise UserError(f"--window {window}: the run takes 1 to {longest} bp, adapters put on")
+    return window
+
+
+make_callable(__name__, variants)
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,139 @@
+"""Effects of variants: signs, repetition, neutral surroundings."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from dream_keras.data.variants import Variant
+from dream_keras.interpret.effects import Scorer, quantiles
+from dream_keras.interpret.predictor import Predictor
+from dream_keras.interpret.windows import Placed, Window, reverse_complement
+
+
+def windows(count, seed=0, length=40):
+    random = np.random.default_rng(seed)
+    found = []
+    for number in range(count):
+        bases = "".join(random.choice(list("ACGT"), length))
+        at = length // 2
+        ref = bases[at]
+        alt = str(random.choice([base for base in "ACGT" if base != ref]))
+        variant = Variant("test", str(number), "", at + 1, ref, alt)
+        found.append(Window(variant, (Placed(bases[:at], bases[at + 1 :], length),)))
+    return found
+
+
+def swapped(window):
+    v = window.variant
+    return Window(Variant(v.where, v.id, v.chrom, v.pos, v.alt, v.ref), window.placed)
+
+
+@pytest.mark.parametrize("strand", ["+", "-", "both"])
+def test_effects_are_those_of_single_predictions(predictor, counting, strand):
+    given = windows(20)
+    effects = Scorer(predictor, strand)(given)
+    for number, window in enumerate(given):
+        for values, allele in (
+            (effects.reference, window.variant.ref),
+            (effects.alternative, window.variant.alt),
+        ):
+            forward = window.placed[0].left + allele + window.placed[0].right
+            views = {"+": [forward], "-": [reverse_complement(forward)]}
+            views["both"] = views["+"] + views["-"]
+            wanted = np.mean([counting([view])[0] for view in views[strand]], axis=0)
+            np.testing.assert_allclose(values[number], wanted, rtol=1e-12)
+
+
+def test_exchanged_alleles_have_the_opposite_effect(predictor):
+    given = windows(30)
+    ours, theirs = (Scorer(predictor)(w) for w in (given, [swapped(each) for each in given]))
+    np.testing.assert_array_equal(ours.delta, -theirs.delta)
+    assert ours.delta.shape == (30, 2)
+
+
+def test_every_distinct_reference_is_predicted_once(predictor, counting):
+    given = windows(10)
+    others = [
+        Window(Variant("", "", "", v.pos, v.ref, base), window.placed)
+        for window in given
+        for v in [window.variant]
+        for base in "ACGT"
+        if base != v.ref
+    ]
+    scorer = Scorer(predictor)
+    first = scorer(others[:15])
+    second = scorer(others[15:], 15)
+    assert len(counting.asked) == len(set(counting.asked)) == 10 + 30
+    whole = Scorer(predictor)(others)
+    for kind in ("reference", "alternative"):
+        parts = [getattr(part, kind) for part in (first, second)]
+        np.testing.assert_array_equal(np.concatenate(parts), getattr(whole, kind))
+
+
+def test_what_cannot_be_scored_is_missing(predictor):
+    given = windows(3)
+    given[1] = Window(given[1].variant, status="edge_of_chromosome")
+    effects = Scorer(predictor, null=3)(given)
+    for values in (effects.reference, effects.delta, effects.null_p):
+        assert np.isnan(values[1]).all()
+        assert np.isfinite(values[[0, 2]]).all()
+
+
+def test_p_is_uniform_where_surroundings_do_not_matter(predictor):
+    """Surroundings of the variants are as random as their shuffles; no p is 0 or above 1."""
+    effects = Scorer(predictor, null=19, seed=2)(windows(300, seed=4))
+    p = effects.null_p
+    assert p is not None
+    assert p.min() >= 1 / 20
+    assert p.max() <= 1
+    spread = p - np.random.default_rng(0).uniform(0, 1 / 20, p.shape)
+    for column in spread.T:
+        assert scipy.stats.kstest(column, "uniform").pvalue > 1e-3
+
+
+def test_p_is_small_where_a_motif_is_hit():
+    def motif(sequences):
+        return np.array([float("TGACTCA" in sequence) for sequence in sequences])
+
+    given = windows(4)
+    at = 17
+    for number in (0, 2):
+        place = given[number].placed[0]
+        bases = place.left[:at] + "TGACTCA" + place.right[3:]
+        variant = Variant("", "", "", 21, bases[20], "G" if bases[20] != "G" else "A")
+        given[number] = Window(variant, (Placed(bases[:20], bases[21:], 40),))
+    effects = Scorer(Predictor(motif), null=49)(given)
+    assert effects.delta[:, 0].tolist() == [-1, 0, -1, 0]
+    assert effects.null_p[[0, 2], 0].tolist() == [1 / 50] * 2
+    assert effects.null_p[[1, 3], 0].tolist() == [1, 1]
+
+
+def test_shuffles_of_a_variant_depend_on_its_number_alone(predictor):
+    given = windows(12)
+    whole = Scorer(predictor, null=5)(given).null_p
+    scorer = Scorer(predictor, null=5)
+    parts = [scorer(given[:5]).null_p, scorer(given[5:], 5).null_p]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_adapters_are_not_shuffled(counting):
+    predictor = Predictor(counting, ("a", "b"), ends=("ACGTACGT", "TTTGGG"))
+    (window,) = windows(1)
+    place = window.placed[0]
+    whole = Window(window.variant, (Placed("ACGTACGT" + place.left, place.right + "TTTGGG"),))
+    Scorer(predictor, null=5)([whole])
+    assert len(set(counting.asked)) == 12
+    assert all(s.startswith("ACGTACGT") and s.endswith("TTTGGG") for s in counting.asked)
+
+
+def test_quantiles_against_a_count():
+    deltas = np.random.default_rng(0).normal(size=(50, 2))
+    deltas[[3, 9], 0] = np.nan
+    found = quantiles(deltas)
+    for task in (0, 1):
+        known = np.abs(deltas[np.isfinite(deltas[:, task]), task])
+        for row in range(50):
+            wanted = (known <= abs(deltas[row, task])).mean()
+            if np.isnan(deltas[row, task]):
+                wanted = np.nan
+            np.testing.assert_equal(found[row, task], wanted)

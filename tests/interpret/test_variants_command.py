@@ -1,0 +1,161 @@
+"""The command: its table, an interruption, a suite's variants, mistakes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_effects import windows
+
+import dream_keras
+from dream_keras.common.errors import UserError
+from dream_keras.interpret import variant_table
+from dream_keras.interpret.effects import Scorer
+from dream_keras.interpret.variant_table import write_variants
+from dream_keras.interpret.windows import Window
+from dream_keras.scoring.suite import load_suite
+from dream_keras.simulate import simulate
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run that was trained for a few steps."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    dream_keras.train("quickstart", smoke=True, out=out, progress=False)
+    return dream_keras.load_run(out)
+
+
+def read(path):
+    return pd.read_csv(path, sep="\t", comment="#", keep_default_na=False, na_values=[""])
+
+
+def test_the_table(predictor, tmp_path, monkeypatch):
+    monkeypatch.setattr(variant_table, "AT_A_TIME", 7)
+    given = windows(20)
+    given[4] = Window(given[4].variant, status="no_element", warnings=("a", "b"))
+    out = tmp_path / "out.tsv"
+    assert write_variants(given, Scorer(predictor, null=3), out, "what it is", progress=False) == 20
+    assert out.read_text().startswith("# what it is\nid\tchrom\tpos\t")
+    table = read(out)
+    effects = Scorer(predictor, null=3)(given)
+    for task, name in enumerate(predictor.tasks):
+        for column, values in (
+            ("ref_pred", effects.reference),
+            ("alt_pred", effects.alternative),
+            ("delta", effects.delta),
+            ("null_p", effects.null_p),
+            ("quantile", variant_table.quantiles(effects.delta)),
+        ):
+            np.testing.assert_allclose(table[f"{name}.{column}"], values[:, task], atol=2e-6)
+    assert table["id"].tolist() == list(range(20))
+    assert table["status"].tolist() == ["ok"] * 4 + ["no_element"] + ["ok"] * 15
+    assert table.loc[4, "warnings"] == "a;b"
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("cut", [0, 5])
+def test_an_interrupted_table_goes_on(predictor, counting, tmp_path, monkeypatch, cut):
+    """Also where the last line was cut short; nothing that stands there is predicted again."""
+    monkeypatch.setattr(variant_table, "AT_A_TIME", 6)
+    given = windows(20)
+    whole, out = tmp_path / "whole.tsv", tmp_path / "out.tsv"
+    write_variants(given, Scorer(predictor, null=2), whole, "it", progress=False)
+
+    def broken():
+        yield from given[:12]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_variants(broken(), Scorer(predictor, null=2), out, "it", progress=False)
+    part = tmp_path / "out.tsv.part"
+    with part.open("rb+") as file:
+        file.truncate(part.stat().st_size - cut)
+    counting.asked.clear()
+    write_variants(given, Scorer(predictor, null=2), out, "it", resume=True, progress=False)
+    assert out.read_text() == whole.read_text()
+    assert len(counting.asked) <= (8 + bool(cut)) * 6
+    with pytest.raises(UserError, match=r"there is no .*out\.tsv\.part to go on with"):
+        write_variants(given, Scorer(predictor), out, "it", resume=True, progress=False)
+    part.write_text("# other\n")
+    with pytest.raises(UserError, match="made with another run or other settings"):
+        write_variants(given, Scorer(predictor), out, "it", resume=True, progress=False)
+
+
+def test_pairs_of_a_suite_have_its_correlation(run, tmp_path):
+    suite = load_suite(simulate(tmp_path / "suite", 20, 600, seed=1))
+    pairs = suite.subsets["SNVs"].positions["all"]
+    table = pd.DataFrame(
+        {
+            "id": [f"{alt},{ref}" for alt, ref in pairs],
+            "ref": [suite.sequences[ref] for _, ref in pairs],
+            "alt": [suite.sequences[alt] for alt, _ in pairs],
+        }
+    )
+    table.to_csv(tmp_path / "pairs.csv", index=False)
+    out = tmp_path / "out.tsv"
+    done = dream_keras.variants(run.folder.path, out, pairs=tmp_path / "pairs.csv", progress=False)
+    assert done == len(pairs)
+    delta = read(out)["delta"].to_numpy()
+    predicted = run.predict_suite(suite)
+    measured = suite.measured[pairs[:, 0], 0] - suite.measured[pairs[:, 1], 0]
+    np.testing.assert_allclose(delta, suite.subsets["SNVs"].pick(predicted, "all"), atol=4e-6)
+    r = dream_keras.evaluate(run.folder.path, suite=tmp_path / "suite", part="all").subsets["SNVs"]
+    assert np.corrcoef(delta, measured)[0, 1] == pytest.approx(
+        r.pearson, abs=2e-4
+    )  # of deltas near 0
+
+
+@pytest.fixture(scope="module")
+def genome(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("genome")
+    bases = "".join(np.random.default_rng(2).choice(list("ACGT"), 500))
+    (folder / "genome.fa").write_text(f">chr1\n{bases}\n")
+    wrong = "A" if bases[2] != "A" else "G"
+    (folder / "variants.csv").write_text(f"chrom,pos,ref,alt\n1,200,{bases[199]},\n1,3,{wrong},T\n")
+    return folder, bases
+
+
+def test_windows_of_a_genome_get_the_adapters(run, genome, tmp_path):
+    """And are as long as the run takes."""
+    folder, bases = genome
+    out = tmp_path / "out.tsv"
+    files = {"vcf": folder / "variants.csv", "genome": folder / "genome.fa"}
+    dream_keras.variants(run.folder.path, out, **files, ref_mismatch="keep", progress=False)
+    left, right = "TGCATTTTTTTCACATC", "GGTTACGGCTGTT"
+    length = run.processor.max_length - len(left) - len(run.processor.right_adapter)
+    start = 199 - length // 2
+    reference = left + bases[start : start + length]
+    edited = bases[:199] + bases[200:]
+    if len(run.processor.right_adapter):
+        reference += right
+    first, second = read(out).to_dict("records")
+    assert first["ref_pred"] == pytest.approx(run.predict([reference])[0], abs=2e-6)
+    alternative = left + edited[start : start + length] + reference[len(left) + length :]
+    assert first["alt_pred"] == pytest.approx(run.predict([alternative])[0], abs=2e-6)
+    assert second["status"] == "edge_of_chromosome"
+    assert f"window={length} bp; index={length // 2};" in out.read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "give variants in one of these ways: --pairs, --sequences and --edits, --vcf and"),
+        ({"pairs": "a", "vcf": "b"}, "give variants in one of these ways"),
+        ({"vcf": "variants.csv"}, "--vcf and --genome belong together: give both"),
+        ({"pairs": "variants.csv", "shifts": 2}, "need a genome"),
+        ({"pairs": "nothing.csv"}, "no file .*nothing.csv"),
+        ({"pairs": "variants.csv", "strand": "0"}, r'unknown strand "0"'),
+        ({"vcf": "variants.csv", "genome": "genome.fa", "window": 999}, "--window 999: the run"),
+        ({"vcf": "variants.csv", "genome": "genome.fa"}, "reference allele is [AG], but there is"),
+        ({"vcf": "variants.csv", "genome": "variants.csv"}, "not a readable FASTA file"),
+        (
+            {"vcf": "variants.csv", "genome": "genome.fa", "elements": "variants.csv"},
+            "expected chrom, start and end",
+        ),
+    ],
+)
+def test_mistakes(run, genome, tmp_path, given, said):
+    folder, _ = genome
+    paths = ("pairs", "vcf", "genome", "elements")
+    given = {key: folder / value if key in paths else value for key, value in given.items()}
+    with pytest.raises(UserError, match=said):
+        dream_keras.variants(run.folder.path, tmp_path / "out.tsv", progress=False, **given)
+    assert not (tmp_path / "out.tsv").exists()
