@@ -49,6 +49,12 @@ def parser() -> argparse.ArgumentParser:
         help="give 95 %% intervals from N bootstrap resamples of the rows and pairs, such as "
         "10000 (default: none)",
     )
+    result.add_argument(
+        "--variants",
+        metavar="TABLE",
+        help="score predicted effects of variants instead: a table of pairs with RUN (columns ref, "
+        "alt, effect), or without it a table of dream_keras.variants with a column effect",
+    )
     result.add_argument("--json", metavar="FILE", help="also write the scores to this file")
     add_plugin_argument(result)
     return result
@@ -130,6 +136,9 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     if arguments.json is not None:
         _check_writable(Path(arguments.json))
+    if arguments.variants is not None:
+        _score_variants(arguments.run, arguments.variants, arguments.plugin)
+        return
     card = evaluate(
         arguments.run,
         predictions=arguments.predictions,
@@ -145,6 +154,26 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.json is not None:
         text = json.dumps(card.to_dict(), indent=2, allow_nan=False)
         write_text(Path(arguments.json), f"{text}\n")
+
+
+def _score_variants(run: str | None, path: str, plugins: Iterable[str]) -> None:
+    from dream_keras.config.check import check_files
+
+    check_files(path)
+    predictor = None
+    if run is not None:
+        from dream_keras.menu.plugins import load_plugins
+        from dream_keras.runs.run import check_run
+
+        check_run(run)
+        load_backend()
+        load_plugins(plugins)
+        from dream_keras.interpret.predictor import run_predictor
+
+        predictor = run_predictor(run)
+    from dream_keras.interpret import measured
+
+    print(measured.text(measured.score_table(path, predictor)))
 
 
 def _check_writable(path: Path) -> None:

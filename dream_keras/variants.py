@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
         help="whether sequences have their adapters, or which are put on (default: as in "
         "training; put on windows of a genome)",
     )
-    p.add_argument("--out", "-o", metavar="FILE", required=True, help="table to write")
+    p.add_argument("--out", "-o", metavar="FILE", required=True, help="table to write, or .vcf")
     p.add_argument("--resume", action="store_true", help="go on with a table that was broken off")
     add_plugin_argument(p)
     return p
@@ -121,7 +121,8 @@ def variants(
 
     Args:
         run: Run folder.
-        out: Table to write, tab-separated.
+        out: Table to write, tab-separated; or ``.vcf`` or ``.vcf.gz``: then the variants of ``vcf``
+            are written there too, with the numbers in their INFO, and the table beside it.
         pairs: Table of reference and alternative sequences.
         sequences: FASTA or table of named sequences, with ``edits``.
         edits: Table of edits of these: id, pos, ref, alt.
@@ -148,6 +149,7 @@ def variants(
         UserError: If run, input or settings cannot be used.
     """
     from dream_keras.config.check import check_files
+    from dream_keras.interpret.annotated_vcf import SUFFIXES, annotate, check_writable, table_of
     from dream_keras.menu.plugins import check_plugins, listed
     from dream_keras.runs.run import check_run
 
@@ -160,8 +162,13 @@ def variants(
         window is not None or shifts > 0,
     )
     check_files(pairs, sequences, edits, vcf, genome, elements)
-    if not Path(out).absolute().parent.is_dir():
-        raise UserError(f"{out}: the folder {Path(out).parent} does not exist")
+    out = Path(out)
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"{out}: the folder {out.parent} does not exist")
+    annotated = out.name.endswith(SUFFIXES)
+    if annotated and (vcf is None or elements is not None):
+        raise UserError(f"{out}: a VCF file is written of a VCF file, without --elements")
+    check_writable(out)
     from dream_keras.data import variants as read
     from dream_keras.data.genome import Genome
     from dream_keras.interpret.windows import (
@@ -210,14 +217,18 @@ def variants(
         "ref_mismatch": ref_mismatch,
         **({"null": null, "seed": seed} if null else {}),
     }
-    return write_variants(
+    table = table_of(out) if annotated else out
+    number = write_variants(
         windows,
         Scorer(predictor, strand, null, seed),
-        Path(out),
+        table,
         "dream_keras.variants; " + "; ".join(f"{key}={value}" for key, value in said.items()),
         resume,
         progress=progress,
     )
+    if annotated and vcf is not None:
+        annotate(vcf, table, out)
+    return number
 
 
 def _check_inputs(files: Mapping[str, object], elements: bool, placed: bool) -> None:

@@ -109,7 +109,7 @@ def test_functions_and_commands_use_the_same_names(command):
     arguments = set(inspect.signature(function).parameters) - NOT_OPTIONS
     arguments = {OTHER_NAMES.get(name, name) for name in arguments}
     assert arguments - options <= {"source", "sequences"}  # predict's INPUT, train's rows
-    assert options - arguments <= {"help", "json", "input", "cross_validate"}
+    assert options - arguments <= {"help", "json", "input", "cross_validate", "variants"}
 
 
 @pytest.mark.parametrize("command", ["train", "search"])

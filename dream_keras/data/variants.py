@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from dream_keras.common.errors import UserError, short_list
@@ -140,40 +141,42 @@ def read_rows(
         UserError: If a column is missing, or a row has another number of cells.
     """
     wanted = {**columns, **(optional or {})}
+    rows = _records(path)
+    line, header = next(rows)
+    names = [cell.lower() for cell in header]
+    place = {}
+    for column, usual in wanted.items():
+        found = [name for name in usual if name in names]
+        if not found and column in columns:
+            raise UserError(
+                f"{path}:{line}: no column {' or '.join(usual)}; the header has "
+                f"{short_list([cell[:40] for cell in header])}"
+            )
+        place[column] = names.index(found[0]) if found else None
+    for line, cells in rows:
+        if not any(cells):
+            continue
+        if len(cells) != len(names):
+            raise UserError(f"{path}:{line}: {len(cells)} columns; the header has {len(names)}")
+        yield line, {column: "" if at is None else cells[at] for column, at in place.items()}
+
+
+def read_header(path: str | Path) -> list[str]:
+    """Return the names of a table's columns."""
+    return next(_records(path))[1]
+
+
+def _records(path: str | Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield line and cells of each record, the header first; comments above it are left out."""
     with open_text(path) as file:
         skipped = skip_leading(file, b"")
         text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
         first = text.readline()
-        while first.startswith("##"):  # comments of VCF-like tables; one # may begin the header
+        while first.startswith(("##", "# ")):  # a single # may begin the header, as in VCF
             first, skipped = text.readline(), skipped + 1
         delimiter = find_delimiter(path, skipped + 1, first.rstrip("\r\n"))
-        lines = (line for line in _chain(first, text))
-        rows = records(path, lines, delimiter, skipped + 1)
-        line, header = next(rows)
-        names = [cell.strip().lower() for cell in header]
-        place = {}
-        for column, usual in wanted.items():
-            found = [name for name in usual if name in names]
-            if not found and column in columns:
-                raise UserError(
-                    f"{path}:{line}: no column {' or '.join(usual)}; the header has "
-                    f"{short_list([cell.strip()[:40] for cell in header])}"
-                )
-            place[column] = names.index(found[0]) if found else None
-        for line, cells in rows:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(names):
-                raise UserError(f"{path}:{line}: {len(cells)} columns; the header has {len(names)}")
-            yield (
-                line,
-                {column: "" if at is None else cells[at].strip() for column, at in place.items()},
-            )
-
-
-def _chain(first: str, rest: io.TextIOWrapper) -> Iterator[str]:
-    yield first
-    yield from rest
+        for line, cells in records(path, chain([first], text), delimiter, skipped + 1):
+            yield line, [cell.strip() for cell in cells]
 
 
 def _read_variants(

@@ -159,3 +159,31 @@ def test_mistakes(run, genome, tmp_path, given, said):
     with pytest.raises(UserError, match=said):
         dream_keras.variants(run.folder.path, tmp_path / "out.tsv", progress=False, **given)
     assert not (tmp_path / "out.tsv").exists()
+
+
+def test_a_vcf_file_is_annotated(run, genome, tmp_path):
+    """Read again by pysam; what stood there stays, and each allele has its numbers."""
+    pysam = pytest.importorskip("pysam")
+    folder, bases = genome
+    other = [base for base in "ACGT" if base != bases[199]]
+    (tmp_path / "in.vcf").write_text(
+        "##fileformat=VCFv4.2\n##contig=<ID=1>\n"
+        '##INFO=<ID=NOTE,Number=1,Type=String,Description="a note">\n'
+        "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+        f'1\t200\trs1\t{bases[199]}\t{other[0]},{other[1]}\t.\tPASS\tNOTE="q\n'
+        f"1\t3\t.\t{bases[2]}\tN\t.\t.\t.\n"
+    )
+    files = {"vcf": tmp_path / "in.vcf", "genome": folder / "genome.fa"}
+    out = tmp_path / "out.vcf.gz"
+    assert dream_keras.variants(run.folder.path, out, **files, progress=False) == 3
+    table = read(tmp_path / "out.tsv")
+    with pysam.VariantFile(str(out)) as file:
+        first, second = file
+        assert first.id == "rs1"
+        assert first.info["NOTE"] == '"q'
+        assert first.alts == tuple(other[:2])
+        for field in ("ref_pred", "alt_pred", "delta", "quantile"):
+            assert first.info[f"DK_{field}"] == pytest.approx(table[field][:2], rel=1e-5)
+        assert second.info["DK_delta"] == (None,)
+    with pytest.raises(UserError, match="a VCF file is written of a VCF file"):
+        dream_keras.variants(run.folder.path, out, pairs=folder / "variants.csv")
