@@ -137,7 +137,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.json is not None:
         _check_writable(Path(arguments.json))
     if arguments.variants is not None:
-        _score_variants(arguments.run, arguments.variants, arguments.plugin)
+        _score_variants(arguments)
         return
     card = evaluate(
         arguments.run,
@@ -156,9 +156,15 @@ def main(argv: list[str] | None = None) -> None:
         write_text(Path(arguments.json), f"{text}\n")
 
 
-def _score_variants(run: str | None, path: str, plugins: Iterable[str]) -> None:
+def _score_variants(arguments: argparse.Namespace) -> None:
+    """Score predicted effects against measured ones."""
+    from dream_keras.common.files import write_text
     from dream_keras.config.check import check_files
 
+    run, path = arguments.run, arguments.variants
+    for option in ("predictions", "suite", "part", "bootstrap"):
+        if getattr(arguments, option):
+            raise UserError(f"--variants takes no --{option}")
     check_files(path)
     predictor = None
     if run is not None:
@@ -167,13 +173,17 @@ def _score_variants(run: str | None, path: str, plugins: Iterable[str]) -> None:
 
         check_run(run)
         load_backend()
-        load_plugins(plugins)
+        load_plugins(arguments.plugin)
         from dream_keras.interpret.predictor import run_predictor
 
         predictor = run_predictor(run)
     from dream_keras.interpret import measured
 
-    print(measured.text(measured.score_table(path, predictor)))
+    scores = measured.score_table(path, predictor)
+    print(measured.text(scores))
+    if arguments.json is not None:
+        text = json.dumps(measured.to_dict(scores), indent=2, allow_nan=False)
+        write_text(Path(arguments.json), f"{text}\n")
 
 
 def _check_writable(path: Path) -> None:

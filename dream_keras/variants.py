@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from dream_keras.interpret.predictor import Predictor
     from dream_keras.interpret.windows import OnMismatch, Strand
 
+CHECKED = 100
+"""Variants in whose windows the adapters are looked for."""
 SUMMARY = __doc__
 """Of the command; ``make_callable`` gives the module the function's docstring."""
 
@@ -149,6 +152,7 @@ def variants(
         UserError: If run, input or settings cannot be used.
     """
     from dream_keras.config.check import check_files
+    from dream_keras.data import variants as read
     from dream_keras.interpret.annotated_vcf import SUFFIXES, annotate, check_writable, table_of
     from dream_keras.menu.plugins import check_plugins, listed
     from dream_keras.runs.run import check_run
@@ -162,19 +166,25 @@ def variants(
         window is not None or shifts > 0,
     )
     check_files(pairs, sequences, edits, vcf, genome, elements)
+    if "-" in map(str, (pairs, sequences, edits, vcf, genome, elements)):
+        raise UserError("variants are read twice: give files instead of standard input (-)")
+    inputs = [Path(file) for file in (pairs, sequences, edits, vcf, genome, elements) if file]
     out = Path(out)
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"{out}: the folder {out.parent} does not exist")
     annotated = out.name.endswith(SUFFIXES)
-    if annotated and (vcf is None or elements is not None):
-        raise UserError(f"{out}: a VCF file is written of a VCF file, without --elements")
+    table = table_of(out) if annotated else out
+    _check_output(out, table, inputs)
+    if annotated and (vcf is None or elements or ref_mismatch == "swap" or not read.is_vcf(vcf)):
+        raise UserError(
+            f"{out}: a VCF file is written of a VCF file, without --elements and --ref-mismatch "
+            "swap. Give the output another name for a table."
+        )
     check_writable(out)
-    from dream_keras.data import variants as read
     from dream_keras.data.genome import Genome
     from dream_keras.interpret.windows import (
         ON_MISMATCH,
         STRANDS,
         edited_windows,
+        fitting,
         genome_windows,
         pair_windows,
         read_elements,
@@ -202,24 +212,29 @@ def variants(
     else:
         assert vcf is not None
         assert opened is not None
-        length = _window_length(predictor, window)
+        length = _window_length(predictor, window, shifts)
         around = None if elements is None else read_elements(elements, opened)
         found = read.read_positions(vcf, zero_based)
         windows = genome_windows(found, opened, length, ref_mismatch, shifts, around)
         place = {"window": f"{length} bp", "index": length // 2, "shifts": shifts}
         place = {"window": "elements"} if elements else place
+    windows = fitting(windows, predictor.shortest, predictor.longest)
+    begin = list(islice(windows, CHECKED))
+    ok = [each for each in begin if each.placed]
+    predictor.check([each.placed[0].sequence(each.variant.ref) for each in ok])
     said = {
         "model": predictor.name,
+        "input": ",".join(f"{file.name}:{file.stat().st_size}" for file in inputs),
         "delta": "alt_pred - ref_pred in units of the training labels",
         **place,
         "strand": strand,
-        "adapters": adapters or "default",
+        "adapters put on": predictor.adapters,
         "ref_mismatch": ref_mismatch,
+        **({"zero_based": True} if zero_based else {}),
         **({"null": null, "seed": seed} if null else {}),
     }
-    table = table_of(out) if annotated else out
     number = write_variants(
-        windows,
+        chain(begin, windows),
         Scorer(predictor, strand, null, seed),
         table,
         "dream_keras.variants; " + "; ".join(f"{key}={value}" for key, value in said.items()),
@@ -252,14 +267,35 @@ def _check_inputs(files: Mapping[str, object], elements: bool, placed: bool) -> 
         raise UserError("--elements are the windows: leave out --window and --shifts")
 
 
-def _window_length(predictor: "Predictor", window: int | None) -> int:
-    longest = predictor.longest
-    if window is None:
-        assert longest is not None
-        return longest
-    if window < 1 or (longest is not None and window > longest):
-        raise UserError(f"--window {window}: the run takes 1 to {longest} bp, adapters put on")
-    return window
+def _check_output(out: Path, table: Path, inputs: "list[Path]") -> None:
+    """Refuse an output that cannot be written, before anything is predicted."""
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"{out}: the folder {out.parent} does not exist")
+    for file in {out, table}:
+        if file.is_dir():
+            raise UserError(f"{file} is a folder; give the name of a file")
+        if any(file.resolve() == given.resolve() for given in inputs):
+            raise UserError(f"{file} is one of the inputs; give the output another name")
+    if table.suffix == ".gz":
+        raise UserError(f"{out}: tables are written plain: leave .gz out")
+
+
+def _window_length(predictor: "Predictor", window: int | None, shifts: int) -> int:
+    """Return the length of a genome's windows, within what the run takes."""
+    shortest, longest = predictor.shortest, predictor.longest
+    assert longest is not None
+    length = longest if window is None else window
+    if not shortest <= length <= longest:
+        raise UserError(
+            f"--window {window}: the run takes {shortest} to {longest} bp, besides the adapters "
+            "that are put on"
+        )
+    if shifts > (length - 1) // 2:
+        raise UserError(
+            f"--shifts {shifts}: at most {(length - 1) // 2}, or windows of {length} bp would not "
+            "contain the variant"
+        )
+    return length
 
 
 make_callable(__name__, variants)

@@ -16,7 +16,7 @@ def lower_bounds(project: dict[str, Any]) -> list[str]:
         project: The table ``project`` of pyproject.toml.
     """
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["tensorflow"], *extras["jax"]]
+    wanted = [*project["dependencies"], *extras["tensorflow"], *extras["jax"], *extras["genome"]]
     found = (re.match(r"([\w.-]+)(?:\[.*\])?>=([\w.]+)", requirement) for requirement in wanted)
     return ["==".join(match.groups()) for match in found if match]
 

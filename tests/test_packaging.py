@@ -127,9 +127,11 @@ def test_an_editable_install_seen_from_above_a_clone_called_dream_keras(tmp_path
 def test_lower_bounds():
     project = {
         "dependencies": ["some[extra]>=1.2,<4", "other", "third-one>=0.4.35"],
-        "optional-dependencies": {"jax": ["jax>=1"], "tensorflow": ["t>=2.18"], "dev": ["d>=5"]},
+        "optional-dependencies": {
+            **{"jax": ["jax>=1"], "tensorflow": ["t>=2.18"], "genome": ["g>=1"], "dev": ["d>=5"]},
+        },
     }
-    assert lower_bounds(project) == ["some==1.2", "third-one==0.4.35", "t==2.18", "jax==1"]
+    assert lower_bounds(project) == ["some==1.2", "third-one==0.4.35", "t==2.18", "jax==1", "g==1"]
 
 
 def test_requirements_repeat_what_pyproject_says():

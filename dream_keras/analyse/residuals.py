@@ -146,7 +146,7 @@ def by_subset(suite: Suite, part: str, calibrated: Floats, target: int = 0) -> p
         rows.append(
             {
                 "subset": name,
-                "pairs": subset.is_pairs,
+                "pairs": subset.is_difference,
                 "pearson": score.pearson,
                 "spearman": score.spearman,
                 **_summary(predicted - measured),

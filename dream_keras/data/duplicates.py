@@ -1,4 +1,7 @@
-"""The same sequence in two tables, on either strand."""
+"""The same sequence in two tables, or twice in one, on either strand."""
+
+from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +11,7 @@ from dream_keras.data.alphabet import Tokens
 from dream_keras.data.parse import MAX_SEQUENCE_LENGTH
 from dream_keras.data.processor import Lengths
 
+_COMPLEMENTS = str.maketrans("ACGTN", "TGCAN")
 Keys = npt.NDArray[np.uint64]
 
 _FACTORS = np.random.default_rng(0x0D0B1E).integers(
@@ -42,3 +46,25 @@ def strand_keys(tokens: Tokens, lengths: Lengths) -> Keys:
         ]
         keys[rows] = np.minimum(*sums)
     return keys
+
+
+def pair_strands(sequences: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Pair rows that hold one sequence on its two strands, in order, (pairs, 2).
+
+    A row whose other strand is not there, or is taken already, is paired with itself.
+
+    Examples:
+        >>> pair_strands(["AACG", "TTTT", "CGTT", "CGTT"]).tolist()
+        [[0, 2], [1, 1], [3, 3]]
+    """
+    waiting: dict[str, deque[int]] = {}
+    partner = list(range(len(sequences)))
+    for row, sequence in enumerate(sequences):
+        other = sequence.translate(_COMPLEMENTS)[::-1]
+        if other != sequence and waiting.get(other):
+            partner[waiting[other].popleft()] = row
+            partner[row] = -1
+        else:
+            waiting.setdefault(sequence, deque()).append(row)
+    pairs = [(row, second) for row, second in enumerate(partner) if second >= 0]
+    return np.array(pairs, np.int64).reshape(-1, 2)

@@ -1,9 +1,12 @@
 """A genome in a FASTA file, read by position."""
 
+import re
 from pathlib import Path
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.text import reason
+
+_OTHERS = re.compile("[^ACGT]")
 
 
 class Genome:
@@ -33,6 +36,8 @@ class Genome:
             raise UserError(f"no file {path}")
         try:
             self._fasta = pyfaidx.Fasta(str(path), as_raw=True, sequence_always_upper=True)
+        except ImportError as error:  # pyfaidx reads bgzip with Biopython
+            raise UserError(f"{path} is compressed: {reason(error)}") from error
         except (OSError, ValueError, pyfaidx.FastaIndexingError) as error:
             raise UserError(f"{path}: not a readable FASTA file: {reason(error)}") from error
         self.path = Path(path)
@@ -47,5 +52,8 @@ class Genome:
         return len(self._fasta[chrom])
 
     def fetch(self, chrom: str, start: int, end: int) -> str:
-        """Return bases ``start`` to ``end``, counted from 0, the last not included; in capitals."""
-        return str(self._fasta[chrom][start:end])
+        """Return bases ``start`` to ``end``, counted from 0, the last not included.
+
+        In capitals; letters other than A, C, G and T are N.
+        """
+        return _OTHERS.sub("N", str(self._fasta[chrom][start:end]))

@@ -20,7 +20,13 @@ WORDS: Mapping[str, Part] = MappingProxyType(
 
 
 class NoRowsError(UserError):
-    """A part of a table has no usable row."""
+    """A part of a table has no usable row.
+
+    Attributes:
+        named: Whether the column, or the user, names rows of this part.
+    """
+
+    named = True
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,9 @@ class Split:
         """Build the error for a part that has no usable row; ``seen`` is what the column holds."""
         values = {"validation": self.validation, "test": self.test}.get(part, ())
         wanted = f" ({' or '.join(values)})" if values else ""
-        return NoRowsError(
+        error = NoRowsError(
             f"{path}: no usable row is left of the {part} part{wanted}; the column {self.column} "
             f"holds {short_list(sorted(seen))}"
         )
+        error.named = bool(values) or any(self.part_of(text) == part for text in seen)
+        return error

@@ -70,11 +70,17 @@ def read_positions(path: str | Path, zero_based: bool = False) -> Iterator[Varia
     Raises:
         UserError: If it cannot be read.
     """
+    vcf = is_vcf(path)
+    for variant in _read_variants(path, POSITIONS, zero_based and not vcf, lowest=0 if vcf else 1):
+        several = variant.alt.split(",")
+        for alt in several:
+            yield replace(variant, alt=alt.strip() or ("." if len(several) > 1 else ""))
+
+
+def is_vcf(path: str | Path) -> bool:
+    """Return whether a file is a VCF file, by its first line."""
     with open_text(path) as file:
-        is_vcf = file.readline().startswith(b"##fileformat=VCF")
-    for variant in _read_variants(path, POSITIONS, zero_based and not is_vcf):
-        for alt in variant.alt.split(","):
-            yield replace(variant, alt=alt)
+        return file.readline().startswith(b"##fileformat=VCF")
 
 
 def read_edits(path: str | Path, zero_based: bool = False) -> Iterator[Variant]:
@@ -111,7 +117,8 @@ def read_named_sequences(path: str | Path) -> dict[str, str]:
         header = file.readline().decode("utf-8", "replace")
     if not header.startswith(">"):
         cells = [cell.strip() for cell in re.split("[\t,;]", header.strip())]
-        named = [cell.strip('"') for cell in cells if cell.strip('"').lower() in NAMES]
+        names = {*NAMES, *EDITS["chrom"]}
+        named = [cell.strip('"') for cell in cells if cell.strip('"').lower() in names]
         columns = Columns(None, (), named[0] if named else None)
     _, chunks = read_sequences(path, columns)
     for chunk in chunks:
@@ -174,13 +181,17 @@ def _records(path: str | Path) -> Iterator[tuple[int, list[str]]]:
         first = text.readline()
         while first.startswith(("##", "# ")):  # a single # may begin the header, as in VCF
             first, skipped = text.readline(), skipped + 1
+        if first.startswith("#CHROM\t"):  # VCF knows no quotes
+            for line, content in enumerate(chain([first], text), skipped + 1):
+                yield line, [cell.strip() for cell in content.split("\t")]
+            return
         delimiter = find_delimiter(path, skipped + 1, first.rstrip("\r\n"))
         for line, cells in records(path, chain([first], text), delimiter, skipped + 1):
             yield line, [cell.strip() for cell in cells]
 
 
 def _read_variants(
-    path: str | Path, columns: Mapping[str, Sequence[str]], zero_based: bool
+    path: str | Path, columns: Mapping[str, Sequence[str]], zero_based: bool, lowest: int = 1
 ) -> Iterator[Variant]:
     names = [name for name in NAMES if name not in columns["chrom"]]
     for line, cells in read_rows(path, columns, {"id": names}):
@@ -188,7 +199,7 @@ def _read_variants(
         if not re.fullmatch("[0-9]{1,12}", cells["pos"]):
             raise UserError(f'{where}: position "{cells["pos"][:40]}" is no whole number')
         pos = int(cells["pos"]) + zero_based
-        if pos < 1:
+        if pos < lowest:
             raise UserError(
                 f"{where}: position 0: positions are counted from 1 (from 0 with --zero-based)"
             )

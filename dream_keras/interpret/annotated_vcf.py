@@ -84,8 +84,10 @@ def _annotated(
     begun = False
     for number, line in enumerate(lines, 1):
         cells = line.rstrip("\r\n").split("\t")
+        if line.startswith(f"##INFO=<ID={PREFIX}"):
+            continue  # of an earlier annotation
         if line.startswith("##"):
-            yield line
+            yield line.rstrip("\r\n") + "\n"
         elif line.startswith("#"):
             begun = True
             for name in places:
@@ -93,7 +95,7 @@ def _annotated(
                     f'##INFO=<ID={name},Number=A,Type=Float,Description="'
                     f'{name.removeprefix(PREFIX)} of {said}">\n'
                 )
-            yield line
+            yield line.rstrip("\r\n") + "\n"
         elif line.strip():
             if not begun or len(cells) <= INFO:
                 raise UserError(f"{vcf}:{number}: no line of a VCF file, which has 8 columns")
@@ -102,7 +104,11 @@ def _annotated(
                 f"{name}={','.join(row[place] or '.' for row in alleles)}"
                 for name, place in places.items()
             )
-            own = [] if cells[INFO] in (".", "") else [cells[INFO]]
+            own = [
+                field
+                for field in cells[INFO].split(";")
+                if field not in (".", "") and not field.startswith(PREFIX)
+            ]
             cells[INFO] = ";".join([*own, *numbers])
             yield "\t".join(cells) + "\n"
 

@@ -1,17 +1,19 @@
 """Predicted effects of variants: alternative minus reference, and how unusual they are."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dream_keras.interpret.predictor import Floats, Predictor, distinct
+from dream_keras.interpret.predictor import Floats, Predictor, View, distinct
 from dream_keras.interpret.shuffle import dinucleotide_shuffle
 from dream_keras.interpret.windows import OK, Placed, Strand, Window
 
 KNOWN = 200_000
 """Predictions of reference windows that are remembered, so that each is predicted once."""
+ROUNDING = 1e-6
+"""Part of a prediction by which two equal effects may differ in float32."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Scorer:
         self.strand = strand
         self.null = null
         self.seed = seed
-        self._known: dict[str, Floats] = {}
+        self._known: dict[View, Floats] = {}
 
     def __call__(self, windows: Sequence[Window], first: int = 0) -> Effects:
         """Score variants.
@@ -61,74 +63,75 @@ class Scorer:
             first: Number of the first of them among all.
         """
         usable = [number for number, window in enumerate(windows) if window.status == OK]
-        views = {
-            number: (
-                windows[number].sequences(windows[number].variant.ref, self.strand),
-                windows[number].sequences(windows[number].variant.alt, self.strand),
-            )
-            for number in usable
-        }
-        values = self._predict(views.values())
-        shape = (len(windows), len(self.predictor.tasks))
-        both = np.full((2, *shape), np.nan)
+        views = {number: self._views(windows[number]) for number in usable}
+        values = self._predict(list(views.values()))
+        both = np.full((2, len(windows), len(self.predictor.tasks)), np.nan)
         for number in usable:
             for allele in (0, 1):
-                both[allele, number] = np.mean([values[s] for s in views[number][allele]], axis=0)
+                both[allele, number] = np.mean([values[v] for v in views[number][allele]], axis=0)
         reference, alternative = both
         if not self.null:
             return Effects(reference, alternative)
-        larger = np.full(shape, np.nan)
+        p = np.full(reference.shape, np.nan)
         for number in usable:
-            effects = np.abs(self._neutral(windows[number], first + number))
-            delta = np.abs(alternative[number] - reference[number])
-            larger[number] = (effects >= delta).sum(axis=0)
-        return Effects(reference, alternative, (larger + 1) / (self.null + 1))
+            neutral = np.abs(self._neutral(windows[number], first + number))
+            rounding = ROUNDING * np.abs(both[:, number]).max(axis=0)
+            delta = np.abs(alternative[number] - reference[number]) - rounding
+            p[number] = (1 + (neutral >= delta).sum(axis=0)) / (1 + self.null)
+        p[np.isnan(alternative - reference)] = np.nan
+        return Effects(reference, alternative, p)
 
-    def _predict(self, views: Iterable[tuple[list[str], list[str]]]) -> dict[str, Floats]:
-        """Predict all windows, remembering those with the reference allele."""
-        views = list(views)
-        references = distinct(sequence for reference, _ in views for sequence in reference)
-        wanted = distinct(
-            [*references, *(sequence for _, alternative in views for sequence in alternative)]
+    def _views(self, window: Window) -> tuple[list[View], list[View]]:
+        """Return what is predicted with the reference and with the alternative allele."""
+        variant, mark = window.variant, self.predictor.reverse_mark
+        marked = bool(mark) and mark in (variant.id + variant.chrom)
+        reference, alternative = (
+            [
+                (sequence, turned != marked)
+                for sequence, turned in window.views(allele, self.strand, self.predictor.kept)
+            ]
+            for allele in (variant.ref, variant.alt)
         )
-        new = [sequence for sequence in wanted if sequence not in self._known]
-        found = dict(zip(new, self.predictor(new), strict=True))
+        return reference, alternative
+
+    def _predict(self, views: Sequence[tuple[list[View], list[View]]]) -> dict[View, Floats]:
+        """Predict all windows, remembering those with the reference allele."""
+        references = distinct(view for reference, _ in views for view in reference)
+        alternatives = (view for _, alternative in views for view in alternative)
+        wanted = distinct([*references, *alternatives])
+        new = [view for view in wanted if view not in self._known]
+        values = dict(zip(new, self.predictor.views(new), strict=True))
+        values |= {view: self._known[view] for view in wanted if view in self._known}
         if len(self._known) + len(references) > KNOWN:
-            kept = {s: self._known[s] for s in wanted if s in self._known}
-            self._known = kept
-        values = {s: found[s] if s in found else self._known[s] for s in wanted}
-        self._known |= {sequence: values[sequence] for sequence in references}
+            self._known = {}
+        self._known |= {view: values[view] for view in references}
         return values
 
     def _neutral(self, window: Window, number: int) -> Floats:
         """Return effects of the alleles in shuffled surroundings, (null, tasks)."""
         source = random.Random(f"{self.seed} {number}")
-        place = window.placed[len(window.placed) // 2]
-        first, last = self.predictor.ends
-        left = len(first) if place.left.startswith(first) else 0
-        right = len(place.right) - (len(last) if place.right.endswith(last) else 0)
-        shuffled = [
-            replace(
-                window,
-                placed=(
-                    Placed(
-                        place.left[:left] + dinucleotide_shuffle(place.left[left:], source),
-                        dinucleotide_shuffle(place.right[:right], source) + place.right[right:],
-                        place.length,
-                    ),
-                ),
+        # Windows that were moved lie in one stretch, which is shuffled as a whole.
+        left = max((place.left for place in window.placed), key=len)
+        right = max((place.right for place in window.placed), key=len)
+        first, last = self.predictor.kept
+        first, last = min(first, len(left)), max(len(right) - last, 0)
+        groups = []
+        for _ in range(self.null):
+            before = left[:first] + dinucleotide_shuffle(left[first:], source)
+            behind = dinucleotide_shuffle(right[:last], source) + right[last:]
+            places = tuple(
+                Placed(
+                    before[len(before) - len(place.left) :],
+                    behind[: len(place.right)],
+                    place.length,
+                )
+                for place in window.placed
             )
-            for _ in range(self.null)
-        ]
-        sequences = [
-            each.sequences(allele, self.strand)
-            for allele in (window.variant.ref, window.variant.alt)
-            for each in shuffled
-        ]
-        views = len(sequences[0])
-        values = self.predictor([sequence for group in sequences for sequence in group])
-        means = values.reshape(2, self.null, views, -1).mean(axis=2)
-        return means[1] - means[0]
+            groups.append(self._views(replace(window, placed=places)))
+        every = [view for group in groups for allele in group for view in allele]
+        values = self.predictor.views(every)
+        means = values.reshape(self.null, 2, -1, values.shape[1]).mean(axis=2)
+        return means[:, 1] - means[:, 0]
 
 
 def quantiles(deltas: Floats) -> Floats:

@@ -65,15 +65,18 @@ def score_effects(
         "sign_accuracy": lambda rows: _sign_accuracy(predicted[rows], measured[rows]),
         "auroc_large": lambda rows: auroc(np.abs(predicted[rows]), large[rows]),
     }
-    random = np.random.default_rng(seed)
-    draws = random.integers(0, len(predicted), (resamples, len(predicted)))
-    everything = np.arange(len(predicted))
+    random, size = np.random.default_rng(seed), len(predicted)
+    draws = [
+        [score(rows) for score in scores.values()]
+        for rows in (random.integers(0, size, size) for _ in range(resamples))
+    ]
+    everything = np.arange(size)
     return EffectScore(
-        len(predicted),
+        size,
         {name: score(everything) for name, score in scores.items()},
         {
-            name: percentile_interval(np.array([score(rows) for rows in draws]))
-            for name, score in scores.items()
+            name: percentile_interval(np.array(values))
+            for name, values in zip(scores, zip(*draws, strict=True), strict=True)
         },
     )
 
@@ -166,6 +169,23 @@ def text(scores: Mapping[str, EffectScore]) -> str:
         )
         lines.append([task, f"{score.n:,}", *cells])
     return "\n".join(align(lines))
+
+
+def to_dict(scores: Mapping[str, EffectScore]) -> dict[str, object]:
+    """Return scores as plain data for JSON: each number as [value, low, high], None for NaN."""
+    return {
+        task: {
+            "n": score.n,
+            **{
+                name: [
+                    None if np.isnan(number) else float(number)
+                    for number in (value, *score.intervals[name])
+                ]
+                for name, value in score.values.items()
+            },
+        }
+        for task, score in scores.items()
+    }
 
 
 def _sign_accuracy(predicted: Floats, measured: Floats) -> float:

@@ -1,19 +1,24 @@
 """The function that everything in this folder stands on."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from dream_keras.data import alphabet
-from dream_keras.data.adapters import ADD, ProcessorAdapters
+from dream_keras.data.adapters import ADD, PRESENT, ProcessorAdapters, check_setting
+from dream_keras.data.table import tokenize
 from dream_keras.runs.run import load_run
 
 Floats = npt.NDArray[np.float64]
 Predict = Callable[[Sequence[str]], npt.ArrayLike]
 """Sequences to predictions, (rows,) or (rows, tasks)."""
+View = tuple[str, bool]
+"""A sequence, and whether it is the reverse complement of what was asked about."""
+Item = TypeVar("Item", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -24,23 +29,41 @@ class Predictor:
         function: Predicts.
         tasks: Names of the tasks.
         name: What it is called in outputs.
-        longest: The longest sequence that it takes in bp, adapters that it puts on not counted;
-            None if there is no limit.
-        ends: What sequences begin and end with in this assay; shuffles leave it in place.
+        shortest: The shortest sequence that it takes in bp, adapters that it puts on not counted.
+        longest: The longest one; None if there is no limit.
+        kept: How many bp at both ends belong to the assay's construct: they stay in place in the
+            reverse complement and are not shuffled.
+        adapters: What it puts on, for outputs.
+        flagged: Predicts sequences that are told apart by their strand; None where the function
+            does not care.
+        reverse_mark: Text in the names of sequences that are reverse complements; empty for none.
+        check: Refuses sequences that lack their adapters.
     """
 
     function: Predict
     tasks: tuple[str, ...] = ("expression",)
     name: str = "model"
+    shortest: int = 1
     longest: int | None = None
-    ends: tuple[str, str] = ("", "")
+    kept: tuple[int, int] = (0, 0)
+    adapters: str = "none"
+    flagged: Callable[[Sequence[View]], npt.ArrayLike] | None = None
+    reverse_mark: str = ""
+    check: Callable[[Sequence[str]], None] = lambda sequences: None
 
     def __call__(self, sequences: Sequence[str]) -> Floats:
-        """Predict sequences, (rows, tasks)."""
-        if not len(sequences):
+        """Predict sequences as they are, (rows, tasks)."""
+        return self.views([(sequence, False) for sequence in sequences])
+
+    def views(self, views: Sequence[View]) -> Floats:
+        """Predict sequences of either strand, (rows, tasks)."""
+        if not len(views):
             return np.zeros((0, len(self.tasks)))
-        values = np.asarray(self.function(sequences), np.float64)
-        return values.reshape(len(sequences), len(self.tasks))
+        if self.flagged is None:
+            values = self.function([sequence for sequence, _ in views])
+        else:
+            values = self.flagged(views)
+        return np.asarray(values, np.float64).reshape(len(views), len(self.tasks))
 
 
 def run_predictor(folder: str | Path, adapters: str | None = None, bare: bool = False) -> Predictor:
@@ -53,28 +76,52 @@ def run_predictor(folder: str | Path, adapters: str | None = None, bare: bool = 
             expects are put on, unless ``adapters`` says otherwise.
 
     Raises:
-        UserError: If it is no run.
+        UserError: If it is no run, or has no such setting.
     """
     from dream_keras.runs.prediction import encode_sequences, predict_rows
 
+    check_setting(adapters)
     run = load_run(folder)
+    processor = run.processor
     settings = run.experiment.data.reading()
-    if adapters is None and bare and settings.adapters is None and len(run.processor.left_adapter):
-        adapters = ADD
-    settings = replace(settings, adapters=adapters or settings.adapters)
-    ends = ProcessorAdapters(run.processor, settings.adapters, flag="").ends
+    setting = adapters or settings.adapters
+    if bare and adapters is None and len(processor.left_adapter) and setting in (None, PRESENT):
+        setting = ADD
+    ends = ProcessorAdapters(processor, setting, flag="").ends
+    put_on = sum(map(len, ends))
+    # Checked once, on reference sequences: a mutation may well hit the adapter.
+    settings = replace(settings, adapters=setting or PRESENT)
 
-    def predict(sequences: Sequence[str]) -> Floats:
-        return predict_rows(run.steps, encode_sequences(run.processor, sequences, settings))
+    def flagged(views: Sequence[View]) -> Floats:
+        tokens = encode_sequences(processor, [sequence for sequence, _ in views], settings)
+        turned = np.array([turned for _, turned in views], np.uint8)
+        flags = turned if processor.reverse_mark else None
+        return predict_rows(run.steps, tokens, flags=flags)
 
-    longest = run.processor.max_length - sum(map(len, ends))
-    kept = ("", "")
-    if not any(map(len, ends)):
-        processor = run.processor
-        kept = alphabet.decode(processor.left_adapter), alphabet.decode(processor.right_adapter)
-    return Predictor(predict, run.task_names, str(folder), longest, kept)
+    def check(sequences: Sequence[str]) -> None:
+        if sequences:
+            tokens, _ = tokenize(sequences, max(map(len, sequences)))
+            ProcessorAdapters(processor, setting, "--adapters ").check("the sequences", tokens)
+
+    kept = (0, 0)
+    if not put_on and not bare:
+        fixed = (getattr(processor, "fixed_left", 0), getattr(processor, "fixed_right", 0))
+        kept = (len(processor.left_adapter), len(processor.right_adapter))
+        kept = (max(kept[0], fixed[0]), max(kept[1], fixed[1]))
+    return Predictor(
+        lambda sequences: flagged([(sequence, False) for sequence in sequences]),
+        run.task_names,
+        str(folder),
+        max(processor.min_length - put_on, 1),
+        processor.max_length - put_on,
+        kept,
+        ",".join(map(alphabet.decode, ends)) if put_on else "none",
+        flagged,
+        processor.reverse_mark,
+        check,
+    )
 
 
-def distinct(sequences: Iterable[str]) -> list[str]:
-    """Return sequences without repetitions, in the order of their first occurrence."""
-    return list(dict.fromkeys(sequences))
+def distinct(items: Iterable[Item]) -> list[Item]:
+    """Return items without repetitions, in the order of their first occurrence."""
+    return list(dict.fromkeys(items))

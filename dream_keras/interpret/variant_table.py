@@ -86,8 +86,9 @@ def _cells(windows: Sequence[Window], effects: Effects) -> Iterator[list[str]]:
     for window, values in zip(windows, numbers, strict=True):
         variant = window.variant
         yield [
-            *(variant.id, variant.chrom, str(variant.pos), variant.ref or "-", variant.alt or "-"),
-            window.element,
+            *(" ".join(name.split()) for name in (variant.id, variant.chrom)),
+            *(str(variant.pos), variant.ref or "-", variant.alt or "-"),
+            " ".join(window.element.split()),
             *("" if np.isnan(value) else f"{value:.7g}" for value in values),
             window.status,
             ";".join(window.warnings),
@@ -149,8 +150,6 @@ def _read(part: Path, at: Sequence[int]) -> Floats:
     """Return some columns of a table in progress, (variants, columns); NaN for empty cells."""
     with part.open(encoding="utf-8", newline="") as rows:
         next(rows)
-        values = [
-            [float(cells[place] or "nan") for place in at]
-            for cells in csv.reader(rows, delimiter="\t")
-        ]
-    return np.array(values, np.float64).reshape(-1, len(at))
+        cells = csv.reader(rows, delimiter="\t")
+        values = (float(row[place] or "nan") for row in cells for place in at)
+        return np.fromiter(values, np.float64).reshape(-1, len(at))

@@ -11,6 +11,7 @@ from dream_keras.common.errors import UserError
 from dream_keras.data.genome import Genome
 from dream_keras.data.text import open_text
 from dream_keras.data.variants import Variant
+from dream_keras.interpret.predictor import View
 
 Strand = Literal["+", "-", "both"]
 STRANDS: tuple[Strand, ...] = ("+", "-", "both")
@@ -61,13 +62,21 @@ class Window:
     element: str = ""
     reverse: bool = False
 
-    def sequences(self, allele: str, strand: Strand) -> list[str]:
-        """Return the windows with an allele that are predicted, for all shifts and strands."""
+    def views(self, allele: str, strand: Strand, kept: tuple[int, int] = (0, 0)) -> list[View]:
+        """Return the windows with an allele that are predicted, for all shifts and strands.
+
+        Args:
+            allele: The allele.
+            strand: Which strands.
+            kept: Bases at both ends that stay in place in the reverse complement.
+        """
         forward = [place.sequence(allele) for place in self.placed]
-        if self.reverse:
-            forward = [reverse_complement(sequence) for sequence in forward]
-        backward = [] if strand == "+" else [reverse_complement(sequence) for sequence in forward]
-        return backward if strand == "-" else forward + backward
+        ways = {"+": (False,), "-": (True,), "both": (False, True)}[strand]
+        return [
+            (reverse_complement(sequence, kept), True) if way != self.reverse else (sequence, False)
+            for way in ways
+            for sequence in forward
+        ]
 
 
 @dataclass(frozen=True)
@@ -112,17 +121,22 @@ class Elements:
         """Return those that contain bases ``start`` to ``end``, the last not included."""
         first = bisect.bisect_left(self.starts, end - self.longest)
         behind = bisect.bisect_right(self.starts, start)
-        return [element for element in self.sorted[first:behind] if end <= element.end]
+        return [e for e in self.sorted[first:behind] if end <= e.end and start < e.end]
 
 
-def reverse_complement(sequence: str) -> str:
-    """Return the reverse complement of a sequence.
+def reverse_complement(sequence: str, kept: tuple[int, int] = (0, 0)) -> str:
+    """Return the reverse complement of a sequence, or of what stands between its ends.
 
     Examples:
         >>> reverse_complement("AACGN")
         'NCGTT'
+        >>> reverse_complement("TTAACGNC", (2, 1))
+        'TTNCGTTC'
     """
-    return sequence.translate(_COMPLEMENTS)[::-1]
+    left, right = kept
+    right = max(len(sequence) - right, left)
+    turned = sequence[left:right].translate(_COMPLEMENTS)[::-1]
+    return sequence[:left] + turned + sequence[right:]
 
 
 def pair_windows(pairs: Iterable[Variant]) -> Iterator[Window]:
@@ -182,7 +196,7 @@ def genome_windows(
     Args:
         variants: What to look at.
         genome: Where they are.
-        length: Of the windows in bp.
+        length: Of the windows in bp; of no account with elements.
         on_mismatch: What is done about alleles that the genome does not have.
         shifts: Windows on either side.
         elements: By chromosome, named as in the genome; see ``read_elements``.
@@ -197,7 +211,7 @@ def genome_windows(
             continue
         end = genome.length(chrom)
         at = variant.pos - 1
-        if at + len(variant.ref) > end:
+        if at < 0 or at + len(variant.ref) > end:
             yield Window(variant, status="outside_chromosome")
             continue
         bases = genome.fetch(chrom, at, at + max(len(variant.ref), len(variant.alt)))
@@ -215,8 +229,6 @@ def genome_windows(
             yield replace(window, status="no_element")
         for element in around:
             found = _placed(window, genome, chrom, [(element.start, element.end)])
-            if element.end - element.start > length:
-                found = replace(found, placed=(), status="element_too_long")
             yield replace(found, element=element.name, reverse=element.reverse)
 
 
@@ -235,6 +247,24 @@ def _placed(window: Window, genome: Genome, chrom: str, spans: Iterable[tuple[in
     if any("N" in place.left + place.right for place in places):
         warnings += ("N_in_window",)
     return replace(window, placed=tuple(places), warnings=warnings)
+
+
+def fitting(windows: Iterable[Window], shortest: int, longest: int | None) -> Iterator[Window]:
+    """Yield windows; those that are too short or too long for the model get that as their status.
+
+    Args:
+        windows: The windows.
+        shortest: What the model takes, in bp.
+        longest: None if there is no limit.
+    """
+    for window in windows:
+        alleles = (window.variant.ref, window.variant.alt)
+        lengths = [len(place.sequence(allele)) for place in window.placed for allele in alleles]
+        if lengths and min(lengths) < shortest:
+            window = replace(window, placed=(), status="too_short")
+        elif lengths and longest is not None and max(lengths) > longest:
+            window = replace(window, placed=(), status="too_long")
+        yield window
 
 
 def _checked(variant: Variant, bases: str, at: int, on_mismatch: OnMismatch) -> Window:
@@ -291,8 +321,9 @@ def read_elements(path: str | Path, genome: Genome) -> dict[str, Elements]:
     found: dict[str, list[Element]] = {}
     with open_text(path) as file:
         for line, text in enumerate(file, 1):
-            words = text.decode("utf-8", "replace").split()
-            if not words or words[0].startswith(("#", "track", "browser")):
+            content = text.decode("utf-8", "replace").strip()
+            words = content.split("\t" if "\t" in content else None)
+            if not content or content.startswith(("#", "track", "browser")):
                 continue
             if len(words) < 3 or not all(re.fullmatch("[0-9]+", word) for word in words[1:3]):
                 raise UserError(f"{path}:{line}: expected chrom, start and end, as in a BED file")

@@ -76,7 +76,7 @@ def create_board(
             SubsetInfo(
                 name,
                 subset.weight,
-                subset.is_pairs,
+                subset.is_difference,
                 {part: len(positions) for part, positions in subset.positions.items()},
             )
             for name, subset in loaded.subsets.items()

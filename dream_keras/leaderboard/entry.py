@@ -85,7 +85,7 @@ class Entry:
 
 
 class SubsetInfo(NamedTuple):
-    """A subset of the suite: its weight, size by part, and whether it is one of pairs."""
+    """A subset of the suite: its weight, size by part, and whether differences are scored."""
 
     name: str
     weight: float

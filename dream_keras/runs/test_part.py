@@ -14,7 +14,7 @@ from dream_keras.common.files import write_text
 from dream_keras.common.remote import local_copy
 from dream_keras.data import alphabet
 from dream_keras.data.adapters import ProcessorAdapters
-from dream_keras.data.duplicates import Keys, strand_keys
+from dream_keras.data.duplicates import Keys, pair_strands, strand_keys
 from dream_keras.data.parse import Chunk
 from dream_keras.data.processor import Processor
 from dream_keras.data.sequences import read_fitting
@@ -72,7 +72,7 @@ def read_test_part(run: Run) -> TableSuite | None:
         return None
     table = data.train if data.split_column else data.test
     tasks = run.task_names
-    text, keys, names = io.StringIO(), [], []
+    text, keys, names, inserts = io.StringIO(), [], [], []
     text.write("\t".join(["name", "sequence", *(f"value {task}" for task in tasks)]) + "\n")
     settings = data.reading("test")
     # Whoever predicts the suite puts the adapters on again.
@@ -84,6 +84,7 @@ def read_test_part(run: Run) -> TableSuite | None:
             for row, length in zip(chunk.tokens, chunk.lengths, strict=True)
         ]
         names += chunk.names or sequences
+        inserts += sequences
         for name, sequence, values in zip(
             chunk.names or sequences, sequences, chunk.values, strict=True
         ):
@@ -94,17 +95,17 @@ def read_test_part(run: Run) -> TableSuite | None:
         return None
     if len(names) < 2:
         raise UserError(f"{table}: {len(names)} test rows are too few to score")
-    all_keys = np.concatenate(keys)
-    declared = _declare(run, Path(str(table)).name, len(np.unique(all_keys)) < len(all_keys))
-    return TableSuite(declared, text.getvalue(), all_keys, names)
+    first, second = pair_strands(inserts).T
+    declared = _declare(run, Path(str(table)).name, bool((first != second).any()))
+    return TableSuite(declared, text.getvalue(), np.concatenate(keys), names)
 
 
 def _test_rows(table: Path, processor: Processor, settings: ReadSettings) -> Iterator[Chunk]:
-    """Yield the test rows of a table; those that a column would name in words may be missing."""
+    """Yield the test rows of a table; there may be none if its column names none."""
     try:
         yield from read_fitting(table, processor, settings)
-    except NoRowsError:
-        if settings.split is None or settings.split.test:
+    except NoRowsError as error:
+        if error.named:
             raise
 
 

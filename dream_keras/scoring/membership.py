@@ -73,7 +73,10 @@ def with_each_word(subsets: Mapping[str, Members], table: Table) -> dict[str, Me
             )
         for word in sorted(words, key=lambda word: (len(word), word)):
             rows = {**members.rows, members.each: (word,)}
-            found[f"{name}, {members.each} {word}"] = replace(members, weight=0.0, rows=rows)
+            part = f"{name}, {members.each} {word}"
+            if part in subsets:
+                raise at(("subsets", name, "each"), f'each: there is a subset "{part}" already.')
+            found[part] = replace(members, weight=0.0, rows=rows)
     return found
 
 

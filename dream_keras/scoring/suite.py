@@ -14,9 +14,7 @@ import numpy.typing as npt
 from dream_keras.common.errors import UserError, unknown
 from dream_keras.common.remote import local_copy
 from dream_keras.config.yaml_file import located
-from dream_keras.data.duplicates import strand_keys
-from dream_keras.data.parse import MAX_SEQUENCE_LENGTH
-from dream_keras.data.table import tokenize
+from dream_keras.data.duplicates import pair_strands
 from dream_keras.scoring.formulas import OFFICIAL, Formulas
 from dream_keras.scoring.membership import (
     Entry,
@@ -333,25 +331,11 @@ def _subset(
         for part, chosen in parts.items()
     }
     if members.mean_of_strands:
-        positions = {part: _both_strands(rows, sequences) for part, rows in positions.items()}
+        positions = {
+            part: rows[pair_strands([sequences[row].upper() for row in rows])]
+            for part, rows in positions.items()
+        }
     return Subset(members.weight, positions, members.target, members.mean_of_strands)
-
-
-def _both_strands(rows: Positions, sequences: Sequence[str]) -> Positions:
-    """Pair rows, (n,), that hold one sequence on either strand, in order, (pairs, 2).
-
-    Of three such rows the last is paired with itself, like a row without its other strand.
-    """
-    keys = strand_keys(*tokenize([sequences[row] for row in rows], MAX_SEQUENCE_LENGTH))
-    order = np.argsort(keys, kind="stable")
-    _, start, times = np.unique(keys[order], return_index=True, return_counts=True)
-    place = np.arange(len(keys)) - np.repeat(start, times)
-    first = np.flatnonzero(place % 2 == 0)
-    # The next in order is the second of a pair, unless it belongs to another sequence.
-    second = np.minimum(first + 1, len(keys) - 1)
-    second = np.where(place[second] % 2 == 1, second, first)
-    pairs = rows[order[np.stack([first, second], axis=1)]]
-    return pairs[np.argsort(pairs[:, 0])]
 
 
 def _measured_ones(positions: Positions, measured: Floats) -> Positions:

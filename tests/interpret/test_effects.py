@@ -1,5 +1,7 @@
 """Effects of variants: signs, repetition, neutral surroundings."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -91,6 +93,58 @@ def test_p_is_uniform_where_surroundings_do_not_matter(predictor):
         assert scipy.stats.kstest(column, "uniform").pvalue > 1e-3
 
 
+def test_p_is_uniform_for_moved_windows(predictor):
+    """Effects are then means over several windows, and so are neutral ones."""
+    given = []
+    for window in windows(200, seed=6, length=48):
+        place = window.placed[0]
+        bases = place.left + window.variant.ref + place.right
+        places = tuple(
+            Placed(bases[start:24], bases[25 : start + 40], 40) for start in range(0, 9, 2)
+        )
+        given.append(replace(window, placed=places))
+    p = Scorer(predictor, null=19, seed=3)(given).null_p
+    spread = p - np.random.default_rng(0).uniform(0, 1 / 20, p.shape)
+    for column in spread.T:
+        assert scipy.stats.kstest(column, "uniform").pvalue > 1e-3
+
+
+def test_equal_effects_are_no_smaller_for_rounding():
+    """In an additive model surroundings do not matter, and p is 1."""
+
+    def additive(sequences):
+        codes = np.array([["ACGT".find(letter) for letter in s] for s in sequences])
+        return np.float32([1.1, 2.3, 4.7, 0.2])[codes].sum(axis=1, dtype=np.float32)
+
+    p = Scorer(Predictor(additive), null=9)(windows(50)).null_p
+    assert (p == 1).all()
+
+
+def test_predictions_that_are_no_numbers_have_no_p():
+    effects = Scorer(Predictor(lambda s: np.full(len(s), np.nan)), null=9)(windows(3))
+    assert np.isnan(effects.null_p).all()
+
+
+def test_strands_are_told_to_models_that_ask_for_them():
+    """The reverse complement of a row that is marked as one is forward again."""
+    told = []
+
+    def flagged(views):
+        told.extend(turned for _, turned in views)
+        return np.zeros(len(views))
+
+    predictor = Predictor(lambda s: np.zeros(len(s)), flagged=flagged, reverse_mark="_rc")
+    given = windows(2)
+    marked = replace(given[1], variant=replace(given[1].variant, id="one_rc"))
+    for strand, wanted in (("+", [False] * 2), ("-", [True] * 2)):
+        told.clear()
+        Scorer(predictor, strand)(given[:1])
+        assert told == wanted
+        told.clear()
+        Scorer(predictor, strand)([marked])
+        assert told == [not each for each in wanted]
+
+
 def test_p_is_small_where_a_motif_is_hit():
     def motif(sequences):
         return np.array([float("TGACTCA" in sequence) for sequence in sequences])
@@ -117,7 +171,7 @@ def test_shuffles_of_a_variant_depend_on_its_number_alone(predictor):
 
 
 def test_adapters_are_not_shuffled(counting):
-    predictor = Predictor(counting, ("a", "b"), ends=("ACGTACGT", "TTTGGG"))
+    predictor = Predictor(counting, ("a", "b"), kept=(8, 6))
     (window,) = windows(1)
     place = window.placed[0]
     whole = Window(window.variant, (Placed("ACGTACGT" + place.left, place.right + "TTTGGG"),))

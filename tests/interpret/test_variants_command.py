@@ -1,16 +1,21 @@
 """The command: its table, an interruption, a suite's variants, mistakes."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from test_effects import windows
 
 import dream_keras
 from dream_keras.common.errors import UserError
+from dream_keras.config.experiment import change
 from dream_keras.interpret import variant_table
 from dream_keras.interpret.effects import Scorer
+from dream_keras.interpret.predictor import run_predictor
 from dream_keras.interpret.variant_table import write_variants
-from dream_keras.interpret.windows import Window
+from dream_keras.interpret.windows import Window, reverse_complement
 from dream_keras.scoring.suite import load_suite
 from dream_keras.simulate import simulate
 
@@ -134,6 +139,63 @@ def test_windows_of_a_genome_get_the_adapters(run, genome, tmp_path):
     assert f"window={length} bp; index={length // 2};" in out.read_text().splitlines()[0]
 
 
+def test_edits_of_adapters_and_lengths_that_do_not_fit(run, tmp_path):
+    """Each edit has its own status; the adapters may be what is edited."""
+    left, right = "TGCATTTTTTTCACATC", "GGTTACGGCTGTT"
+    (tmp_path / "s.fa").write_text(f">one\n{left}{'ACGGT' * 16}{right}\n")
+    (tmp_path / "e.csv").write_text(
+        "id,pos,ref,alt\n"
+        + "".join(
+            f"one,{at + 1},{base},{'A' if base != 'A' else 'C'}\n" for at, base in enumerate(left)
+        )
+        + f"one,20,-,{'A' * 200}\n"
+    )
+    out = tmp_path / "out.tsv"
+    files = {"sequences": tmp_path / "s.fa", "edits": tmp_path / "e.csv"}
+    for strand in ("+", "-"):
+        dream_keras.variants(run.folder.path, out, **files, strand=strand, progress=False)
+        table = read(out)
+        assert table["status"].tolist() == ["ok"] * 17 + ["too_long"]
+    turned = left + reverse_complement("ACGGT" * 16) + right
+    assert table["ref_pred"][0] == pytest.approx(run.predict([turned])[0], abs=2e-6)
+    bare = tmp_path / "bare.fa"
+    bare.write_text(f">one\n{'ACGGT' * 16}\n")
+    with pytest.raises(UserError, match="most sequences do not begin with the adapter"):
+        dream_keras.variants(
+            run.folder.path,
+            out,
+            sequences=bare,
+            edits=tmp_path / "e.csv",
+            ref_mismatch="keep",
+            progress=False,
+        )
+
+
+def test_another_input_is_not_gone_on_with(run, genome, tmp_path):
+    folder, _ = genome
+    out = tmp_path / "out.tsv"
+    files = {"vcf": folder / "variants.csv", "genome": folder / "genome.fa"}
+    out.with_name("out.tsv.part").write_text("# dream_keras.variants; input=other.csv:3\n")
+    with pytest.raises(UserError, match="made with another run or other settings"):
+        dream_keras.variants(
+            run.folder.path, out, **files, ref_mismatch="keep", resume=True, progress=False
+        )
+
+
+def test_windows_of_runs_whose_rows_had_adapters_get_them_too(run, tmp_path):
+    """Also where the run says that its rows had them."""
+    experiment = change(run.experiment, ["data.adapters=present"])
+    shutil.copytree(run.folder.path, tmp_path / "run")
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(experiment.plain()))
+    bare = run_predictor(tmp_path / "run", bare=True)
+    assert bare.adapters == "TGCATTTTTTTCACATC,GGTTACGGCTGTT"
+    assert bare.kept == (0, 0)
+    there = run_predictor(tmp_path / "run")
+    assert (there.adapters, there.kept) == ("none", (17, 13))
+    with pytest.raises(UserError, match="adapters=foo: expected present, add"):
+        run_predictor(run.folder.path, "foo")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -146,6 +208,9 @@ def test_windows_of_a_genome_get_the_adapters(run, genome, tmp_path):
         ({"vcf": "variants.csv", "genome": "genome.fa", "window": 999}, "--window 999: the run"),
         ({"vcf": "variants.csv", "genome": "genome.fa"}, "reference allele is [AG], but there is"),
         ({"vcf": "variants.csv", "genome": "variants.csv"}, "not a readable FASTA file"),
+        ({"vcf": "variants.csv", "genome": "genome.fa", "shifts": 99}, "--shifts 99: at most"),
+        ({"vcf": "variants.csv", "genome": "genome.fa", "window": 0}, "--window 0: the run takes"),
+        ({"pairs": "-"}, "standard input"),
         (
             {"vcf": "variants.csv", "genome": "genome.fa", "elements": "variants.csv"},
             "expected chrom, start and end",
@@ -155,7 +220,7 @@ def test_windows_of_a_genome_get_the_adapters(run, genome, tmp_path):
 def test_mistakes(run, genome, tmp_path, given, said):
     folder, _ = genome
     paths = ("pairs", "vcf", "genome", "elements")
-    given = {key: folder / value if key in paths else value for key, value in given.items()}
+    given = {k: folder / v if k in paths and v != "-" else v for k, v in given.items()}
     with pytest.raises(UserError, match=said):
         dream_keras.variants(run.folder.path, tmp_path / "out.tsv", progress=False, **given)
     assert not (tmp_path / "out.tsv").exists()

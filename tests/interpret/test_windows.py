@@ -16,7 +16,10 @@ from dream_keras.data.variants import (
     read_positions,
 )
 from dream_keras.interpret.windows import (
+    Placed,
+    Window,
     edited_windows,
+    fitting,
     genome_windows,
     pair_windows,
     read_elements,
@@ -40,6 +43,10 @@ def genome(tmp_path_factory, chromosome):
 
 def variant(pos, ref, alt, chrom="chr1"):
     return Variant("test", "", chrom, pos, ref, alt)
+
+
+def sequences(window, allele, strand):
+    return [sequence for sequence, _ in window.views(allele, strand)]
 
 
 def random_variants(chromosome, count=60):
@@ -66,26 +73,30 @@ def test_windows_are_cut_from_the_edited_chromosome(genome, chromosome, strand, 
             forward = [edited[start : start + LENGTH] for start in starts]
             backward = [reverse_complement(sequence) for sequence in forward]
             wanted = {"+": forward, "-": backward, "both": forward + backward}[strand]
-            assert window.sequences(allele, strand) == wanted
+            assert sequences(window, allele, strand) == wanted
 
 
 def test_elements_are_the_windows_on_their_strand(genome, chromosome, tmp_path):
     (tmp_path / "elements.bed").write_text(
-        "# elements\nchr1\t100\t130\tplus\t0\t+\nchr1\t110\t125\tminus\t0\t-\n1\t90\t140\tlong\n"
+        "# elements\nchr1\t100\t130\tplus\t0\t+\nchr1\t110\t125\ta minus\t0\t-\n"
+        "1 90 140 long\nchr1\t100\t114\tbefore\n"
     )
     elements = read_elements(tmp_path / "elements.bed", genome)
     ref = chromosome[114:117]
-    windows = list(genome_windows([variant(115, ref, "")], genome, LENGTH, elements=elements))
+    windows = genome_windows([variant(115, ref, "")], genome, LENGTH, elements=elements)
+    windows = list(fitting(windows, 13, LENGTH))
     assert [(w.element, w.status) for w in windows] == [
-        ("long", "element_too_long"),
+        ("long", "too_long"),
         ("plus", "ok"),
-        ("minus", "ok"),
+        ("a minus", "ok"),
     ]
+    assert [turned for _, turned in windows[2].views(ref, "both")] == [True, False]
+    assert {w.status for w in fitting(windows, 16, None)} == {"too_long", "ok", "too_short"}
     _, plus, minus = windows
     edited = chromosome[:114] + chromosome[117:]
-    assert plus.sequences(ref, "+") == [chromosome[100:130]]
-    assert plus.sequences("", "+") == [edited[100:130]]
-    assert minus.sequences("", "+") == [reverse_complement(edited[110:125])]
+    assert sequences(plus, ref, "+") == [chromosome[100:130]]
+    assert sequences(plus, "", "+") == [edited[100:130]]
+    assert sequences(minus, "", "+") == [reverse_complement(edited[110:125])]
     outside = genome_windows([variant(200, chromosome[199], "")], genome, LENGTH, elements=elements)
     assert [window.status for window in outside] == ["no_element"]
 
@@ -96,6 +107,7 @@ def test_elements_are_the_windows_on_their_strand(genome, chromosome, tmp_path):
         (variant(5, None, "T"), "edge_of_chromosome"),
         (variant(398, None, "T"), "edge_of_chromosome"),
         (variant(500, "A", "T"), "outside_chromosome"),
+        (variant(0, "N", "T"), "outside_chromosome"),
         (variant(50, None, "<DEL>"), "symbolic_allele"),
         (variant(50, None, "*"), "symbolic_allele"),
         (variant(50, None, "."), "no_alternative"),
@@ -128,7 +140,7 @@ def test_reference_alleles_that_are_not_there(genome, chromosome):
     ]
     (kept,) = genome_windows([wrong], genome, LENGTH, "keep")
     assert kept.warnings == ("reference_put_in_place",)
-    assert kept.sequences(other, "+")[0][LENGTH // 2] == other
+    assert sequences(kept, other, "+")[0][LENGTH // 2] == other
     (near,) = genome_windows([variant(30, "T", "A", "2")], genome, LENGTH, "keep")
     assert near.warnings == ("reference_put_in_place", "N_in_window")
 
@@ -139,21 +151,21 @@ def test_edits_of_sequences(tmp_path):
         "id,pos,ref,alt,variant\none,3,GT,A,first\ntwo,5,T,TGG,\none,2,-,G,\nsix,1,A,C,\n"
         "two,5,TT,T,\n"
     )
-    sequences = read_named_sequences(tmp_path / "s.fa")
-    assert sequences == {"one": "ACGTACGTAC", "two": "TTTTT"}
-    found = list(edited_windows(read_edits(tmp_path / "e.csv"), sequences, "error"))
+    named = read_named_sequences(tmp_path / "s.fa")
+    assert named == {"one": "ACGTACGTAC", "two": "TTTTT"}
+    found = list(edited_windows(read_edits(tmp_path / "e.csv"), named, "error"))
     assert [w.status for w in found] == [*["ok"] * 3, "unknown_sequence", "outside_sequence"]
-    assert [w.sequences(w.variant.alt, "+") for w in found[:3]] == [
+    assert [sequences(w, w.variant.alt, "+") for w in found[:3]] == [
         ["ACAACGTAC"],
         ["TTTTTGG"],
         ["AGCGTACGTAC"],
     ]
     assert found[0].variant.id == "first"
     (tmp_path / "s.csv").write_text('name,seq\n"one",ACGTACGTAC\ntwo,TTTTT\n')
-    assert read_named_sequences(tmp_path / "s.csv") == sequences
+    assert read_named_sequences(tmp_path / "s.csv") == named
     (tmp_path / "zero.csv").write_text("id,pos,ref,alt\none,2,GT,A\n")
-    (zero,) = edited_windows(read_edits(tmp_path / "zero.csv", True), sequences, "error")
-    assert zero.sequences("A", "+") == ["ACAACGTAC"]
+    (zero,) = edited_windows(read_edits(tmp_path / "zero.csv", True), named, "error")
+    assert sequences(zero, "A", "+") == ["ACAACGTAC"]
 
 
 def test_pairs_are_taken_whole_and_their_difference_is_found(tmp_path):
@@ -167,12 +179,12 @@ def test_pairs_are_taken_whole_and_their_difference_is_found(tmp_path):
     assert (second.pos, second.ref, second.alt) == (5, "", "A")
     for window, pair in zip(found, [("ACGTT", "ACCTT"), ("AAAA", "AAAAA")], strict=False):
         alleles = (window.variant.ref, window.variant.alt)
-        assert tuple(window.sequences(allele, "+")[0] for allele in alleles) == pair
+        assert tuple(sequences(window, allele, "+")[0] for allele in alleles) == pair
 
 
 VCF = (
     "##fileformat=VCFv4.2\n##contig=<ID=1>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
-    "1\t7\trs1\ta\tc,GG\t.\t.\t.\n1\t9\t.\tA\t.\t.\t.\t.\n1\t11\t.\tT\t<DEL>\t.\t.\t.\n"
+    '1\t7\trs1\ta\tc,GG\t.\t.\t"a;,b\n1\t9\t.\tA\t.\t.\t.\t.\n1\t11\t.\tT\t<DEL>\t.\t.\t.\n'
 )
 FOUND = [("rs1", 7, "A", "C"), ("rs1", 7, "A", "GG"), ("", 9, "A", "."), ("", 11, "T", "<DEL>")]
 
@@ -210,6 +222,32 @@ def test_mistakes_in_tables(tmp_path, text, said):
     (tmp_path / "v").write_text(text)
     with pytest.raises(UserError, match=said):
         list(read_positions(tmp_path / "v"))
+
+
+def test_the_ends_of_a_construct_stay_in_place(chromosome):
+    window = Window(variant(5, "C", "T"), (Placed("TTTT", "GAACC"),))
+    assert window.views("C", "-", (3, 2)) == [("TTT" + "TTCGA" + "CC", True)]
+    assert window.views("C", "+", (3, 2)) == [("TTTTCGAACC", False)]
+
+
+@pytest.mark.parametrize("packed", ["plain", "bgzip", "gzip"])
+def test_compressed_genomes(tmp_path, packed):
+    path = tmp_path / "g.fa"
+    path.write_text(">chr1\nACGTRYacgt\n")
+    if packed != "plain":
+        pysam = pytest.importorskip("pysam")
+        pytest.importorskip("Bio")
+        packed_path = tmp_path / "g.fa.gz"
+        if packed == "bgzip":
+            pysam.tabix_compress(str(path), str(packed_path))
+        else:
+            packed_path.write_bytes(gzip.compress(path.read_bytes()))
+        path = packed_path
+    if packed == "gzip":
+        with pytest.raises(UserError, match=r"g\.fa\.gz"):
+            Genome(path)
+    else:
+        assert Genome(path).fetch("chr1", 2, 9) == "GTNNACG"
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):

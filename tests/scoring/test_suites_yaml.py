@@ -728,7 +728,8 @@ def test_both_strands_of_a_sequence_count_once(tmp_path, random):
     suite = load_suite(tmp_path)
     table["predicted"] = random.normal(size=50)
     table["region"] = [min(s, reverse_complement(s)) for s in table["seq"]]
-    table["pair"] = table.groupby("region").cumcount() // 2
+    # The k-th row of a sequence belongs to the k-th of its other strand.
+    table["pair"] = table.groupby("seq").cumcount()
     means = table.groupby(["region", "pair"])[["value", "predicted"]].mean()
     card = score(suite, table["predicted"])
     assert card.subsets["all"].n == 50
@@ -744,6 +745,23 @@ def test_both_strands_of_a_sequence_count_once(tmp_path, random):
     )
 
 
+def test_copies_on_one_strand_are_no_pair_and_a_subset_may_be_empty(tmp_path):
+    (tmp_path / "rows.csv").write_text(
+        "seq,a,b\nAACG,1,\nAACG,2,NA\ncgtt,3,\nCGTT,5,\nTTTT,4,\nAATT,2,\nAATT,3,\n"
+    )
+    (tmp_path / "suite.yaml").write_text(
+        "name: strands\ntable: rows.csv\ncolumns: {sequence: seq, targets: {a: a, b: b}}\n"
+        "scores: {pearson: weighted_mean_r, spearman: weighted_mean_rho}\n"
+        "subsets:\n  a: {weight: 1, target: a, mean_of_strands: true}\n"
+        "  b: {weight: 1, target: b, mean_of_strands: true}\n"
+    )
+    suite = load_suite(tmp_path)
+    pairs = suite.subsets["a"].positions["all"].tolist()
+    assert pairs == [[0, 2], [1, 3], [4, 4], [5, 5], [6, 6]]
+    assert suite.subsets["b"].positions["all"].shape == (0, 2)
+    assert score(suite, np.ones((7, 2))).subsets["b"].n == 0
+
+
 def test_a_subset_for_each_word_of_a_column(human):
     folder, frame = human
     predictions = frame["mean_value"] + np.arange(len(frame)) ** 2
@@ -757,5 +775,8 @@ def test_a_subset_for_each_word_of_a_column(human):
             expected = scipy.stats.pearsonr(predictions[rows], frame["mean_value"][rows]).statistic
             assert subset.pearson == pytest.approx(expected, abs=1e-12)
     text = (BUILT_IN / "human_mpra.yaml").read_text()
+    clash = f"{text}  all, fold {folds[0]}: {{weight: 1}}\n"
+    (folder / "suite.yaml").write_text(clash)
+    assert f'there is a subset "all, fold {folds[0]}" already' in refused(folder)
     (folder / "suite.yaml").write_text(text.replace("each: fold", "each: folds"))
     assert 'sample_test.txt "folds". Did you mean "fold"? Allowed: ' in refused(folder)

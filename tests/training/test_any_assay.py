@@ -270,6 +270,11 @@ def test_words_need_not_name_test_rows(folds, tmp_path):
         else:
             with pytest.raises(UserError, match=said):
                 read_test_part(run)
+    table["set"] = "Train"
+    table.loc[:9, ["set", "seq"]] = ["Test", "ACGT" * 30]
+    table.to_csv(tmp_path / "words.csv", index=False)
+    with pytest.raises(UserError, match="no usable row is left of the test part"):
+        read_test_part(untrained(tmp_path, "data.split_column=set", "data.long_rows=drop"))
     run = untrained(tmp_path, "data.split_column=fold", "data.validation='1'", "data.test='9'")
     with pytest.raises(UserError, match=r"test part \(9\); the column fold holds 0, 1, 2"):
         read_test_part(run)
