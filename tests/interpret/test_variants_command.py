@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from test_effects import windows
+from test_variant_effects import windows
 
 import dream_keras
 from dream_keras.common.errors import UserError

@@ -125,7 +125,7 @@ def test_intervals_are_of_what_the_scores_are_made_of():
 
 
 @pytest.mark.parametrize(
-    ("part", "said"), [("private", "private part: without"), ("all", "all rows, public and")]
+    ("part", "said"), [("private", "private part: without"), ("all", "all rows")]
 )
 def test_the_part_is_named(part, said):
     card = ScoreCard(part, CARD.subsets)
