@@ -216,8 +216,10 @@ def variants(
         around = None if elements is None else read_elements(elements, opened)
         found = read.read_positions(vcf, zero_based)
         windows = genome_windows(found, opened, length, ref_mismatch, shifts, around)
-        place = {"window": f"{length} bp", "index": length // 2, "shifts": shifts}
-        place = {"window": "elements"} if elements else place
+        if elements is None:
+            place = {"window": f"{length} bp", "index": length // 2, "shifts": shifts}
+        else:
+            place = {"window": "elements"}
     windows = fitting(windows, predictor.shortest, predictor.longest)
     begin = list(islice(windows, CHECKED))
     ok = [each for each in begin if each.placed]

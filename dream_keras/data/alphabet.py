@@ -28,6 +28,7 @@ TOKEN_OF_BYTE: Tokens = np.full(256, INVALID, np.uint8)
 for _token, _letter in enumerate(LETTERS):
     TOKEN_OF_BYTE[ord(_letter)] = TOKEN_OF_BYTE[ord(_letter.lower())] = _token
 
+_COMPLEMENT_OF_LETTER = str.maketrans("ACGTN", "TGCAN")
 _BYTE_OF_TOKEN = np.frombuffer(LETTERS.encode(), np.uint8)
 
 
@@ -74,3 +75,13 @@ def reverse_complement(tokens: Tokens) -> Tokens:
         'NCGTT'
     """
     return COMPLEMENT[tokens][..., ::-1]
+
+
+def reverse_complement_text(sequence: str) -> str:
+    """Return the other strand of a sequence in capitals, as text.
+
+    Examples:
+        >>> reverse_complement_text("AACGN")
+        'NCGTT'
+    """
+    return sequence.translate(_COMPLEMENT_OF_LETTER)[::-1]

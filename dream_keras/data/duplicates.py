@@ -11,7 +11,6 @@ from dream_keras.data.alphabet import Tokens
 from dream_keras.data.parse import MAX_SEQUENCE_LENGTH
 from dream_keras.data.processor import Lengths
 
-_COMPLEMENTS = str.maketrans("ACGTN", "TGCAN")
 Keys = npt.NDArray[np.uint64]
 
 _FACTORS = np.random.default_rng(0x0D0B1E).integers(
@@ -60,7 +59,7 @@ def pair_strands(sequences: Sequence[str]) -> npt.NDArray[np.int64]:
     waiting: dict[str, deque[int]] = {}
     partner = list(range(len(sequences)))
     for row, sequence in enumerate(sequences):
-        other = sequence.translate(_COMPLEMENTS)[::-1]
+        other = alphabet.reverse_complement_text(sequence)
         if other != sequence and waiting.get(other):
             partner[waiting[other].popleft()] = row
             partner[row] = -1

@@ -108,6 +108,7 @@ def score_table(path: str | Path, predictor: Predictor | None) -> dict[str, Effe
     else:
         lines, rows = _rows(path, {**columns, **PAIRS})
         pairs = [[row[allele].upper() for row in rows] for allele in ("ref", "alt")]
+        predictor.check(pairs[0])
         known = distinct([*pairs[0], *pairs[1]])
         values = dict(zip(known, predictor(known), strict=True))
         effects = np.array([values[a] - values[r] for r, a in zip(*pairs, strict=True)])

@@ -35,7 +35,6 @@ def write_variants(
     out: Path,
     description: str,
     resume: bool = False,
-    total: int | None = None,
     progress: bool | None = None,
 ) -> int:
     """Score variants and write them, one line each, in order; return how many.
@@ -49,7 +48,6 @@ def write_variants(
         out: The table.
         description: What the numbers are, for the first line.
         resume: Go on behind the variants that stand in ``OUT.part``.
-        total: How many there are, if known, for the progress.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Raises:
@@ -67,7 +65,7 @@ def write_variants(
     number = done
     with (
         part.open("a", encoding="utf-8", newline="") as file,
-        progress_bar(progress, total=total, initial=done, desc="variants", unit="variant") as bar,
+        progress_bar(progress, initial=done, desc="variants", unit="variant") as bar,
     ):
         while chunk := list(islice(windows, AT_A_TIME)):
             file.write(_text(_cells(chunk, scorer(chunk, number))))

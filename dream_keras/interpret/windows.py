@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from dream_keras.common.errors import UserError
+from dream_keras.data.alphabet import reverse_complement_text
 from dream_keras.data.genome import Genome
 from dream_keras.data.text import open_text
 from dream_keras.data.variants import Variant
@@ -20,7 +21,6 @@ OnMismatch = Literal["error", "skip", "swap", "keep"]
 ON_MISMATCH: tuple[OnMismatch, ...] = ("error", "skip", "swap", "keep")
 """What is done where the reference allele is not what the genome has."""
 OK = "ok"
-_COMPLEMENTS = str.maketrans("ACGTN", "TGCAN")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def reverse_complement(sequence: str, kept: tuple[int, int] = (0, 0)) -> str:
     """
     left, right = kept
     right = max(len(sequence) - right, left)
-    turned = sequence[left:right].translate(_COMPLEMENTS)[::-1]
+    turned = reverse_complement_text(sequence[left:right])
     return sequence[:left] + turned + sequence[right:]
 
 

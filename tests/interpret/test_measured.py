@@ -1,5 +1,7 @@
 """Scores of predicted effects, against scipy and scikit-learn."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,6 +74,17 @@ def test_a_table_of_pairs_with_measured_effects(predictor, counting, tmp_path, r
     table.drop(columns="brain.effect").to_csv(path, index=False)
     with pytest.raises(UserError, match=r"no column effect \(or TASK.effect\)"):
         score_table(path, predictor)
+
+
+def test_pairs_without_their_adapters_are_refused(predictor, tmp_path):
+    def check(sequences):
+        assert sequences == ["ACGT", "CCGT", "GCGT"]
+        raise UserError("adapters")
+
+    path = tmp_path / "pairs.csv"
+    path.write_text("ref,alt,liver.effect\nACGT,ACGA,1\nCCGT,ACGT,2\nGCGT,ACGT,3\n")
+    with pytest.raises(UserError, match="adapters"):
+        score_table(path, dataclasses.replace(predictor, check=check))
 
 
 def test_a_scored_table_with_measured_effects(tmp_path, capsys):
