@@ -3,15 +3,19 @@
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from dream_keras.data import alphabet
 from dream_keras.data.adapters import ADD, PRESENT, ProcessorAdapters, check_setting
+from dream_keras.data.alphabet import Tokens
 from dream_keras.data.table import tokenize
 from dream_keras.runs.run import load_run
+
+if TYPE_CHECKING:
+    from dream_keras.interpret.gradients import Gradients
 
 Floats = npt.NDArray[np.float64]
 Predict = Callable[[Sequence[str]], npt.ArrayLike]
@@ -38,6 +42,7 @@ class Predictor:
             does not care.
         reverse_mark: Text in the names of sequences that are reverse complements; empty for none.
         check: Refuses sequences that lack their adapters.
+        gradients: Differentiates predictions with respect to bases; None where that is impossible.
     """
 
     function: Predict
@@ -50,6 +55,7 @@ class Predictor:
     flagged: Callable[[Sequence[View]], npt.ArrayLike] | None = None
     reverse_mark: str = ""
     check: Callable[[Sequence[str]], None] = lambda sequences: None
+    gradients: "Gradients | None" = None
 
     def __call__(self, sequences: Sequence[str]) -> Floats:
         """Predict sequences as they are, (rows, tasks)."""
@@ -78,6 +84,7 @@ def run_predictor(folder: str | Path, adapters: str | None = None, bare: bool = 
     Raises:
         UserError: If it is no run, or has no such setting.
     """
+    from dream_keras.interpret.gradients import Gradients
     from dream_keras.runs.prediction import encode_sequences, predict_rows
 
     check_setting(adapters)
@@ -92,8 +99,11 @@ def run_predictor(folder: str | Path, adapters: str | None = None, bare: bool = 
     # Checked once, on reference sequences: a mutation may well hit the adapter.
     settings = replace(settings, adapters=setting or PRESENT)
 
+    def encode(sequences: Sequence[str]) -> Tokens:
+        return encode_sequences(processor, sequences, settings)
+
     def flagged(views: Sequence[View]) -> Floats:
-        tokens = encode_sequences(processor, [sequence for sequence, _ in views], settings)
+        tokens = encode([sequence for sequence, _ in views])
         turned = np.array([turned for _, turned in views], np.uint8)
         flags = turned if processor.reverse_mark else None
         return predict_rows(run.steps, tokens, flags=flags)
@@ -119,6 +129,7 @@ def run_predictor(folder: str | Path, adapters: str | None = None, bare: bool = 
         flagged,
         processor.reverse_mark,
         check,
+        Gradients(run.steps, encode),
     )
 
 

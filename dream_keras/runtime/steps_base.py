@@ -14,6 +14,8 @@ from dream_keras.model.network import Network
 from dream_keras.model.targets import choose_target_type
 from dream_keras.nn import Tensor, Tensors
 
+Channels = npt.NDArray[np.float32]
+
 
 class StepsBase(ABC):
     """Training and prediction with one network, compiled.
@@ -73,6 +75,19 @@ class StepsBase(ABC):
         """
         flags = np.zeros(len(tokens), np.uint8) if flags is None else flags
         return self._predict_rows(tokens, flags).astype(np.float64)
+
+    @abstractmethod
+    def gradient(self, channels: Channels, task: int) -> tuple[Channels, Channels]:
+        """Predict inputs of the network, and differentiate one task with respect to them.
+
+        Args:
+            channels: (rows, length, channels); on one device, whatever the strategy.
+            task: Number of the task.
+
+        Returns:
+            What the network says, (rows, tasks), and the gradients of each row's task, (rows,
+            length, channels).
+        """
 
     @abstractmethod
     def _predict_rows(self, tokens: Tokens, flags: Flags) -> npt.NDArray: ...

@@ -14,7 +14,7 @@ from dream_keras.data.processor import Flags, Processor
 from dream_keras.data.stream import Batch
 from dream_keras.model.network import Network
 from dream_keras.nn import Tensor
-from dream_keras.runtime.steps_base import StepsBase
+from dream_keras.runtime.steps_base import Channels, StepsBase
 
 State = tuple[list[Tensor], list[Tensor], list[Tensor]]
 """Values of the trainable, the other and the optimiser's variables."""
@@ -38,6 +38,7 @@ class JaxSteps(StepsBase):
         self._distribution = keras.distribution.distribution()
         self._train = jax.jit(self._train_many, donate_argnums=0)
         self._predict = jax.jit(self._predict_strands)
+        self._gradient = jax.jit(self._differentiate)
 
     @property
     def replicas(self) -> int:
@@ -74,6 +75,23 @@ class JaxSteps(StepsBase):
             rate = jnp.asarray(self.optimizer.learning_rate, jnp.float32)
         trainable, moments = self.optimizer.stateless_apply(moments, gradients, trainable)
         return (trainable, other, moments), jnp.stack([loss, rate])
+
+    def gradient(self, channels: Channels, task: int) -> tuple[Channels, Channels]:
+        """Predict inputs of the network, and differentiate one task with respect to them."""
+        trainable, other, _ = ([v.value for v in part] for part in self._variables)
+        values, gradients = self._gradient(trainable, other, channels, task)
+        return np.asarray(values), np.asarray(gradients)
+
+    def _differentiate(
+        self, trainable: list[Tensor], other: list[Tensor], channels: Tensor, task: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        def total(channels: Tensor) -> tuple[Tensor, Tensor]:
+            outputs, _ = self.network.stateless_call(trainable, other, channels, training=False)
+            values = self.network.values(outputs)
+            return jnp.sum(values[:, task]), values
+
+        gradients, values = jax.grad(total, has_aux=True)(channels)
+        return values, gradients
 
     @property
     def _variables(self) -> tuple[Variables, Variables, Variables]:

@@ -9,7 +9,7 @@ from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import Flags, Processor
 from dream_keras.data.stream import Batch
 from dream_keras.model.network import Network
-from dream_keras.runtime.steps_base import StepsBase
+from dream_keras.runtime.steps_base import Channels, StepsBase
 
 
 class TensorFlowSteps(StepsBase):
@@ -26,6 +26,7 @@ class TensorFlowSteps(StepsBase):
         self._train_step = tf.function(self._train_one)
         self._train_steps = tf.function(self._train_many, reduce_retracing=True)
         self._predict = tf.function(self._predict_strands)
+        self._gradient = tf.function(self._differentiate)
         self._gather = tf.function(self._gather_numbers)
         # Of this worker; the strategy of a single device has no list.
         self._local = 1 if self.replicas == 1 else len(self.strategy.extended.worker_devices)
@@ -55,6 +56,18 @@ class TensorFlowSteps(StepsBase):
 
     def _predict_rows(self, tokens: Tokens, flags: Flags) -> npt.NDArray:
         return self._predict(tf.constant(tokens), tf.constant(flags)).numpy()
+
+    def gradient(self, channels: Channels, task: int) -> tuple[Channels, Channels]:
+        """Predict inputs of the network, and differentiate one task with respect to them."""
+        values, gradients = self._gradient(tf.constant(channels), tf.constant(task))
+        return values.numpy(), gradients.numpy()
+
+    def _differentiate(self, channels: tf.Tensor, task: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(channels)
+            values = self.network.expression(channels)
+            total = tf.reduce_sum(tf.gather(values, task, axis=1))
+        return values, tape.gradient(total, channels)
 
     def _train_many(self, *batches: tf.Tensor) -> tf.Tensor:
         steps = tf.shape(batches[0])[0]
