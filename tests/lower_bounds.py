@@ -3,6 +3,7 @@
 ``make test-oldest`` installs them.
 """
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -16,7 +17,8 @@ def lower_bounds(project: dict[str, Any]) -> list[str]:
         project: The table ``project`` of pyproject.toml.
     """
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["tensorflow"], *extras["jax"], *extras["genome"]]
+    chosen = (extras[name] for name in ("tensorflow", "jax", "genome", "interpret", "motif"))
+    wanted = [*project["dependencies"], *itertools.chain(*chosen)]
     found = (re.match(r"([\w.-]+)(?:\[.*\])?>=([\w.]+)", requirement) for requirement in wanted)
     return ["==".join(match.groups()) for match in found if match]
 

@@ -49,11 +49,11 @@ class InputMap:
 
     def to_bases(self, gradients: Soft, length: int) -> Soft:
         """Return gradients of channels as gradients of bases, (rows, length, 4)."""
-        found = np.zeros((len(gradients), length, len(BASES)), np.float32)
+        found = np.zeros((length, len(gradients), len(BASES)), np.float32)
         known = self.source >= 0
-        of_bases = np.einsum("rpc,bpc->rpb", gradients[:, known], self.effects[:, known])
-        np.add.at(found, (slice(None), self.source[known]), of_bases)
-        return found
+        of_bases = np.einsum("rpc,bpc->prb", gradients[:, known], self.effects[:, known])
+        np.add.at(found, self.source[known], of_bases)
+        return found.transpose(1, 0, 2)
 
 
 def one_hot(sequences: Sequence[str]) -> Soft:
@@ -114,7 +114,7 @@ class Gradients:
         total = np.zeros(bases.shape)
         for task in np.flatnonzero(weights):
             outputs = [self.steps.gradient(channels, int(task)) for channels in inputs]
-            views = np.stack([values for values, _ in outputs], axis=1)
+            views = np.stack([values for values, _ in outputs], axis=1, dtype=np.float64)
             # What follows the network is a function of the mean over the views.
             slope = self._to_expression(views + STEP) - self._to_expression(views - STEP)
             of_mean = weights[task] * slope[:, task] / (2 * STEP) / len(maps)

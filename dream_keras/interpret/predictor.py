@@ -72,7 +72,9 @@ class Predictor:
         return np.asarray(values, np.float64).reshape(len(views), len(self.tasks))
 
 
-def run_predictor(folder: str | Path, adapters: str | None = None, bare: bool = False) -> Predictor:
+def run_predictor(
+    folder: str | Path, adapters: str | None = None, bare: bool = False, trained: bool = True
+) -> Predictor:
     """Return what predicts with a run.
 
     Args:
@@ -80,16 +82,19 @@ def run_predictor(folder: str | Path, adapters: str | None = None, bare: bool = 
         adapters: Whether the sequences have adapters, as ``data.adapters``; None as in training.
         bare: Whether the sequences are cut from a genome: then the adapters that the processor
             expects are put on, unless ``adapters`` says otherwise.
+        trained: False takes a network with fresh weights, as a control.
 
     Raises:
         UserError: If it is no run, or has no such setting.
     """
     from dream_keras.interpret.gradients import Gradients
     from dream_keras.runs.prediction import encode_sequences, predict_rows
+    from dream_keras.runtime.steps import Steps
 
     check_setting(adapters)
     run = load_run(folder)
     processor = run.processor
+    steps = run.steps if trained else Steps(run.untrained_network(), processor)
     settings = run.experiment.data.reading()
     setting = adapters or settings.adapters
     if bare and adapters is None and len(processor.left_adapter) and setting in (None, PRESENT):
@@ -106,7 +111,7 @@ def run_predictor(folder: str | Path, adapters: str | None = None, bare: bool = 
         tokens = encode([sequence for sequence, _ in views])
         turned = np.array([turned for _, turned in views], np.uint8)
         flags = turned if processor.reverse_mark else None
-        return predict_rows(run.steps, tokens, flags=flags)
+        return predict_rows(steps, tokens, flags=flags)
 
     def check(sequences: Sequence[str]) -> None:
         if sequences:
@@ -129,7 +134,7 @@ def run_predictor(folder: str | Path, adapters: str | None = None, bare: bool = 
         flagged,
         processor.reverse_mark,
         check,
-        Gradients(run.steps, encode),
+        Gradients(steps, encode),
     )
 
 

@@ -4,15 +4,13 @@ All text is escaped on its way into the page; a policy in its head forbids every
 script but the page's own, which is named by its checksum.
 """
 
-import base64
-import hashlib
-import json
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from string import Template
 
 from dream_keras._version import __version__
+from dream_keras.common.page import policy_hash, script_json
 from dream_keras.leaderboard.entry import SCORE_NAMES, Estimate, SubsetInfo
 from dream_keras.leaderboard.standings import Row, Standings
 
@@ -47,28 +45,16 @@ def render(standings: Standings, data: dict[str, object], title: str, formulas: 
         formulas=escape(formulas),
         version=escape(__version__),
         style=style,
-        style_hash=_hash(style),
+        style_hash=policy_hash(style),
         script=script,
-        script_hash=_hash(script),
-        data=_script_json(data),
+        script_hash=policy_hash(script),
+        data=script_json(data),
     )
 
 
 def label(subset: SubsetInfo) -> str:
     """Return the display name of a subset."""
     return subset.name.replace("_", " ")
-
-
-def _hash(text: str) -> str:
-    """Name a script or style as a content security policy does."""
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"
-
-
-def _script_json(data: object) -> str:
-    """Write JSON that cannot end the script element it stands in."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _lead(standings: Standings) -> str:

@@ -1,0 +1,158 @@
+"""Recurring patterns of attributions, found by tf-modisco-lite.
+
+Source: Shrikumar et al. 2018, arXiv 1811.00416. Patterns are compared with known motifs by TOMTOM
+(Gupta et al. 2007, Genome Biology 8:R24) as memelite computes it.
+"""
+
+import importlib.util
+import math
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dream_keras.common.errors import UserError
+from dream_keras.interpret.attribution_files import SCORES, SEQUENCES
+from dream_keras.interpret.gradients import BASES
+
+RESULT = "modisco.h5"
+"""In the folder of the attributions."""
+REPORT = "modisco"
+"""Folder of its report there, with the page motifs.html."""
+LEAST_SHARE = 0.3
+"""Positions at a pattern's ends with a smaller share of its largest contribution are cut off."""
+
+SEQLET, FLANK = 20, 5
+"""Length of a seqlet and what is added on both sides, as tf-modisco has them by default."""
+FEWEST_SEQLETS = 2000
+"""Of one sign that tf-modisco may look at, at least."""
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A pattern that tf-modisco found.
+
+    Attributes:
+        name: As in its file.
+        raises: Whether its bases raise the prediction.
+        seqlets: How often it was found.
+        probabilities: Share of A, C, G and T at each of its positions, (positions, 4), without the
+            positions at its ends that contribute little.
+    """
+
+    name: str
+    raises: bool
+    seqlets: int
+    probabilities: Matrix
+
+    @property
+    def consensus(self) -> str:
+        """The most frequent base at each position."""
+        return "".join(BASES[base] for base in self.probabilities.argmax(axis=1))
+
+
+def check_installed() -> None:
+    """Refuse if tf-modisco-lite is missing.
+
+    Raises:
+        UserError: Says what to install.
+    """
+    if importlib.util.find_spec("modiscolite") is None:
+        raise UserError('tf-modisco-lite is missing: pip install "dream-keras[motif]"')
+
+
+def command(folder: Path, rows: int, width: int) -> list[str] | None:
+    """Return the command that finds patterns in a folder of attributions; None for short ones.
+
+    Args:
+        folder: Where they were written.
+        rows: Sequences.
+        width: Positions; tf-modisco takes an even number of them.
+    """
+    window = width - width % 2
+    if window < SEQLET + 2 * FLANK:
+        return None
+    seqlets = max(rows * math.ceil(window / SEQLET), FEWEST_SEQLETS)
+    files = ("-s", folder / SEQUENCES, "-a", folder / SCORES, "-o", folder / RESULT)
+    options = ("-n", seqlets, "-w", window, "-z", SEQLET)
+    return ["modisco", "motifs", *map(str, files), *map(str, options)]
+
+
+def find_patterns(folder: Path, rows: int, width: int, motifs: Path | None) -> list[Pattern]:
+    """Run tf-modisco on a folder of attributions and write its report.
+
+    Args:
+        folder: Where the attributions are.
+        rows: Sequences.
+        width: Positions.
+        motifs: MEME file of known motifs, which the report compares patterns with.
+
+    Returns:
+        The patterns.
+
+    Raises:
+        UserError: If it fails.
+    """
+    finding = command(folder, rows, width)
+    if finding is None:
+        raise UserError(f"tf-modisco needs regions of {SEQLET + 2 * FLANK} bp or more, not {width}")
+    _run(finding)
+    found = read_patterns(folder / RESULT)
+    if found:
+        known = [] if motifs is None else ["-m", str(motifs), "-l"]
+        files = ("-i", str(folder / RESULT), "-o", str(folder / REPORT))
+        _run(["modisco", "report", *files, *known])
+    return found
+
+
+def read_patterns(path: Path) -> list[Pattern]:
+    """Read the patterns from a result of tf-modisco; those that lower predictions come last."""
+    import h5py
+
+    found = []
+    with h5py.File(path) as file:
+        for group, raises in (("pos_patterns", True), ("neg_patterns", False)):
+            patterns = file.get(group, {})
+            for name in sorted(patterns, key=lambda name: int(name.rsplit("_", 1)[1])):
+                pattern = patterns[name]
+                contributions = np.abs(np.array(pattern["contrib_scores"])).sum(axis=1)
+                strong = np.flatnonzero(contributions >= LEAST_SHARE * contributions.max())
+                kept = slice(strong[0], strong[-1] + 1)
+                seqlets = int(np.array(pattern["seqlets"]["n_seqlets"]).sum())
+                matrix = np.array(pattern["sequence"], np.float64)[kept]
+                found.append(Pattern(f"{group}.{name}", raises, seqlets, matrix))
+    return found
+
+
+def match(patterns: list[Pattern], motifs: dict[str, Matrix]) -> Matrix:
+    """Return TOMTOM's p of each pattern with each motif, (patterns, motifs).
+
+    Args:
+        patterns: What was found.
+        motifs: Probabilities of A, C, G and T, (positions, 4), by name.
+    """
+    from memelite import tomtom
+
+    if not patterns or not motifs:
+        return np.ones((len(patterns), len(motifs)))
+    queries = [pattern.probabilities.T for pattern in patterns]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # That there are few targets.
+        p, *_ = tomtom(queries, [matrix.T for matrix in motifs.values()])
+    return np.asarray(p, np.float64)
+
+
+def _run(command: list[str]) -> None:
+    code = "from modiscolite.cli import cli; cli()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command[1:]], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise UserError(f"{' '.join(command[:2])} failed: {last}")

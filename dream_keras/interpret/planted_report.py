@@ -1,0 +1,173 @@
+"""Runs scored by attributions of simulated promoters: the table and the pictures."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from dream_keras.common.files import replacing
+from dream_keras.common.progress import progress_bar
+from dream_keras.common.text import align
+from dream_keras.interpret.attribution import METHODS, Attribution, Attributor
+from dream_keras.interpret.gradients import BASES
+from dream_keras.interpret.planted import (
+    METRICS,
+    REGION,
+    MethodScore,
+    plant_sites,
+    score,
+    score_methods,
+    simulator,
+)
+from dream_keras.interpret.predictor import Predictor
+
+Scores = Mapping[tuple[str, str], MethodScore]
+"""By model and method."""
+COLORS = ("#2a6f97", "#d1495b", "#8d96a3", "#66a182", "#edae49")
+
+
+def score_models(
+    predictors: Mapping[str, Predictor],
+    folder: Path,
+    sequences: int,
+    steps: int | None = None,
+    shuffles: int = 20,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Scores:
+    """Score every method with every model on the same promoters, and write the results.
+
+    The simulator's own in-silico mutagenesis is scored too: no attribution can be expected to do
+    better.
+
+    Args:
+        predictors: By what they are called.
+        folder: Where to write ``scores.tsv``, ``scores.png`` and ``example.png``.
+        sequences: Promoters.
+        steps: Steps of integrated gradients, as for ``Attributor``.
+        shuffles: Shuffled sequences.
+        seed: Seed of the promoters and of the shuffles.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+    """
+    planted = plant_sites(sequences, seed)
+    weights = np.ones(1)
+    truth = Attributor(simulator(), weights)(planted.sequences)
+    scores = {("simulator", "ism"): score(truth, planted, truth)}
+    total = len(predictors) * len(METHODS) * sequences
+    with progress_bar(progress, total=total, desc="attribute", unit="seq") as bar:
+        for name, predictor in predictors.items():
+            found = score_methods(
+                predictor, planted, truth, METHODS, steps, shuffles, seed, bar.update
+            )
+            scores |= {(name, method): result for method, result in found.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    said = {"sequences": sequences, "seed": seed, "steps": steps or "default", "shuffles": shuffles}
+    description = "; ".join(f"{key}={value}" for key, value in said.items())
+    write_table(scores, folder / "scores.tsv", f"dream_keras.attribute --score; {description}")
+    draw_scores(scores, folder / "scores.png")
+    main = next(iter(predictors.values()))
+    shown = {"simulator, ism": truth[0]}
+    for method in METHODS:
+        attributor = Attributor(main, weights, method, REGION, steps, shuffles, seed)
+        shown[method] = attributor(planted.sequences[:1])[0]
+    draw_example(shown, planted.sites[0], folder / "example.png")
+    return scores
+
+
+def text(scores: Scores) -> str:
+    """Return scores as aligned plain text, without a final line break."""
+    lines = [["model", "method", *METRICS, "s per sequence"]]
+    for (model, method), result in scores.items():
+        cells = (
+            f"{result.values[name]:.3f} [{result.intervals[name].low:.3f}, "
+            f"{result.intervals[name].high:.3f}]"
+            for name in METRICS
+        )
+        lines.append([model, method, *cells, f"{result.seconds:.3f}"])
+    return "\n".join(align(lines, left=(0, 1)))
+
+
+def write_table(scores: Scores, path: Path, description: str) -> None:
+    """Write scores as a table with a line for each model, method and metric."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write(f"# {description}\n")
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(["model", "method", "metric", "value", "low", "high"])
+        for (model, method), result in scores.items():
+            for name in METRICS:
+                interval = result.intervals[name]
+                numbers = (result.values[name], interval.low, interval.high)
+                writer.writerow([model, method, name, *(f"{each:.6g}" for each in numbers)])
+            writer.writerow([model, method, "seconds", f"{result.seconds:.6g}", "", ""])
+
+
+def draw_scores(scores: Scores, path: Path) -> None:
+    """Draw AUROC and cosine of every model and method, with intervals."""
+    methods = list(dict.fromkeys(method for _, method in scores))
+    models = list(dict.fromkeys(model for model, _ in scores))
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    titles = {
+        "auroc": "AUROC, all factors",
+        "auroc_signed": "AUROC, activators, signed",
+        "cosine": "cosine with the true effects",
+    }
+    for axes, (metric, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
+        for number, model in enumerate(models):
+            known = [place for place, method in enumerate(methods) if (model, method) in scores]
+            each = [scores[model, methods[place]] for place in known]
+            values = np.array([score.values[metric] for score in each])
+            ends = np.array([score.intervals[metric] for score in each]).T
+            axes.errorbar(
+                np.array(known) + (number - (len(models) - 1) / 2) * 0.12,
+                values,
+                yerr=np.abs(ends - values),
+                fmt="o",
+                markersize=4,
+                color=COLORS[number % len(COLORS)],
+                label=model,
+            )
+        axes.axhline(0 if metric == "cosine" else 0.5, color="0.6", linewidth=0.8, linestyle="--")
+        axes.set_xticks(range(len(methods)), [name.replace("_", "\n") for name in methods])
+        axes.tick_params(axis="x", labelsize=7)
+        axes.set_title(title, fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(models))
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def draw_example(
+    attributions: Mapping[str, Attribution], sites: Sequence[tuple[str, int, int]], path: Path
+) -> None:
+    """Draw the contributions in one promoter, a logo for each of several ways to compute them.
+
+    Args:
+        attributions: By what they are called.
+        sites: Name, first position in the region from 0, and width of each planted site.
+        path: PNG to write.
+    """
+    import logomaker
+    import pandas as pd
+
+    figure = Figure(figsize=(11, 1.5 * len(attributions)), layout="constrained")
+    FigureCanvasAgg(figure)
+    rows = figure.subplots(len(attributions), 1, sharex=True)
+    for axes, (name, each) in zip(rows, attributions.items(), strict=True):
+        letters = each.bases * each.contributions[:, None]
+        logomaker.Logo(pd.DataFrame(letters, columns=list(BASES)), ax=axes, color_scheme="classic")
+        for _, start, width in sites:
+            axes.axvspan(start - 0.5, start + width - 0.5, color="0.9", zorder=-1)
+        axes.set_title(name, fontsize=9, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+    for site, start, width in sites:
+        place = (start + width / 2 - 0.5, 1.0)
+        rows[0].annotate(
+            site, place, xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8
+        )
+    rows[-1].set_xlabel("position in the insert (bp, from 0)")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100, format="png")
