@@ -155,7 +155,8 @@ def _named(path: str, name: str) -> Motif:
     motifs = read_meme(path)
     fitting = [motif for motif in motifs if name in (motif.name, *motif.name.split(" "))]
     if not fitting:
-        raise unknown(f"motif of {path}", name, [motif.name for motif in motifs])
+        words = {word for motif in motifs for word in motif.name.split(" ")}
+        raise unknown(f"motif of {path}", name, words)
     if len(fitting) > 1:
         names = ", ".join(motif.name for motif in fitting)
         raise UserError(f"{path}: several motifs are called {name}: {names}")
