@@ -44,6 +44,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "variants",
+    "design",
     "analyse",
     "leaderboard",
     "search",

@@ -20,7 +20,7 @@ FLOORS = (
     ("training",),
     ("analyse", "leaderboard", "interpret"),
     # Commands; those that others call stand below them.
-    ("train", "evaluate", "predict", "convert", "prepare", "variants"),
+    ("train", "evaluate", "predict", "convert", "prepare", "variants", "design"),
     ("search", "doctor", "preflight", "testing"),
     ("__init__", "__main__", "_registration"),
 )
