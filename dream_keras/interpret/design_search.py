@@ -86,7 +86,9 @@ class Search:
 
     def broken(self) -> Integers:
         """Return by how much each design breaks its constraints, (designs,)."""
-        crowded = [int(self.crowding(n, self.tokens[n : n + 1])[0]) for n in range(len(self.tokens))]
+        crowded = [
+            int(self.crowding(n, self.tokens[n : n + 1])[0]) for n in range(len(self.tokens))
+        ]
         return self.checker.broken(self.tokens, self.everyone) + np.array(crowded, np.int64)
 
     def accept(self, design: int, tokens: Tokens, score: float, value: float) -> None:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+import dream_keras
 from dream_keras.interpret.predictor import Predictor
 
 _WEIGHTS = np.random.default_rng(7).normal(size=(2, 5, 4**6))
@@ -32,3 +33,11 @@ def counting():
 @pytest.fixture
 def predictor(counting):
     return Predictor(counting, ("liver", "brain"), "stand-in", 40)
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """A run that was trained for a few steps."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    dream_keras.train("quickstart", smoke=True, out=out, progress=False)
+    return dream_keras.load_run(out)

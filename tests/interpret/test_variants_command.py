@@ -20,14 +20,6 @@ from dream_keras.scoring.suite import load_suite
 from dream_keras.simulate import simulate
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run that was trained for a few steps."""
-    out = tmp_path_factory.mktemp("runs") / "run"
-    dream_keras.train("quickstart", smoke=True, out=out, progress=False)
-    return dream_keras.load_run(out)
-
-
 def read(path):
     return pd.read_csv(path, sep="\t", comment="#", keep_default_na=False, na_values=[""])
 
