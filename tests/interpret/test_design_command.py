@@ -1,5 +1,6 @@
 """The design command: its files, what it optimises, and its mistakes."""
 
+import functools
 import shutil
 
 import numpy as np
@@ -13,12 +14,22 @@ from dream_keras.config.experiment import change
 from dream_keras.data import alphabet
 from dream_keras.data.yeast import LEFT_ADAPTER, RIGHT_ADAPTER
 from dream_keras.design import main
+from dream_keras.interpret import design_plan
+from dream_keras.interpret.predictor import run_predictor
 from dream_keras.interpret.simulated_truth import percentiles, true_expression
 from dream_keras.simulate.expression import HIGHEST, LOWEST, noise_free_expression
 
 
 def read(path):
     return pd.read_csv(path, sep="\t", comment="#")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _opened_once():
+    """Open each run once for all tests, which is quicker."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(design_plan, "run_predictor", functools.cache(run_predictor))
+        yield
 
 
 @pytest.fixture(scope="module")
