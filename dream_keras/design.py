@@ -187,12 +187,15 @@ def design(
     from dream_keras.runs.run import check_run
 
     folders = [run] if isinstance(run, str | Path) else list(run)
+    rounds = ROUNDS.get(method) if rounds is None else rounds
     given = dict(locals())
+    if not folders:
+        raise UserError("name a run, or several")
     for folder in (*folders, *([] if judge is None else [judge])):
         check_run(folder)
     check_plugins(plugins := listed(plugins))
     check_files(start)
-    if method not in ROUNDS:
+    if rounds is None or method not in ROUNDS:
         raise unknown("method", method, ROUNDS)
     at_least(1, random=random, length=length, designs=designs, beam=beam, rounds=rounds)
     at_least(0, seed=seed)
@@ -209,23 +212,23 @@ def design(
 
         load_plugins(plugins)
         plan = Plan(
-            folders,
-            str(goal),
-            task,
-            start,
-            random or 1,
-            length,
-            drawn,
-            designs,
-            method,
-            beam,
-            rounds or ROUNDS[method],
-            protect,
-            limits,
-            cautious,
-            judge,
-            adapters,
-            seed,
+            runs=folders,
+            goal=str(goal),
+            task=task,
+            start=start,
+            random=random or 1,
+            length=length,
+            shares=drawn,
+            designs=designs,
+            method=method,
+            beam=beam,
+            rounds=rounds,
+            protect=protect,
+            constraints=limits,
+            cautious=cautious,
+            judge=judge,
+            adapters=adapters,
+            seed=seed,
         )
         return carry_out(plan, folder, _description(given), progress)
 
@@ -238,8 +241,8 @@ def _description(given: Mapping[str, object]) -> str:
     if given["method"] == "beam":
         names.insert(8, "beam")
     said = {"model": ",".join(map(str, cast("list[object]", given["folders"])))}
-    unset = (None, False)
-    said |= {name: str(given[name]) for name in names if not any(given[name] is no for no in unset)}
+    values = {name: given[name] for name in names}
+    said |= {key: str(v) for key, v in values.items() if v is not None and v is not False}
     return "dream_keras.design; " + "; ".join(f"{key}={value}" for key, value in said.items())
 
 

@@ -86,7 +86,7 @@ def test_the_files(run, starts, tmp_path, capsys):
     first = (out / "designs.tsv").read_text().splitlines()[0]
     assert first == (out / "trajectory.tsv").read_text().splitlines()[0]
     assert first.startswith(f"# dream_keras.design; model={path},{path}; goal=max; ")
-    assert "; max_edits=2; " in first
+    assert "; rounds=2; protect=18-40; gc=20-80; forbid=GAATTC; max_edits=2; " in first
     assert (out / "trajectory.png").read_bytes().startswith(b"\x89PNG")
 
 
