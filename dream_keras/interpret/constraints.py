@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dream_keras.common.errors import UserError, unknown
+from dream_keras.common.errors import UserError, did_you_mean
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
 from dream_keras.interpret.starts import Starts
@@ -172,8 +172,8 @@ def _sites(word: str) -> list[str]:
     named = {name.lower(): name for name in rest_dict}
     if word.lower() not in named:
         raise UserError(
-            f"{unknown('restriction enzyme', word, named.values())} Or give a sequence in the "
-            "letters ACGTRYSWKMBDHVN."
+            f'unknown restriction enzyme "{word}".{did_you_mean(word, named.values())} Names are '
+            "those of REBASE, such as EcoRI; or give a sequence in the letters ACGTRYSWKMBDHVN"
         )
     return str(rest_dict[named[word.lower()]]["site"]).split("|")
 
