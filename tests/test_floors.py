@@ -20,7 +20,8 @@ FLOORS = (
     ("training",),
     ("analyse", "leaderboard", "interpret"),
     # Commands; those that others call stand below them.
-    ("train", "evaluate", "predict", "convert", "prepare", "variants", "marginalise"),
+    ("train", "evaluate", "predict", "convert", "prepare"),
+    ("variants", "attribute", "marginalise", "design"),
     ("search", "doctor", "preflight", "testing"),
     ("__init__", "__main__", "_registration"),
 )
