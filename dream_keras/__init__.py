@@ -34,6 +34,7 @@ _HOME = {
     "load_torch_weights": "dream_keras.model.torch_weights",
     "load_run": "dream_keras.runs.run",
     "cross_validate": "dream_keras.train",
+    "score_attributions": "dream_keras.attribute",
 }
 COMMANDS = (
     "doctor",
@@ -60,9 +61,11 @@ __all__ = [
     "Order",
     "__version__",
     "analyse",
+    "attribute",
     "build_network",
     "convert",
     "cross_validate",
+    "design",
     "doctor",
     "evaluate",
     "expression",
@@ -77,9 +80,11 @@ __all__ = [
     "predict",
     "preflight",
     "prepare",
+    "score_attributions",
     "search",
     "simulate",
     "train",
+    "variants",
 ]
 
 

@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
     if score:
         if args["input"] is not None:
             raise UserError("--score makes its own sequences: leave INPUT out")
-        kept = {k: args[k] for k in ("steps", "shuffles", "seed", "plugins")}
+        kept = {k: args[k] for k in ("steps", "shuffles", "seed", "modisco", "plugins")}
         print(score_attributions(args["run"], out, **kept, **scored))
         return
     if scored["control"]:
@@ -165,8 +165,9 @@ def attribute(
         raise UserError("modisco and motifs need a folder to write to: out")
     if motifs is not None and not modisco:
         raise UserError("--motifs are what the motifs of --modisco are compared with: give both")
+    check_files(motifs)
     if isinstance(source, str | Path):
-        check_files(source, None if motifs is None else motifs)
+        check_files(source)
         sequences = read_named_sequences(source)
     else:
         sequences = {str(number): sequence for number, sequence in enumerate(source, 1)}
@@ -174,8 +175,11 @@ def attribute(
         raise UserError("there are no sequences")
     if modisco:
         from dream_keras.interpret.motif_discovery import check_installed
+        from dream_keras.interpret.motif_file import read_meme
 
         check_installed()
+        if motifs is not None:
+            read_meme(motifs)  # A mistake in it is named before the work begins.
     folder = None if out is None else _new_folder(Path(out))
     load_backend()
     from dream_keras.common.progress import progress_bar
@@ -259,6 +263,7 @@ def score_attributions(
     steps: int | None = None,
     shuffles: int = 20,
     seed: int = 0,
+    modisco: bool = False,
     plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
 ) -> str:
@@ -272,6 +277,8 @@ def score_attributions(
         steps: Steps of integrated gradients, as for ``attribute``.
         shuffles: Shuffled sequences.
         seed: Seed of the promoters and of the shuffles.
+        modisco: Find motifs with tf-modisco-lite in the run's in-silico mutagenesis, and say how
+            many of the planted ones they are. Takes a thousand promoters or more.
         plugins: Files that put on the menu what the runs were trained with.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
@@ -290,8 +297,12 @@ def score_attributions(
     _check_options("ism", steps, shuffles, 0)
     at_least(2, sequences=sequences)
     folder = _new_folder(Path(out))
+    if modisco:
+        from dream_keras.interpret.motif_discovery import check_installed
+
+        check_installed()
     load_backend()
-    from dream_keras.interpret.planted_report import score_models, text
+    from dream_keras.interpret.planted_report import recovered_motifs, score_models, text
     from dream_keras.interpret.predictor import run_predictor
     from dream_keras.menu.plugins import load_plugins
 
@@ -302,7 +313,11 @@ def score_attributions(
         )
     predictors = {str(each): run_predictor(each) for each in (run, *control)}
     predictors["untrained"] = run_predictor(run, trained=False)
-    return text(score_models(predictors, folder, sequences, steps, shuffles, seed, progress))
+    scores = text(score_models(predictors, folder, sequences, steps, shuffles, seed, progress))
+    if not modisco:
+        return scores
+    main = predictors[str(run)]
+    return f"{scores}\n{recovered_motifs(main, folder, sequences, seed, progress)}"
 
 
 def _check_options(method: str, steps: int | None, shuffles: int, pictures: int) -> None:

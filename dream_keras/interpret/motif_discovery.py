@@ -4,23 +4,32 @@ Source: Shrikumar et al. 2018, arXiv 1811.00416. Patterns are compared with know
 (Gupta et al. 2007, Genome Biology 8:R24) as memelite computes it.
 """
 
+import csv
 import importlib.util
 import math
 import subprocess
 import sys
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import false_discovery_control
 
 from dream_keras.common.errors import UserError
+from dream_keras.common.files import replacing
 from dream_keras.interpret.attribution_files import SCORES, SEQUENCES
 from dream_keras.interpret.gradients import BASES
+from dream_keras.interpret.motif_file import read_meme
 
 RESULT = "modisco.h5"
 """In the folder of the attributions."""
+TABLE = "motifs.tsv"
+"""What it found, and the known motifs that fit."""
+LEAST_Q = 0.05
+"""False discovery rate below which a pattern counts as a known motif."""
 REPORT = "modisco"
 """Folder of its report there, with the page motifs.html."""
 LEAST_SHARE = 0.3
@@ -84,14 +93,17 @@ def command(folder: Path, rows: int, width: int) -> list[str] | None:
     return ["modisco", "motifs", *map(str, files), *map(str, options)]
 
 
-def find_patterns(folder: Path, rows: int, width: int, motifs: Path | None) -> list[Pattern]:
-    """Run tf-modisco on a folder of attributions and write its report.
+def find_patterns(
+    folder: Path, rows: int, width: int, motifs: Path | None = None, report: bool = True
+) -> list[Pattern]:
+    """Run tf-modisco on a folder of attributions, and write its report and ``motifs.tsv``.
 
     Args:
         folder: Where the attributions are.
         rows: Sequences.
         width: Positions.
-        motifs: MEME file of known motifs, which the report compares patterns with.
+        motifs: MEME file of known motifs that patterns are compared with.
+        report: Whether to write tf-modisco's report, which takes a while.
 
     Returns:
         The patterns.
@@ -104,10 +116,12 @@ def find_patterns(folder: Path, rows: int, width: int, motifs: Path | None) -> l
         raise UserError(f"tf-modisco needs regions of {SEQLET + 2 * FLANK} bp or more, not {width}")
     _run(finding)
     found = read_patterns(folder / RESULT)
-    if found:
-        known = [] if motifs is None else ["-m", str(motifs), "-l"]
+    known = {} if motifs is None else {m.name: m.matrix for m in read_meme(motifs)}
+    write_patterns(found, known, folder / TABLE)
+    if found and report:
+        known_motifs = [] if motifs is None else ["-m", str(motifs), "-l"]
         files = ("-i", str(folder / RESULT), "-o", str(folder / REPORT))
-        _run(["modisco", "report", *files, *known])
+        _run(["modisco", "report", *files, *known_motifs])
     return found
 
 
@@ -130,7 +144,32 @@ def read_patterns(path: Path) -> list[Pattern]:
     return found
 
 
-def match(patterns: list[Pattern], motifs: dict[str, Matrix]) -> Matrix:
+def write_patterns(patterns: Sequence[Pattern], motifs: Mapping[str, Matrix], path: Path) -> None:
+    """Write patterns as a table, each with the known motif that it fits best, if there are any."""
+    p, names = match(patterns, motifs), list(motifs)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(["pattern", "effect", "seqlets", "consensus", "best_match", "p"])
+        for row, pattern in zip(p, patterns, strict=True):
+            best = int(row.argmin()) if names else None
+            fitting = ["", ""] if best is None else [names[best], f"{row[best]:.3g}"]
+            effect = "raises" if pattern.raises else "lowers"
+            writer.writerow([pattern.name, effect, pattern.seqlets, pattern.consensus, *fitting])
+
+
+def recovery(patterns: Sequence[Pattern], motifs: Mapping[str, Matrix]) -> tuple[float, float]:
+    """Return recall and precision: shares of motifs and of patterns with a match at q < 0.05.
+
+    The false discovery rate is controlled over all pairs (Benjamini and Hochberg 1995).
+    """
+    if not patterns:
+        return 0.0, float("nan")
+    p = match(patterns, motifs)
+    fits = false_discovery_control(p, axis=None) < LEAST_Q
+    return float(fits.any(axis=0).mean()), float(fits.any(axis=1).mean())
+
+
+def match(patterns: Sequence[Pattern], motifs: Mapping[str, Matrix]) -> Matrix:
     """Return TOMTOM's p of each pattern with each motif, (patterns, motifs).
 
     Args:

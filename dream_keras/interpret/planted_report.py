@@ -12,7 +12,9 @@ from dream_keras.common.files import replacing
 from dream_keras.common.progress import progress_bar
 from dream_keras.common.text import align
 from dream_keras.interpret.attribution import METHODS, Attribution, Attributor
+from dream_keras.interpret.attribution_files import write_attributions
 from dream_keras.interpret.gradients import BASES
+from dream_keras.interpret.motif_discovery import TABLE, find_patterns, recovery, write_patterns
 from dream_keras.interpret.planted import (
     METRICS,
     REGION,
@@ -23,6 +25,7 @@ from dream_keras.interpret.planted import (
     simulator,
 )
 from dream_keras.interpret.predictor import Predictor
+from dream_keras.simulate.motifs import MOTIFS
 
 Scores = Mapping[tuple[str, str], MethodScore]
 """By model and method."""
@@ -75,6 +78,38 @@ def score_models(
         shown[method] = attributor(planted.sequences[:1])[0]
     draw_example(shown, planted.sites[0], folder / "example.png")
     return scores
+
+
+def recovered_motifs(
+    predictor: Predictor, folder: Path, sequences: int, seed: int = 0, progress: bool | None = None
+) -> str:
+    """Find motifs in the in-silico mutagenesis of planted promoters; return how many are right.
+
+    Args:
+        predictor: The model.
+        folder: Where to write ``motifs.tsv``, the attributions and what tf-modisco found.
+        sequences: Promoters.
+        seed: Their seed.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+    """
+    planted = plant_sites(sequences, seed)
+    attributor = Attributor(predictor, np.ones(1), "ism", REGION)
+    found: list[Attribution] = []
+    with progress_bar(progress, total=sequences, desc="mutate", unit="seq") as bar:
+        for first in range(0, sequences, 16):
+            part = planted.sequences[first : first + 16]
+            found += attributor(part)
+            bar.update(len(part))
+    named = {str(number): each for number, each in enumerate(found, 1)}
+    write_attributions(folder, named, "dream_keras.attribute --score --modisco", 0, progress)
+    patterns = find_patterns(folder, sequences, len(found[0].scores), report=False)
+    motifs = {motif.name: motif.matrix for motif in MOTIFS}
+    write_patterns(patterns, motifs, folder / TABLE)
+    recall, precision = recovery(patterns, motifs)
+    return (
+        f"{len(patterns)} motifs found by tf-modisco; {recall:.0%} of the {len(motifs)} factors "
+        f"are among them (recall), {precision:.0%} of them fit a factor (precision)"
+    )
 
 
 def text(scores: Scores) -> str:

@@ -115,7 +115,7 @@ def test_a_processor_that_mixes_positions_is_refused():
 
     processor.make_channels = mixing
     gradients, _ = make(processor)
-    with pytest.raises(UserError, match="from several bases.*--method ism"):
+    with pytest.raises(UserError, match=r"from several bases.*--method ism"):
         gradients(one_hot(["A" * 110]), np.ones(2))
 
 
