@@ -251,7 +251,7 @@ def _find_motifs(
     for pattern in patterns:
         log.info("%s: %s, found %s times", pattern.name, pattern.consensus, pattern.seqlets)
     if patterns:
-        log.info("report: %s", folder / REPORT / "motifs.html")
+        log.info("report: %s", folder / REPORT / "report.html")
 
 
 def score_attributions(

@@ -103,6 +103,21 @@ def test_both_backends_predict_the_same_with_its_weights(desk, run):
     assert jax.std() > 1e-3
 
 
+def test_both_backends_attribute_the_same_with_its_weights(desk, run):
+    folder, command = desk
+    letters = np.random.default_rng(1).choice(list("ACGT"), (2, 80))
+    rows = ["TGCATTTTTTTCACATC" + "".join(row) + "GGTTACGGCTGTT" for row in letters]
+    (folder / "two.txt").write_text("\n".join(rows) + "\n")
+    method = "shuffled_integrated_gradients"
+    options = {"shuffles": 2, "steps": 4, "pictures": 0}
+    words = (f"--{name}={value}" for name, value in options.items())
+    command("-m", "dream_keras.attribute", "run", "two.txt", "--method", method, "-o", "at", *words)
+    jax = np.load(folder / "at" / "attributions.npz")["arr_0"]
+    found = dream_keras.attribute(run, rows, method=method, progress=False, **options)
+    tensorflow = np.stack([each.scores.T for each in found])
+    np.testing.assert_allclose(jax, tensorflow, atol=1e-4 * np.abs(tensorflow).max())
+
+
 # Prints checksums of the initial weights of each config's network.
 STARTS = """
 import json, sys, zlib

@@ -6,6 +6,7 @@ Source: Shrikumar et al. 2018, arXiv 1811.00416. Patterns are compared with know
 
 import csv
 import importlib.util
+import itertools
 import math
 import subprocess
 import sys
@@ -31,12 +32,20 @@ TABLE = "motifs.tsv"
 LEAST_Q = 0.05
 """False discovery rate below which a pattern counts as a known motif."""
 REPORT = "modisco"
-"""Folder of its report there, with the page motifs.html."""
+"""Folder of its report there, with the page report.html."""
+MATCHES = 3
+"""Known motifs that the report shows beside a pattern."""
 LEAST_SHARE = 0.3
 """Positions at a pattern's ends with a smaller share of its largest contribution are cut off."""
 
-SEQLET, FLANK = 20, 5
-"""Length of a seqlet and what is added on both sides, as tf-modisco has them by default."""
+FLANK = 5
+"""Added to both sides of a seqlet, as tf-modisco has it by default."""
+DEFAULT = {"-z": 20, "-t": 30, "-g": 10}
+"""Length of a seqlet's core, of a pattern, and what is added to its sides first."""
+SHORT = {"-z": 10, "-t": 20, "-g": 5}
+"""The same for short regions, in which most seqlets of the default length would not fit."""
+LONG_REGION = 200
+"""Positions from which the default is used."""
 FEWEST_SEQLETS = 2000
 """Of one sign that tf-modisco may look at, at least."""
 
@@ -85,12 +94,13 @@ def command(folder: Path, rows: int, width: int) -> list[str] | None:
         width: Positions; tf-modisco takes an even number of them.
     """
     window = width - width % 2
-    if window < SEQLET + 2 * FLANK:
+    sizes = SHORT if window < LONG_REGION else DEFAULT
+    if window < sizes["-z"] + 2 * FLANK:
         return None
-    seqlets = max(rows * math.ceil(window / SEQLET), FEWEST_SEQLETS)
-    files = ("-s", folder / SEQUENCES, "-a", folder / SCORES, "-o", folder / RESULT)
-    options = ("-n", seqlets, "-w", window, "-z", SEQLET)
-    return ["modisco", "motifs", *map(str, files), *map(str, options)]
+    seqlets = max(rows * math.ceil(window / sizes["-z"]), FEWEST_SEQLETS)
+    files = {"-s": folder / SEQUENCES, "-a": folder / SCORES, "-o": folder / RESULT}
+    options = itertools.chain(*{**files, "-n": seqlets, "-w": window, **sizes}.items())
+    return ["modisco", "motifs", *map(str, options)]
 
 
 def find_patterns(
@@ -113,13 +123,16 @@ def find_patterns(
     """
     finding = command(folder, rows, width)
     if finding is None:
-        raise UserError(f"tf-modisco needs regions of {SEQLET + 2 * FLANK} bp or more, not {width}")
+        raise UserError(
+            f"tf-modisco needs regions of {SHORT['-z'] + 2 * FLANK} bp or more, not {width}"
+        )
     _run(finding)
     found = read_patterns(folder / RESULT)
     known = {} if motifs is None else {m.name: m.matrix for m in read_meme(motifs)}
     write_patterns(found, known, folder / TABLE)
     if found and report:
-        known_motifs = [] if motifs is None else ["-m", str(motifs), "-l"]
+        matches = str(min(len(known), MATCHES))
+        known_motifs = [] if motifs is None else ["-m", str(motifs), "-l", "-n", matches]
         files = ("-i", str(folder / RESULT), "-o", str(folder / REPORT))
         _run(["modisco", "report", *files, *known_motifs])
     return found
@@ -165,7 +178,7 @@ def recovery(patterns: Sequence[Pattern], motifs: Mapping[str, Matrix]) -> tuple
     if not patterns:
         return 0.0, float("nan")
     p = match(patterns, motifs)
-    fits = false_discovery_control(p, axis=None) < LEAST_Q
+    fits = false_discovery_control(p.ravel()).reshape(p.shape) < LEAST_Q
     return float(fits.any(axis=0).mean()), float(fits.any(axis=1).mean())
 
 

@@ -358,6 +358,6 @@ def test_modisco_finds_the_planted_motif(random, tmp_path):
     p = motif_discovery.match(patterns[:1], matrices)[0]
     assert p[0] < 0.01 < p[1]
     assert motif_discovery.recovery(patterns[:1], matrices) == (0.5, 1.0)
-    assert (tmp_path / "modisco" / "motifs.html").exists()
+    assert (tmp_path / "modisco" / "report.html").exists()
     table = pd.read_csv(tmp_path / "motifs.tsv", sep="\t")
     assert table.loc[0, ["effect", "best_match"]].tolist() == ["raises", "Gcn4"]
