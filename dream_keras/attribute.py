@@ -1,23 +1,27 @@
 """Compute how much each base of sequences contributes to their predictions."""
 
 import argparse
+import contextlib
 import logging
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
 from dream_keras.common.errors import UserError, at_least, unknown
+from dream_keras.common.files import new_folder
 
 if TYPE_CHECKING:
-    from dream_keras.interpret.attribution import Attribution, Method
+    from dream_keras.interpret.attribution import Attribution, Attributor, Method
 
 PICTURES = 24
 """Sequences that get a picture by default."""
 SCORED = 200
 """Simulated sequences on which methods are scored by default."""
+CHECKED = 100
+"""Sequences in which the adapters are looked for."""
 METHODS = ("ism", "gradient", "integrated_gradients", "shuffled_integrated_gradients")
 SUMMARY = __doc__
 """Of the command; ``make_callable`` gives the module the function's docstring."""
@@ -180,57 +184,57 @@ def attribute(
         check_installed()
         if motifs is not None:
             read_meme(motifs)  # A mistake in it is named before the work begins.
-    folder = None if out is None else _new_folder(Path(out))
-    load_backend()
-    from dream_keras.common.progress import progress_bar
-    from dream_keras.interpret.attribution import AT_A_TIME, Attributor
-    from dream_keras.interpret.predictor import run_predictor
-    from dream_keras.interpret.tasks import task_weights
-    from dream_keras.menu.plugins import load_plugins
+    with contextlib.nullcontext() if out is None else new_folder(Path(out)) as folder:
+        load_backend()
+        from dream_keras.interpret.attribution import Attributor
+        from dream_keras.interpret.predictor import run_predictor
+        from dream_keras.interpret.tasks import task_weights
+        from dream_keras.menu.plugins import load_plugins
 
-    load_plugins(plugins)
-    predictor = run_predictor(run, adapters)
-    weights = task_weights(task, predictor.tasks)
-    attributor = Attributor(predictor, weights, method, region, steps, shuffles, seed)
+        load_plugins(plugins)
+        predictor = run_predictor(run, adapters)
+        _check_lengths(predictor.shortest, predictor.longest, sequences)
+        predictor.check(list(sequences.values())[:CHECKED])
+        weights = task_weights(task, predictor.tasks)
+        attributor = Attributor(predictor, weights, method, region, steps, shuffles, seed)
+        found = _attribute_all(attributor, sequences, progress)
+        if folder is not None:
+            said = {
+                "model": predictor.name,
+                "task": task or predictor.tasks[0],
+                "method": method,
+                "region": region,
+                **({} if method in ("ism", "gradient") else {"steps": attributor.steps}),
+                **({"shuffles": shuffles, "seed": seed} if method.startswith("shuffled") else {}),
+                "adapters put on": predictor.adapters,
+                "units": "of the training labels",
+            }
+            made = "; ".join(f"{key}={value}" for key, value in said.items())
+            from dream_keras.interpret.attribution_files import write_attributions
+
+            write_attributions(
+                folder, found, f"dream_keras.attribute; {description}", pictures, progress
+            )
+            _find_motifs(folder, list(found.values()), modisco, motifs)
+        return list(found.values())
+
+
+def _attribute_all(
+    attributor: "Attributor", sequences: Mapping[str, str], progress: bool | None
+) -> "dict[str, Attribution]":
+    """Attribute named sequences, as many at a time as fit into a batch."""
+    from dream_keras.common.progress import progress_bar
+    from dream_keras.interpret.attribution import AT_A_TIME
+
     names, texts = list(sequences), list(sequences.values())
-    _check_lengths(predictor.shortest, predictor.longest, sequences)
-    predictor.check(texts[:100])
     size = max(AT_A_TIME // attributor.cost(max(map(len, texts))), 1)
-    found: list[Attribution] = []
+    found: dict[str, Attribution] = {}
     with progress_bar(progress, total=len(texts), desc="attribute", unit="seq") as bar:
         for first in range(0, len(texts), size):
             part = slice(first, first + size)
-            found += attributor(texts[part], names[part])
+            found |= zip(names[part], attributor(texts[part], names[part]), strict=True)
             bar.update(len(texts[part]))
-    if folder is not None:
-        said = {
-            "model": predictor.name,
-            "task": task or predictor.tasks[0],
-            "method": method,
-            "region": region,
-            **({} if method in ("ism", "gradient") else {"steps": attributor.steps}),
-            **({"shuffles": shuffles, "seed": seed} if method.startswith("shuffled") else {}),
-            "adapters put on": predictor.adapters,
-            "units": "of the training labels",
-        }
-        description = "; ".join(f"{key}={value}" for key, value in said.items())
-        _write(folder, dict(zip(names, found, strict=True)), description, pictures, progress)
-        _find_motifs(folder, found, modisco, motifs)
     return found
-
-
-def _write(
-    folder: Path,
-    attributions: "dict[str, Attribution]",
-    description: str,
-    pictures: int,
-    progress: bool | None,
-) -> None:
-    from dream_keras.interpret.attribution_files import write_attributions
-
-    folder.mkdir(parents=True, exist_ok=True)
-    said = f"dream_keras.attribute; {description}"
-    write_attributions(folder, attributions, said, pictures, progress)
 
 
 def _find_motifs(
@@ -296,28 +300,29 @@ def score_attributions(
     check_plugins(plugins := listed(plugins))
     _check_options("ism", steps, shuffles, 0)
     at_least(2, sequences=sequences)
-    folder = _new_folder(Path(out))
     if modisco:
         from dream_keras.interpret.motif_discovery import check_installed
 
         check_installed()
-    load_backend()
-    from dream_keras.interpret.planted_report import recovered_motifs, score_models, text
-    from dream_keras.interpret.predictor import run_predictor
-    from dream_keras.menu.plugins import load_plugins
+    with new_folder(Path(out)) as folder:
+        load_backend()
+        from dream_keras.interpret.planted_report import recovered_motifs, score_models, text
+        from dream_keras.interpret.predictor import run_predictor
+        from dream_keras.menu.plugins import load_plugins
 
-    load_plugins(plugins)
-    if not load_run(run).has_simulated_rows:
-        raise UserError(
-            f"{run} was not trained on simulated promoters, the only ones whose motifs are known"
-        )
-    predictors = {str(each): run_predictor(each) for each in (run, *control)}
-    predictors["untrained"] = run_predictor(run, trained=False)
-    scores = text(score_models(predictors, folder, sequences, steps, shuffles, seed, progress))
-    if not modisco:
-        return scores
-    main = predictors[str(run)]
-    return f"{scores}\n{recovered_motifs(main, folder, sequences, seed, progress)}"
+        load_plugins(plugins)
+        if not load_run(run).has_simulated_rows:
+            raise UserError(
+                f"{run} was not trained on simulated promoters, the only ones whose motifs are "
+                "known"
+            )
+        models = {str(each): run_predictor(each) for each in (run, *control)}
+        models["untrained"] = run_predictor(run, trained=False)
+        scores = text(score_models(models, folder, sequences, steps, shuffles, seed, progress))
+        if not modisco:
+            return scores
+        main = models[str(run)]
+        return f"{scores}\n{recovered_motifs(main, folder, sequences, seed, progress)}"
 
 
 def _check_options(method: str, steps: int | None, shuffles: int, pictures: int) -> None:
@@ -334,13 +339,6 @@ def _check_lengths(shortest: int, longest: int | None, sequences: dict[str, str]
                 f'"{name}" has {len(sequence)} bp; the run takes {shortest} to {longest}, besides '
                 "the adapters that are put on"
             )
-
-
-def _new_folder(out: Path) -> Path:
-    """Return the folder to write; refuse one that holds something."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} exists already: give another folder, or remove it")
-    return out
 
 
 make_callable(__name__, attribute)

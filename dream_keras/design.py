@@ -1,14 +1,14 @@
 """Design sequences with a wanted prediction, within constraints."""
 
 import argparse
-import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
 from dream_keras.common.errors import UserError, at_least, unknown
+from dream_keras.common.files import new_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def _add_starts(p: argparse.ArgumentParser) -> None:
         "the run takes)",
     )
     group.add_argument(
-        "--shares",
+        "--base-shares",
         metavar="A,C,G,T",
         help="shares of the bases in random sequences (default: equal)",
     )
@@ -127,7 +127,7 @@ def design(
     start: str | Path | None = None,
     random: int | None = None,
     length: int | None = None,
-    shares: str | None = None,
+    base_shares: str | Sequence[float] | None = None,
     designs: int | None = None,
     method: str = "evolve",
     beam: int = 5,
@@ -156,7 +156,7 @@ def design(
         random: Number of random sequences to start from, instead.
         length: bp of these, without adapters; None is 80 for yeast promoters, and else the longest
             that the run takes.
-        shares: Shares of A, C, G and T in these, ``"A,C,G,T"``; None is equal ones.
+        base_shares: Shares of A, C, G and T in these, ``"A,C,G,T"``; None is equal ones.
         designs: Number of designs, made of the starts in turn; None is one of each.
         method: ``"evolve"``, ``"beam"``, ``"anneal"`` or ``"gradient"``.
         beam: Width of the beam search.
@@ -182,7 +182,8 @@ def design(
             constraints.
     """
     from dream_keras.config.check import check_files
-    from dream_keras.interpret.starts import base_shares, protected_spans
+    from dream_keras.interpret.random_inserts import read_shares
+    from dream_keras.interpret.starts import protected_spans
     from dream_keras.menu.plugins import check_plugins, listed, load_plugins
     from dream_keras.runs.run import check_run
 
@@ -199,14 +200,14 @@ def design(
         raise unknown("method", method, ROUNDS)
     at_least(1, random=random, length=length, designs=designs, beam=beam, rounds=rounds)
     at_least(0, seed=seed)
-    _check_starts(start, random, length, shares)
+    _check_starts(start, random, length, base_shares)
     if cautious and len(folders) < 2:
         raise UserError("--cautious needs several runs, whose spread it counts: RUN RUN ...")
-    drawn = base_shares(shares or "1,1,1,1")
+    drawn = read_shares(base_shares)
     if protect:
         protected_spans(protect)
     limits = _constraints(gc, forbid, max_homopolymer, max_edits, min_distance)
-    with _new_folder(Path(out)) as folder:
+    with new_folder(Path(out)) as folder:
         load_backend()
         from dream_keras.interpret.design_plan import Plan, carry_out
 
@@ -235,7 +236,17 @@ def design(
 
 def _description(given: Mapping[str, object]) -> str:
     """Return how designs are made, from the arguments that were given."""
-    names = ["goal", "task", "start", "random", "length", "shares", "designs", "method", "rounds"]
+    names = [
+        "goal",
+        "task",
+        "start",
+        "random",
+        "length",
+        "base_shares",
+        "designs",
+        "method",
+        "rounds",
+    ]
     names += ["protect", "gc", "forbid", "max_homopolymer", "max_edits", "min_distance"]
     names += ["cautious", "judge", "seed"]
     if given["method"] == "beam":
@@ -268,28 +279,18 @@ def _constraints(
 
 
 def _check_starts(
-    start: str | Path | None, random: int | None, length: int | None, shares: str | None
+    start: str | Path | None,
+    random: int | None,
+    length: int | None,
+    base_shares: str | Sequence[float] | None,
 ) -> None:
     """Refuse starts that are not clear."""
     if (start is None) == (random is None):
         raise UserError("say where designs start: --start FILE, or --random N")
     if str(start) == "-":
         raise UserError("give the starts as a file instead of standard input (-)")
-    if start is not None and (length is not None or shares is not None):
-        raise UserError("--length and --shares are those of random starts: leave them out")
-
-
-@contextlib.contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """Make a folder, and remove it again if nothing is written into it."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} exists already: choose another folder with --out")
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        yield out
-    finally:
-        if not any(out.iterdir()):
-            out.rmdir()
+    if start is not None and (length is not None or base_shares is not None):
+        raise UserError("--length and --base-shares are those of random starts: leave them out")
 
 
 make_callable(__name__, design)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
 from dream_keras.common.errors import UserError, at_least
+from dream_keras.common.files import new_folder
 
 if TYPE_CHECKING:
     from dream_keras.interpret.backgrounds import Backgrounds
@@ -133,7 +134,7 @@ def marginalise(
 
     Args:
         run: Run folder.
-        out: Folder for ``effects.tsv`` and ``curves.png``; made if it is not there.
+        out: Folder to create, with ``effects.tsv`` and ``curves.png``.
         motifs: IUPAC letters, ``NAME=LETTERS``, files in MEME format, or ``FILE:NAME`` for one of
             a file's motifs.
         consensus: Insert the most probable bases of matrices, not sites drawn from them.
@@ -164,6 +165,7 @@ def marginalise(
     from dream_keras.config.check import check_files
     from dream_keras.interpret.marginal_plan import plan, read_range
     from dream_keras.interpret.motif_file import read_motifs
+    from dream_keras.interpret.random_inserts import read_shares
     from dream_keras.menu.plugins import check_plugins, listed
     from dream_keras.runs.run import check_run
 
@@ -184,65 +186,51 @@ def marginalise(
     where = read_range(positions, "positions", 1)
     numbers = read_range(copies, "copies", 1)
     between = read_range(spacings, "spacings", 0)
-    shares = _shares(base_shares)
-    out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; give the name of a folder")
-    load_backend()
-    from dream_keras.interpret.backgrounds import random_backgrounds
-    from dream_keras.interpret.marginal import marginal_effects, write_effects
-    from dream_keras.interpret.marginal_plots import curves
-    from dream_keras.interpret.predictor import run_predictor
-    from dream_keras.interpret.tasks import task_weights
-    from dream_keras.menu.plugins import load_plugins
+    shares = read_shares(base_shares)
+    with new_folder(Path(out)) as folder:
+        load_backend()
+        from dream_keras.interpret.backgrounds import random_backgrounds
+        from dream_keras.interpret.marginal import marginal_effects, write_effects
+        from dream_keras.interpret.marginal_plots import curves
+        from dream_keras.interpret.predictor import run_predictor
+        from dream_keras.interpret.tasks import task_weights
+        from dream_keras.menu.plugins import load_plugins
 
-    load_plugins(plugins)
-    predictor = run_predictor(run, adapters, bare=background_sequences is None)
-    if task is not None:
-        task_weights(task, predictor.tasks)
-    if background_sequences is None:
-        size = _insert_length(run, predictor, length)
-        around = random_backgrounds(backgrounds or BACKGROUNDS, size, shares, seed)
-        made = f"{len(around)} random inserts of {size} bp"
-        if base_shares is not None:
-            made += f" with shares {','.join(f'{share:g}' for share in shares)} of A,C,G,T"
-    else:
-        around = _given(predictor, background_sequences, shuffle, seed)
-        made = f"{len(around)} of {Path(background_sequences).name}"
-        made += f", {shuffle} shuffles of each" if shuffle else ""
-    rows = plan(found, around.insert, where, numbers, gap, pairs_of_motifs, between)
-    out.mkdir(parents=True, exist_ok=True)
-    effects = marginal_effects(predictor, found, around, rows, task, seed, progress)
-    said = {
-        "model": predictor.name,
-        "effect": "with motif - background, in units of the training labels; spacing: effect of "
-        "both - sum of the effects of each alone",
-        "interval": "95 % percentile interval, bootstrap over backgrounds",
-        "backgrounds": made,
-        "insert": f"{around.insert} bp",
-        "adapters put on": predictor.adapters,
-        **({"task": task} if task is not None else {}),
-        "sites": "most probable bases" if consensus else "drawn for each background",
-        "seed": seed,
-    }
-    description = "; ".join(f"{key}={value}" for key, value in said.items())
-    write_effects(out / TABLE, effects, f"dream_keras.marginalise; {description}")
-    from dream_keras.common.files import replacing
+        load_plugins(plugins)
+        predictor = run_predictor(run, adapters, bare=background_sequences is None)
+        if task is not None:
+            task_weights(task, predictor.tasks)
+        if background_sequences is None:
+            size = _insert_length(run, predictor, length)
+            around = random_backgrounds(backgrounds or BACKGROUNDS, size, shares, seed)
+            made = f"{len(around)} random inserts of {size} bp"
+            if base_shares is not None:
+                made += f" with shares {','.join(f'{share:g}' for share in shares)} of A,C,G,T"
+        else:
+            around = _given(predictor, background_sequences, shuffle, seed)
+            made = f"{len(around)} of {Path(background_sequences).name}"
+            made += f", {shuffle} shuffles of each" if shuffle else ""
+        rows = plan(found, around.insert, where, numbers, gap, pairs_of_motifs, between)
+        effects = marginal_effects(predictor, found, around, rows, task, seed, progress)
+        said = {
+            "model": predictor.name,
+            "effect": "with motif - background, in units of the training labels; spacing: effect "
+            "of both - sum of the effects of each alone",
+            "interval": "95 % percentile interval, bootstrap over backgrounds",
+            "backgrounds": made,
+            "insert": f"{around.insert} bp",
+            "adapters put on": predictor.adapters,
+            **({"task": task} if task is not None else {}),
+            "sites": "most probable bases" if consensus else "drawn for each background",
+            "seed": seed,
+        }
+        description = "; ".join(f"{key}={value}" for key, value in said.items())
+        write_effects(folder / TABLE, effects, f"dream_keras.marginalise; {description}")
+        from dream_keras.common.files import replacing
 
-    with replacing(out / PICTURE) as temporary:
-        curves(effects).savefig(temporary)
+        with replacing(folder / PICTURE) as temporary:
+            curves(effects).savefig(temporary)
     return len(rows)
-
-
-def _shares(given: str | Sequence[float] | None) -> list[float]:
-    """Return shares of A, C, G and T; whether they make sense is decided where they are used."""
-    if given is None:
-        return [0.25] * 4
-    words = given.split(",") if isinstance(given, str) else given
-    try:
-        return [float(word) for word in words]
-    except ValueError:
-        raise UserError(f"--base-shares {given}: expected four numbers, A,C,G,T") from None
 
 
 def _insert_length(run: str | Path, predictor: "Predictor", length: int | None) -> int:

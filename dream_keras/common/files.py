@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from dream_keras.common.errors import UserError
+
 UNFINISHED = ".writing-"
 """Prefix of the names of files that are being written."""
 
@@ -44,6 +46,34 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """Make a folder for results, and remove it again if nothing is written into it.
+
+    Raises:
+        UserError: If it is there and holds something.
+
+    Examples:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with new_folder(Path(folder) / "out") as out:
+        ...         out.is_dir()
+        ...     out.exists()
+        True
+        False
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} exists already: give another folder with --out, or remove it")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be made ({error.strerror})") from None
+    try:
+        yield out
+    finally:
+        if not any(out.iterdir()):
+            out.rmdir()
 
 
 def sha256(path: Path) -> str:

@@ -10,10 +10,8 @@ import numpy.typing as npt
 from dream_keras.common.errors import UserError, at_least
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
+from dream_keras.interpret.random_inserts import EQUAL_SHARES, random_inserts
 from dream_keras.interpret.shuffle import dinucleotide_shuffle
-
-EQUAL_SHARES = (0.25, 0.25, 0.25, 0.25)
-"""Of A, C, G and T in random backgrounds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +45,11 @@ def random_backgrounds(
     Args:
         count: How many.
         length: In bp.
-        shares: Of A, C, G and T.
+        shares: Of A, C, G and T, with a sum of 1.
         seed: Of the drawing; a larger count begins with the same ones.
 
     Raises:
-        UserError: If a number is too small, or the shares are no four that sum to 1.
+        UserError: If a number is too small.
 
     Examples:
         >>> alphabet.decode_rows(random_backgrounds(2, 8, (0.5, 0, 0.5, 0)).tokens)
@@ -59,13 +57,7 @@ def random_backgrounds(
     """
     at_least(1, backgrounds=count, length=length)
     at_least(0, seed=seed)
-    given = np.array(shares, np.float64)
-    if len(given) != 4 or not (given >= 0).all() or abs(given.sum() - 1) > 1e-3:
-        shown = ",".join(f"{share:g}" for share in given)
-        raise UserError(f"--base-shares {shown}: expected shares of A,C,G,T that sum to 1")
-    edges = np.cumsum(given / given.sum())[:3]
-    drawn = np.random.default_rng(seed).random((count, length))
-    tokens = np.searchsorted(edges, drawn, side="right").astype(np.uint8)
+    tokens = random_inserts(count, length, shares, seed)
     return Backgrounds(tokens, np.full(count, length))
 
 

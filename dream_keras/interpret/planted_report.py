@@ -66,7 +66,6 @@ def score_models(
                 predictor, planted, truth, METHODS, steps, shuffles, seed, bar.update
             )
             scores |= {(name, method): result for method, result in found.items()}
-    folder.mkdir(parents=True, exist_ok=True)
     said = {"sequences": sequences, "seed": seed, "steps": steps or "default", "shuffles": shuffles}
     description = "; ".join(f"{key}={value}" for key, value in said.items())
     write_table(scores, folder / "scores.tsv", f"dream_keras.attribute --score; {description}")

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
+from dream_keras.interpret.random_inserts import random_inserts
 
 Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -150,31 +151,6 @@ def random_starts(
         >>> random_starts(2, 8, (0.25, 0.25, 0.25, 0.25), seed=0, ends=("TT", ""))
         {'random1': 'TTGCAATTGG', 'random2': 'TTGTTATAGA'}
     """
-    random = np.random.default_rng([seed, 0])
-    drawn = random.choice(4, (number, length), p=np.divide(shares, sum(shares))).astype(np.uint8)
     left, right = ends
-    return {
-        f"random{row + 1}": left + text + right
-        for row, text in enumerate(alphabet.decode_rows(drawn))
-    }
-
-
-def base_shares(text: str) -> tuple[float, ...]:
-    """Return the shares of ``"A,C,G,T"``.
-
-    Raises:
-        UserError: If these are not four shares.
-
-    Examples:
-        >>> base_shares("3,2,2,3")
-        (3.0, 2.0, 2.0, 3.0)
-    """
-    try:
-        shares = tuple(float(word) for word in text.split(","))
-    except ValueError:
-        shares = ()
-    if len(shares) != 4 or not all(0 <= share < np.inf for share in shares) or not sum(shares):
-        raise UserError(
-            f'shares "{text}": expected those of A, C, G and T, such as 0.3,0.2,0.2,0.3'
-        )
-    return shares
+    texts = alphabet.decode_rows(random_inserts(number, length, shares, seed))
+    return {f"random{row}": left + text + right for row, text in enumerate(texts, 1)}

@@ -93,7 +93,7 @@ def test_the_files(run, starts, tmp_path, capsys):
 @pytest.mark.parametrize("method", ["anneal", "gradient"])
 def test_random_starts_get_the_adapters(run, tmp_path, method):
     settings = {"goal": "max", "random": 3, "rounds": 12, "progress": False}
-    settings |= {"length": 60, "shares": "0,1,1,0", "method": method, "min_distance": 2}
+    settings |= {"length": 60, "base_shares": "0,1,1,0", "method": method, "min_distance": 2}
     table = dream_keras.design(run.folder.path, tmp_path / "out", **settings)
     for row in table.to_dict("records"):
         for text in (row["start"], row["design"]):
@@ -135,7 +135,10 @@ def test_truth():
     [
         ({}, "say where designs start: --start FILE, or --random N"),
         ({"start": "starts.fa", "random": 3}, "say where designs start"),
-        ({"start": "starts.fa", "length": 30}, "--length and --shares are those of random starts"),
+        (
+            {"start": "starts.fa", "length": 30},
+            "--length and --base-shares are those of random",
+        ),
         ({"start": "nothing.fa"}, "no file .*nothing.fa"),
         ({"start": "-"}, "standard input"),
         ({"start": "bare.fa"}, "most sequences do not begin with the adapter"),

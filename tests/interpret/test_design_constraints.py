@@ -13,7 +13,8 @@ from dream_keras.interpret.design_gradient import SoftSequences
 from dream_keras.interpret.design_plan import optimise
 from dream_keras.interpret.goal import Goal
 from dream_keras.interpret.predictor import Predictor
-from dream_keras.interpret.starts import base_shares, make_starts, protected_spans, random_starts
+from dream_keras.interpret.random_inserts import read_shares
+from dream_keras.interpret.starts import make_starts, protected_spans, random_starts
 
 
 def counts(sequence, **limits):
@@ -63,10 +64,10 @@ def test_without_biopython_sequences_work(monkeypatch):
         (protected_spans, "0-3", "expected START-END"),
         (protected_spans, "5-3", "expected START-END"),
         (protected_spans, "a", "expected START-END"),
-        (base_shares, "1,1,1", "expected those of A, C, G and T"),
-        (base_shares, "1,1,1,x", "expected those of A, C, G and T"),
-        (base_shares, "0,0,0,0", "expected those of A, C, G and T"),
-        (base_shares, "1,1,1,-1", "expected those of A, C, G and T"),
+        (read_shares, "1,1,1", "expected those of A, C, G and T"),
+        (read_shares, "1,1,1,x", "expected those of A, C, G and T"),
+        (read_shares, "0,0,0,0", "expected those of A, C, G and T"),
+        (read_shares, "1,1,1,-1", "expected those of A, C, G and T"),
         (forbidden_sites, " , ", "expected enzymes or sequences"),
     ],
 )
@@ -83,7 +84,7 @@ def test_what_may_not_change():
 
 
 def test_random_starts_have_the_shares_that_are_asked_for():
-    (text,) = random_starts(1, 20_000, (3, 1, 4, 2), 0).values()
+    (text,) = random_starts(1, 20_000, (0.3, 0.1, 0.4, 0.2), 0).values()
     found = [text.count(base) / len(text) for base in "ACGT"]
     np.testing.assert_allclose(found, [0.3, 0.1, 0.4, 0.2], atol=0.015)
     assert random_starts(3, 9, (1, 0, 0, 0), 0, ("CC", "G"))["random3"] == "CC" + 9 * "A" + "G"

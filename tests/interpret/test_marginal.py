@@ -332,9 +332,6 @@ def test_what_does_not_fit(given, said):
     [
         (lambda: random_backgrounds(0, 9), "backgrounds=0: at least 1"),
         (lambda: random_backgrounds(3, 0), "length=0: at least 1"),
-        (lambda: random_backgrounds(3, 9, (0.5, 0.5)), "--base-shares 0.5,0.5: expected shares"),
-        (lambda: random_backgrounds(3, 9, (0.5, 0.5, 0.5, 0)), "expected shares of A,C,G,T"),
-        (lambda: random_backgrounds(3, 9, (1.5, -0.5, 0, 0)), "expected shares of A,C,G,T"),
         (lambda: given_backgrounds({"a": "ACGT"}, (2, 2)), 'background "a" has 4 bp; 2 and 2 bp'),
         (lambda: given_backgrounds({}), "no background sequences"),
     ],

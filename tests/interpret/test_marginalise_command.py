@@ -98,7 +98,7 @@ def test_given_backgrounds_keep_their_adapters(run, files):
         ({"positions": "first"}, "--positions first: expected START-END"),
         ({"copies": "0-2"}, "--copies 0-2: the lowest is 1"),
         ({"task": "brain"}, 'unknown task "brain"'),
-        ({"base_shares": "a,b"}, "--base-shares a,b: expected four numbers"),
+        ({"base_shares": "a,b"}, 'base_shares "a,b": expected those of A, C, G and T'),
         ({"backgrounds": 0}, "backgrounds=0: at least 1 is needed"),
         ({"shuffle": 2}, "--shuffle shuffles given sequences"),
         ({"adapters": "present"}, "the run expects constant ends, which random inserts lack"),
@@ -106,7 +106,7 @@ def test_given_backgrounds_keep_their_adapters(run, files):
         ({"background_sequences": "whole.fa", "length": 9}, "describe random inserts: leave them"),
         ({"background_sequences": "bare.fa"}, "most sequences do not begin with the adapter"),
         ({"background_sequences": "whole.fa", "adapters": "A,C" + "A" * 90}, "bp; the run takes"),
-        ({"out": "whole.fa"}, "whole.fa is a file; give the name of a folder"),
+        ({"out": "whole.fa"}, "whole.fa exists already: give another folder"),
     ],
 )
 def test_mistakes(run, files, given, said):
