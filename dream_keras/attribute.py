@@ -212,9 +212,7 @@ def attribute(
             made = "; ".join(f"{key}={value}" for key, value in said.items())
             from dream_keras.interpret.attribution_files import write_attributions
 
-            write_attributions(
-                folder, found, f"dream_keras.attribute; {description}", pictures, progress
-            )
+            write_attributions(folder, found, f"dream_keras.attribute; {made}", pictures, progress)
             _find_motifs(folder, list(found.values()), modisco, motifs)
         return list(found.values())
 
