@@ -42,12 +42,12 @@ def test_intervals_cover_the_truth():
     """The 95 % interval of r = .5 holds it in about 95 % of samples."""
     random = np.random.default_rng(1)
     held = 0
-    for _ in range(100):
+    for _ in range(60):
         x = random.normal(size=150)
         y = 0.5 * x + np.sqrt(0.75) * random.normal(size=150)
-        low, high = score_effects(x, y, resamples=200).intervals["pearson"]
+        low, high = score_effects(x, y, resamples=100).intervals["pearson"]
         held += low < 0.5 < high
-    assert 86 <= held <= 100
+    assert 51 <= held <= 60
 
 
 def test_too_few():
