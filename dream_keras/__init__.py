@@ -1,9 +1,9 @@
 """dream_keras: the models of the Random Promoter DREAM Challenge as Keras 3 building blocks.
 
 The commands (``python -m dream_keras.train``) are functions here too: ``simulate``, ``prepare``,
-``train``, ``evaluate``, ``predict``, ``analyse``, ``leaderboard``, ``search``, ``convert``,
-``preflight`` and ``doctor``; ``help(dream_keras.train)`` explains one of them. ``load_run`` opens
-what ``train`` has left.
+``train``, ``evaluate``, ``predict``, ``variants``, ``attribute``, ``marginalise``, ``design``,
+``analyse``, ``leaderboard``, ``search``, ``convert``, ``preflight`` and ``doctor``;
+``help(dream_keras.train)`` explains one of them. ``load_run`` opens what ``train`` has left.
 
 Everything public is imported on first use, so importing the package is quick and loads neither
 Keras nor TensorFlow.

@@ -1,4 +1,4 @@
-"""What trained networks say about sequences: effects of variants and of inserted motifs.
+"""What trained networks say about sequences: effects, attributions, designs.
 
 Everything here stands on one function, ``predict(sequences) -> (rows, tasks)``.
 """
