@@ -44,7 +44,7 @@ def taken_options(experiment: Experiment) -> dict[str, object]:
 
 
 def without_rows(config: Path) -> dict[str, Yaml]:
-    """Return a run's config without its rows and what was taken from their labels.
+    """Return a run's config without its rows and what was taken from them.
 
     What is left is a config for other rows: model, trainer and runtime.
 
@@ -54,19 +54,22 @@ def without_rows(config: Path) -> dict[str, Yaml]:
     Raises:
         UserError: If it is no config.
     """
-    load_experiment(config)  # refuses one that lacks something
+    experiment = load_experiment(config)
     _, value, _ = read_config(config)
     for section in ("data", "scoring", "weights_from", "init_from"):
         value.pop(section, None)
-    taken = {"processor": LABEL_STATISTICS, "final": ("tasks",)}
-    for slot, options in taken.items():
+    taken = taken_options(experiment)
+    options_of_slots = {"processor": {*LABEL_STATISTICS, *taken}, "final": {"tasks"}}
+    for slot, options in options_of_slots.items():
         choice = value["model"][slot]
         if isinstance(choice, dict):
             value["model"][slot] = {k: v for k, v in choice.items() if k not in options}
     return value
 
 
-def with_length(experiment: Experiment, find_table: Callable[[], str | Path]) -> Experiment:
+def with_length(
+    experiment: Experiment, find_table: Callable[[], str | Path], least: int = 0
+) -> Experiment:
     """Return an experiment whose input is as long as a table's longest sequence needs.
 
     One whose processor's length is set, or fixed, is returned as it is.
@@ -75,6 +78,7 @@ def with_length(experiment: Experiment, find_table: Callable[[], str | Path]) ->
         experiment: The experiment.
         find_table: Returns the training table, or a folder that it was prepared in; called only
             where it decides.
+        least: Positions that the input has at least: those of the run that it starts from.
 
     Raises:
         UserError: If the table cannot be read.
@@ -88,4 +92,4 @@ def with_length(experiment: Experiment, find_table: Callable[[], str | Path]) ->
     else:
         longest = survey(table, experiment.data.reading().columns).longest
         length = processor.length_for(min(longest, experiment.data.max_length or longest))
-    return with_options(experiment, {"length": length})
+    return with_options(experiment, {"length": max(length, least)})

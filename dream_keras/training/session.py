@@ -238,13 +238,22 @@ def _check_same(run: Run, given: Experiment) -> None:
                 )
 
 
+def _with_length(run: Run, source: Run | None) -> Experiment:
+    """Return the run's experiment, its input as long as its table and its source need."""
+    least = 0
+    if source is not None:
+        names = {each.experiment.model.processor.name for each in (run, source)}
+        least = source.processor.length if len(names) == 1 else 0
+    return with_length(run.experiment, lambda: local_copy(run.tables()[0]), least)
+
+
 def _train(run: Run, progress: bool | None) -> Result:
     """Train the remaining epochs of a run, then score it.
 
     All inputs are read and checked before the folder is made.
     """
     suite, source = _load_suite(run), _source(run)
-    run = Run(run.folder, with_length(run.experiment, lambda: local_copy(run.tables()[0])))
+    run = Run(run.folder, _with_length(run, source))
     trainer, runtime = run.experiment.make_trainer(), run.experiment.runtime
     if runtime.deterministic:
         _only_deterministic_kernels()

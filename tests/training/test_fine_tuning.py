@@ -93,7 +93,6 @@ def test_more_tasks_on_another_scale_and_another_length(source, tmp_path, caplog
     result = tune(
         source,
         tmp_path / "run",
-        "model.processor.length=60",
         table=table,
         target_columns=["liver", "brain"],
         **STILL,
@@ -104,6 +103,15 @@ def test_more_tasks_on_another_scale_and_another_length(source, tmp_path, caplog
     assert "core 48 of 48; final 0 of 8 (fresh: final_features1/kernel (1, 8, 8)" in caplog.text
     mean = dream_keras.load_run(result.folder).processor.label_mean[0]
     assert mean == pytest.approx(table["liver"].mean(), rel=0.05)
+
+
+def test_the_input_is_no_shorter_than_the_runs(source, tmp_path):
+    assert tune(source, tmp_path / "run", table=rows(1, longest=30)).network.length == 40
+
+
+def test_a_length_that_is_set_is_kept(source, tmp_path):
+    with pytest.raises(UserError, match="longer than the 50 bp that the processor takes"):
+        tune(source, tmp_path / "run", "model.processor.length=50", table=rows(1, longest=60))
 
 
 def test_updates_have_the_rank_that_was_asked_for(source, tmp_path):
