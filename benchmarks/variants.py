@@ -52,8 +52,11 @@ def main(argv: list[str] | None = None) -> None:
         passes = views_per_variant() * AutosomeProcessor().predicted_strands
         made += lines(settings, f"{variants:,}", found, NAIVE, passes)
         text = [
-            f"Variants: {about}. All three SNVs of neighbouring positions, both strands, windows of 80 "
-            f"bp; TensorFlow, batches of 256 windows, medians of {args.repeats} repeats in turns.",
+            f"Variants: {about}. All three SNVs of neighbouring positions, `--strand both`, "
+            "windows of 80 bp; TensorFlow, batches of 256 windows, medians of "
+            f"{args.repeats} repeats in turns. The limit is {passes:.2f} forward passes per "
+            "variant: windows of either strand, with the alternative allele and a third of one "
+            "with the reference, each read in both directions. Two predictions each are 8.",
             "",
             *table(HEAD, [row[: len(HEAD)] for row in made]),
         ]
