@@ -52,6 +52,7 @@ benchmark: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.reading
+	$(BIN)/python -m benchmarks.variants
 
 clean:
 	rm -rf $(VENV) .venv-oldest .venv-newest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

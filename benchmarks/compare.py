@@ -54,7 +54,7 @@ def lines(
     what: str,
     found: dict[str, Measured],
     base: str = TWIN,
-    passes: int = 0,
+    passes: float = 0,
 ) -> list[list[str]]:
     """Return the table's lines for one piece of work.
 

@@ -28,6 +28,7 @@ class Ours:
         self.processor = AutosomeProcessor()
         self.strategy = make_strategy(settings.strategy)
         self.steps: Any = None
+        self.scored: Any = None
         random = np.random.default_rng(0)
         self.tokens = random.integers(0, 4, (settings.batch, LENGTH)).astype(np.uint8)
         labels = random.uniform(5, 15, (settings.batch, 1)).astype(np.float32)
@@ -41,7 +42,18 @@ class Ours:
             "input": self.input,
             "epoch": self.epoch,
             "train": self.train,
+            "variants": lambda: self.variants("variants"),
+            "variants, two each": lambda: self.variants("variants, two each"),
+            "variants, network alone": lambda: self.variants("variants, network alone"),
         }
+
+    def variants(self, way: str) -> int:
+        """Score the variants of the folder, in one of the ways of ``VariantWork``."""
+        from benchmarks.variant_work import VariantWork
+
+        if self.scored is None:
+            self.scored = VariantWork(self.settings)
+        return self.scored.works[way]()
 
     def facts(self) -> dict[str, Any]:
         """Return the device, and the operations of a forward pass per row, 2 per multiply-add."""

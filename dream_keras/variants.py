@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -204,18 +204,25 @@ def variants(
     load_plugins(plugins)
     predictor = run_predictor(run, adapters, bare=genome is not None)
     place: dict[str, object] = {"window": "whole sequences"}
-    if pairs is not None:
-        windows = pair_windows(read.read_pairs(pairs))
-    elif sequences is not None and edits is not None:
-        given = read.read_named_sequences(sequences)
-        windows = edited_windows(read.read_edits(edits, zero_based), given, ref_mismatch)
-    else:
+
+    def found() -> Iterator[read.Variant]:
+        if pairs is not None:
+            return read.read_pairs(pairs)
+        if edits is not None:
+            return read.read_edits(edits, zero_based)
         assert vcf is not None
+        return read.read_positions(vcf, zero_based)
+
+    if pairs is not None:
+        windows = pair_windows(found())
+    elif sequences is not None:
+        given = read.read_named_sequences(sequences)
+        windows = edited_windows(found(), given, ref_mismatch)
+    else:
         assert opened is not None
         length = _window_length(predictor, window, shifts)
         around = None if elements is None else read_elements(elements, opened)
-        found = read.read_positions(vcf, zero_based)
-        windows = genome_windows(found, opened, length, ref_mismatch, shifts, around)
+        windows = genome_windows(found(), opened, length, ref_mismatch, shifts, around)
         if elements is None:
             place = {"window": f"{length} bp", "index": length // 2, "shifts": shifts}
         else:
@@ -235,6 +242,8 @@ def variants(
         **({"zero_based": True} if zero_based else {}),
         **({"null": null, "seed": seed} if null else {}),
     }
+    # Also finds bad rows before anything is predicted. A variant has a row for each element.
+    total = None if elements else sum(1 for _ in found())
     number = write_variants(
         chain(begin, windows),
         Scorer(predictor, strand, null, seed),
@@ -242,6 +251,7 @@ def variants(
         "dream_keras.variants; " + "; ".join(f"{key}={value}" for key, value in said.items()),
         resume,
         progress=progress,
+        total=total,
     )
     if annotated and vcf is not None:
         annotate(vcf, table, out)

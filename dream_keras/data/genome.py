@@ -7,6 +7,8 @@ from dream_keras.common.errors import UserError
 from dream_keras.common.text import reason
 
 _OTHERS = re.compile("[^ACGT]")
+BLOCK = 2048
+"""Bases read at a time: neighbouring windows then cost the file one access."""
 
 
 class Genome:
@@ -41,19 +43,28 @@ class Genome:
         except (OSError, ValueError, pyfaidx.FastaIndexingError) as error:
             raise UserError(f"{path}: not a readable FASTA file: {reason(error)}") from error
         self.path = Path(path)
+        self._lengths = {record.name: len(record) for record in self._fasta}
+        self._block = ("", 0, "")
 
     def find(self, chrom: str) -> str | None:
         """Return the name that a chromosome has in the file; None if it is not there."""
         other = chrom.removeprefix("chr") if chrom.startswith("chr") else f"chr{chrom}"
-        return next((name for name in (chrom, other) if name in self._fasta), None)
+        return next((name for name in (chrom, other) if name in self._lengths), None)
 
     def length(self, chrom: str) -> int:
         """Return the length of a chromosome in bp; its name as in the file."""
-        return len(self._fasta[chrom])
+        return self._lengths[chrom]
 
     def fetch(self, chrom: str, start: int, end: int) -> str:
         """Return bases ``start`` to ``end``, counted from 0, the last not included.
 
         In capitals; letters other than A, C, G and T are N.
         """
-        return _OTHERS.sub("N", str(self._fasta[chrom][start:end]))
+        end = min(end, self._lengths[chrom])  # pyfaidx refuses more where the file is bgzipped
+        name, first, bases = self._block
+        if name != chrom or not first <= start <= end <= first + len(bases):
+            first = max(start - BLOCK // 4, 0)
+            behind = min(max(end, first + BLOCK), self._lengths[chrom])
+            bases = _OTHERS.sub("N", str(self._fasta[chrom][first:behind]))
+            self._block = (chrom, first, bases)
+        return bases[start - first : end - first]

@@ -66,9 +66,10 @@ class Scorer:
         views = {number: self._views(windows[number]) for number in usable}
         values = self._predict(list(views.values()))
         both = np.full((2, len(windows), len(self.predictor.tasks)), np.nan)
-        for number in usable:
-            for allele in (0, 1):
-                both[allele, number] = np.mean([values[v] for v in views[number][allele]], axis=0)
+        if usable:
+            # (variants, alleles, views, tasks): each variant has as many windows as the others.
+            found = [[[values[v] for v in allele] for allele in pair] for pair in views.values()]
+            both[:, usable] = np.mean(found, axis=2).swapaxes(0, 1)
         reference, alternative = both
         if not self.null:
             return Effects(reference, alternative)

@@ -36,6 +36,7 @@ def write_variants(
     description: str,
     resume: bool = False,
     progress: bool | None = None,
+    total: int | None = None,
 ) -> int:
     """Score variants and write them, one line each, in order; return how many.
 
@@ -49,6 +50,7 @@ def write_variants(
         description: What the numbers are, for the first line.
         resume: Go on behind the variants that stand in ``OUT.part``.
         progress: Whether to show a progress bar; None shows one on a terminal.
+        total: Number of variants if it is known, for the time left.
 
     Raises:
         UserError: If what stands in ``OUT.part`` was made in another way.
@@ -65,7 +67,7 @@ def write_variants(
     number = done
     with (
         part.open("a", encoding="utf-8", newline="") as file,
-        progress_bar(progress, initial=done, desc="variants", unit="variant") as bar,
+        progress_bar(progress, initial=done, total=total, desc="variants", unit="variant") as bar,
     ):
         while chunk := list(islice(windows, AT_A_TIME)):
             file.write(_text(_cells(chunk, scorer(chunk, number))))

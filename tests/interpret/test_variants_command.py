@@ -10,6 +10,7 @@ from test_variant_effects import windows
 
 import dream_keras
 from dream_keras.common.errors import UserError
+from dream_keras.common.progress import progress_bar
 from dream_keras.config.experiment import change
 from dream_keras.interpret import variant_table
 from dream_keras.interpret.effects import Scorer
@@ -172,6 +173,36 @@ def test_another_input_is_not_gone_on_with(run, genome, tmp_path):
         dream_keras.variants(
             run.folder.path, out, **files, ref_mismatch="keep", resume=True, progress=False
         )
+
+
+@pytest.mark.parametrize("way", ["pairs", "edits", "vcf", "elements"])
+def test_progress_knows_how_much_is_left(run, genome, tmp_path, monkeypatch, way):
+    """Each allele counts; how many elements hold a variant is not known before."""
+    folder, bases = genome
+    left, right = "TGCATTTTTTTCACATC", "GGTTACGGCTGTT"
+    ends = (left + "ACGGT" * 16 + right, left + "ACGGA" * 16 + right)
+    (tmp_path / "pairs.csv").write_text(f"ref,alt\n{','.join(ends)}\n{','.join(ends[::-1])}\n")
+    (tmp_path / "s.fa").write_text(f">one\n{ends[0]}\n")
+    (tmp_path / "edits.csv").write_text("id,pos,ref,alt\none,18,A,C\ntwo,18,A,C\n")
+    others = ",".join(base for base in "ACGT" if base != bases[199])
+    (tmp_path / "v.csv").write_text(f'chrom,pos,ref,alt\n1,200,{bases[199]},"{others}"\n1,3,,A\n')
+    (tmp_path / "e.bed").write_text("chr1\t150\t230\nchr1\t160\t240\n")
+    positions = {"vcf": tmp_path / "v.csv", "genome": folder / "genome.fa"}
+    given, total, done = {
+        "pairs": ({"pairs": tmp_path / "pairs.csv"}, 2, 2),
+        "edits": ({"sequences": tmp_path / "s.fa", "edits": tmp_path / "edits.csv"}, 2, 2),
+        "vcf": (positions, 4, 4),
+        "elements": ({**positions, "elements": tmp_path / "e.bed"}, None, 7),
+    }[way]
+    bars = []
+
+    def bar(progress, **options):
+        bars.append(progress_bar(False, **options))
+        return bars[-1]
+
+    monkeypatch.setattr(variant_table, "progress_bar", bar)
+    assert dream_keras.variants(run.folder.path, tmp_path / "out.tsv", **given) == done
+    assert [each.total for each in bars] == [total]
 
 
 def test_windows_of_runs_whose_rows_had_adapters_get_them_too(run, tmp_path):

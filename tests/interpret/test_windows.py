@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dream_keras.common.errors import UserError
+from dream_keras.data import genome as genome_module
 from dream_keras.data.genome import Genome
 from dream_keras.data.variants import (
     Variant,
@@ -248,6 +249,17 @@ def test_compressed_genomes(tmp_path, packed):
             Genome(path)
     else:
         assert Genome(path).fetch("chr1", 2, 9) == "GTNNACG"
+        assert Genome(path).fetch("chr1", 8, 99) == "GT"
+
+
+def test_any_stretch_is_what_stands_there(genome, chromosome, monkeypatch):
+    """Whichever block was read before, and at the chromosome's ends."""
+    monkeypatch.setattr(genome_module, "BLOCK", 32)
+    random = np.random.default_rng(5)
+    for start in random.integers(0, 400, 300):
+        end = int(start + random.integers(0, 60))
+        assert genome.fetch("chr1", int(start), end) == chromosome[start:end]
+        assert genome.fetch("2", int(start) % 90, 100) == ("N" * 20 + "ACGT" * 20)[start % 90 :]
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):
