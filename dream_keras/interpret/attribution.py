@@ -104,8 +104,7 @@ class Attributor:
     Args:
         predictor: Predicts; methods other than ``"ism"`` need one that has gradients.
         weights: Weight of each task in the number that is explained, (tasks,).
-        method: ``"ism"``: the prediction with each other base at each position, (4 / 3 of the mean
-            change would leave out the base that stands there: the mean is over all four).
+        method: ``"ism"``: effects of all mutations, minus their mean over all four bases.
             ``"gradient"``: the gradient. ``"integrated_gradients"``: its mean on the way from a
             quarter of each base. ``"shuffled_integrated_gradients"``: its mean on the ways from
             shuffled sequences with the same dinucleotides.
