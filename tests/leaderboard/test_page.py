@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dream_keras.common.errors import UserError
-from dream_keras.leaderboard.page import _script_json
+from dream_keras.common.page import script_json
 from dream_keras.leaderboard.page_data import page_data, write_page
 
 EVIL = "<script>alert(1)</script>"
@@ -114,7 +114,7 @@ def test_names_are_text_wherever_they_stand(text):
 
 @pytest.mark.parametrize("name", ["</script><script>x", "<!--<script>", "a & b", "\u2028", '"\\'])
 def test_json_cannot_end_its_element(name):
-    written = _script_json({"name": name})
+    written = script_json({"name": name})
     assert not set("<>&") & set(written)
     assert json.loads(written) == {"name": name}
 
