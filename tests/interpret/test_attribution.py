@@ -308,6 +308,7 @@ def test_methods_of_the_command_are_those_of_the_library():
     assert attribute.METHODS == METHODS
 
 
+@pytest.mark.slow
 def test_the_default_is_scored_beside_a_control(run, tmp_path):
     """The whole path, on few promoters: what it says of a good run stands in the docs."""
     out = tmp_path / "scores"
