@@ -5,7 +5,7 @@ import contextlib
 import logging
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,12 @@ from dream_keras.common.errors import UserError, at_least, unknown
 from dream_keras.common.files import new_folder
 
 if TYPE_CHECKING:
-    from dream_keras.interpret.attribution import Attribution, Attributor, Method
+    from dream_keras.interpret.attribution import Attribution, Method
 
 PICTURES = 24
 """Sequences that get a picture by default."""
 SCORED = 200
 """Simulated sequences on which methods are scored by default."""
-CHECKED = 100
-"""Sequences in which the adapters are looked for."""
 METHODS = ("ism", "gradient", "integrated_gradients", "shuffled_integrated_gradients")
 SUMMARY = __doc__
 """Of the command; ``make_callable`` gives the module the function's docstring."""
@@ -186,6 +184,7 @@ def attribute(
             read_meme(motifs)  # A mistake in it is named before the work begins.
     with contextlib.nullcontext() if out is None else new_folder(Path(out)) as folder:
         load_backend()
+        from dream_keras.common.progress import progress_bar
         from dream_keras.interpret.attribution import Attributor
         from dream_keras.interpret.predictor import run_predictor
         from dream_keras.interpret.tasks import task_weights
@@ -193,11 +192,12 @@ def attribute(
 
         load_plugins(plugins)
         predictor = run_predictor(run, adapters)
-        _check_lengths(predictor.shortest, predictor.longest, sequences)
-        predictor.check(list(sequences.values())[:CHECKED])
+        predictor.check_named(sequences)
         weights = task_weights(task, predictor.tasks)
         attributor = Attributor(predictor, weights, method, region, steps, shuffles, seed)
-        found = _attribute_all(attributor, sequences, progress)
+        names, texts = list(sequences), list(sequences.values())
+        with progress_bar(progress, total=len(texts), desc="attribute", unit="seq") as bar:
+            found = attributor(texts, names, bar.update)
         if folder is not None:
             said = {
                 "model": predictor.name,
@@ -212,27 +212,10 @@ def attribute(
             made = "; ".join(f"{key}={value}" for key, value in said.items())
             from dream_keras.interpret.attribution_files import write_attributions
 
-            write_attributions(folder, found, f"dream_keras.attribute; {made}", pictures, progress)
-            _find_motifs(folder, list(found.values()), modisco, motifs)
-        return list(found.values())
-
-
-def _attribute_all(
-    attributor: "Attributor", sequences: Mapping[str, str], progress: bool | None
-) -> "dict[str, Attribution]":
-    """Attribute named sequences, as many at a time as fit into a batch."""
-    from dream_keras.common.progress import progress_bar
-    from dream_keras.interpret.attribution import AT_A_TIME
-
-    names, texts = list(sequences), list(sequences.values())
-    size = max(AT_A_TIME // attributor.cost(max(map(len, texts))), 1)
-    found: dict[str, Attribution] = {}
-    with progress_bar(progress, total=len(texts), desc="attribute", unit="seq") as bar:
-        for first in range(0, len(texts), size):
-            part = slice(first, first + size)
-            found |= zip(names[part], attributor(texts[part], names[part]), strict=True)
-            bar.update(len(texts[part]))
-    return found
+            named = dict(zip(names, found, strict=True))
+            write_attributions(folder, named, f"dream_keras.attribute; {made}", pictures, progress)
+            _find_motifs(folder, found, modisco, motifs)
+        return found
 
 
 def _find_motifs(
@@ -328,15 +311,6 @@ def _check_options(method: str, steps: int | None, shuffles: int, pictures: int)
         raise unknown("method", method, METHODS)
     at_least(1, steps=steps, shuffles=shuffles)
     at_least(0, pictures=pictures)
-
-
-def _check_lengths(shortest: int, longest: int | None, sequences: dict[str, str]) -> None:
-    for name, sequence in sequences.items():
-        if not shortest <= len(sequence) <= (longest or len(sequence)):
-            raise UserError(
-                f'"{name}" has {len(sequence)} bp; the run takes {shortest} to {longest}, besides '
-                "the adapters that are put on"
-            )
 
 
 make_callable(__name__, attribute)

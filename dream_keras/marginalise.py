@@ -269,14 +269,7 @@ def _given(predictor: "Predictor", path: str | Path, shuffle: int, seed: int) ->
     from dream_keras.interpret.backgrounds import given_backgrounds
 
     sequences = read_named_sequences(path)
-    longest = predictor.longest
-    for name, sequence in sequences.items():
-        if len(sequence) < predictor.shortest or (longest and len(sequence) > longest):
-            raise UserError(
-                f'{path}: "{name}" has {len(sequence)} bp; the run takes {predictor.shortest} to '
-                f"{longest}, besides the adapters that are put on"
-            )
-    predictor.check(list(sequences.values()))
+    predictor.check_named(sequences, f"{path}: ")
     return given_backgrounds(sequences, predictor.kept, shuffle, seed)
 
 

@@ -1,10 +1,11 @@
 """Atomic file writes, and checksums."""
 
 import contextlib
+import csv
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dream_keras.common.errors import UserError
@@ -46,6 +47,27 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_rows(path: Path, rows: Iterable[Sequence[object]], comment: str = "") -> None:
+    r"""Write a tab-separated table atomically.
+
+    Args:
+        path: The file.
+        rows: Its lines, the header first.
+        comment: What stands in front of them, behind ``# ``; nothing if it is empty.
+
+    Examples:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "table.tsv"
+        ...     write_rows(path, [["name", "r"], ["a", 0.5]], "made by hand")
+        ...     path.read_text()
+        '# made by hand\nname\tr\na\t0.5\n'
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        if comment:
+            file.write(f"# {comment}\n")
+        csv.writer(file, delimiter="\t", lineterminator="\n").writerows(rows)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ its prediction and that of the baseline (Sundararajan et al. 2017, arXiv 1703.01
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -137,18 +137,25 @@ class Attributor:
         self.shuffles = shuffles
         self.seed = seed
 
-    def __call__(self, sequences: Sequence[str], names: Sequence[str] = ()) -> list[Attribution]:
-        """Attribute sequences.
+    def __call__(
+        self,
+        sequences: Sequence[str],
+        names: Sequence[str] = (),
+        done: Callable[[int], object] = lambda rows: None,
+    ) -> list[Attribution]:
+        """Attribute sequences, as many at a time as fit into a batch.
 
         Args:
             sequences: Of any lengths that the predictor takes; letters A, C, G, T and N.
             names: Their names, for runs that read the strand off them.
+            done: Called with the number of sequences after each batch.
         """
         mark = self.predictor.reverse_mark
         turned = [bool(mark) and mark in name for name in names] or [False] * len(sequences)
         found: dict[int, Attribution] = {}
         for group in self._groups([sequence.upper() for sequence in sequences], turned):
             found |= group
+            done(len(group))
         return [found[number] for number in range(len(sequences))]
 
     def _groups(

@@ -1,13 +1,12 @@
 """Attributions as files: arrays for tf-modisco, a table, pictures and a page."""
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from dream_keras.common.files import replacing, write_text
+from dream_keras.common.files import replacing, write_rows, write_text
 from dream_keras.common.progress import progress_bar
 from dream_keras.interpret.attribution import Attribution
 from dream_keras.interpret.attribution_page import render
@@ -44,8 +43,7 @@ def write_attributions(
     for name, array in ((SEQUENCES, stack(each, "bases")), (SCORES, stack(each, "scores"))):
         with replacing(folder / name) as temporary:
             np.savez_compressed(temporary, array)
-    with replacing(folder / TABLE) as temporary:
-        _write_table(temporary, attributions, description)
+    write_rows(folder / TABLE, _rows(attributions), description)
     drawn = {}
     if pictures:
         from dream_keras.interpret.attribution_plots import draw
@@ -69,14 +67,12 @@ def stack(attributions: Sequence[Attribution], part: str) -> npt.NDArray[np.floa
     return stacked
 
 
-def _write_table(path: Path, attributions: Mapping[str, Attribution], description: str) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(f"# {description}\n")
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["id", "position", "base", "score", *BASES])
-        for name, each in attributions.items():
-            region = each.sequence[each.start : each.end]
-            columns = zip(region, each.contributions, each.scores, strict=True)
-            for position, (base, score, scores) in enumerate(columns, each.start + 1):
-                numbers = (f"{value:.6g}" for value in (score, *scores))
-                writer.writerow([name, position, base, *numbers])
+def _rows(attributions: Mapping[str, Attribution]) -> Iterator[list[object]]:
+    """Yield the header and a line for each position."""
+    yield ["id", "position", "base", "score", *BASES]
+    for name, each in attributions.items():
+        region = each.sequence[each.start : each.end]
+        columns = zip(region, each.contributions, each.scores, strict=True)
+        for position, (base, score, scores) in enumerate(columns, each.start + 1):
+            numbers = (f"{value:.6g}" for value in (score, *scores))
+            yield [name, position, base, *numbers]

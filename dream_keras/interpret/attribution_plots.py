@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from dream_keras.common.files import replacing
 from dream_keras.interpret.attribution import Attribution
 from dream_keras.interpret.gradients import BASES
+from dream_keras.runs.plots import plain
 
 INCHES_PER_BASE = 0.14
 DPI = 80
@@ -57,7 +58,7 @@ def draw(attribution: Attribution, name: str, path: Path) -> None:
     logo.set_xlim(*edges[:2])
     heat.set_xlabel("position in the sequence (bp); dots: its bases")
     for axes in (logo, heat):
-        axes.spines[["top", "right"]].set_visible(False)
+        plain(axes)
     label = "effect of the mutation" if mutated else "hypothetical score"
     figure.colorbar(image, ax=heat, label=label, fraction=0.03, pad=0.01)
     with replacing(path) as temporary:

@@ -1,7 +1,5 @@
 """What the design command writes: sequences, a table, the course of the search and its picture."""
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from dream_keras.common.files import replacing, write_text
+from dream_keras.common.files import replacing, write_rows, write_text
+from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
 from dream_keras.interpret.design_search import Search
 from dream_keras.interpret.predictor import Floats, Predictor
@@ -45,7 +44,7 @@ def edit_list(start: Tokens, design: Tokens) -> str:
         '2C>T,3G>N'
     """
     places = np.flatnonzero(start != design)
-    letters = "ACGTN"
+    letters = alphabet.LETTERS
     return ",".join(f"{at + 1}{letters[start[at]]}>{letters[design[at]]}" for at in places)
 
 
@@ -127,24 +126,18 @@ def write_designs(
         out / "designs.tsv",
         f"# {description}\n" + shown.to_csv(sep="\t", index=False, float_format="%.7g"),
     )
-    courses = (
+    courses: Iterable[list[object]] = (
         [number, shown["name"][design], f"{value:.7g}"]
         for number, values in enumerate(search.history)
         for design, value in enumerate(values)
     )
     header = ["round", "name", "prediction"]
-    write_text(out / "trajectory.tsv", f"# {description}\n{_text([header, *courses])}")
+    write_rows(out / "trajectory.tsv", [header, *courses], description)
     figure = trajectory_figure(search, title)
     if simulated:
         mark_simulated(figure)
     with replacing(out / "trajectory.png") as temporary:
         figure.savefig(temporary)
-
-
-def _text(rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, delimiter="\t", lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 def trajectory_figure(search: Search, title: str) -> "Figure":

@@ -132,7 +132,6 @@ def optimise(search: Search, method: str, rounds: int, beam: int = 1) -> None:
 def _starts(plan: Plan, every: Sequence[Predictor], run: Run) -> Starts:
     """Return where the designs start, checked against all models."""
     kept = (max(each.kept[0] for each in every), max(each.kept[1] for each in every))
-    shortest = max(each.shortest for each in every)
     longest = min((each.longest for each in every if each.longest is not None), default=None)
     if plan.start is not None:
         sequences: Mapping[str, str] = read_named_sequences(plan.start)
@@ -147,14 +146,8 @@ def _starts(plan: Plan, every: Sequence[Predictor], run: Run) -> Starts:
             length = longest - sum(kept)
             length = min(length, yeast.INSERT_LENGTH) if yeast_run else length
         sequences = random_starts(plan.random, length, plan.shares, plan.seed, ends)
-    for name, sequence in sequences.items():
-        if len(sequence) < shortest or (longest is not None and len(sequence) > longest):
-            raise UserError(
-                f"{name} has {len(sequence)} bp, adapters included that are not put on; the run "
-                f"takes {shortest} to {longest}"
-            )
     for each in every:
-        each.check(list(sequences.values()))
+        each.check_named(sequences)
     starts = make_starts(sequences, plan.designs, kept, plan.protect)
     _check_distances(plan, starts, len(sequences))
     return starts

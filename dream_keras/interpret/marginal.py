@@ -4,7 +4,6 @@ Each background has one site of each motif, which stands wherever the motif is p
 mean over backgrounds, each compared with itself.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dream_keras.common.errors import at_least
-from dream_keras.common.files import replacing
+from dream_keras.common.files import write_rows
 from dream_keras.common.progress import progress_bar
 from dream_keras.data import alphabet
 from dream_keras.interpret.backgrounds import Backgrounds
@@ -158,21 +157,14 @@ def write_effects(path: Path, found: Marginal, description: str) -> None:
     """
     names = [""] if len(found.outputs) == 1 else [f"{name}." for name in found.outputs]
     numbers = np.stack([found.effects, found.low, found.high], axis=2)
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        file.write(f"# {description}\n")
-        table = csv.writer(file, delimiter="\t", lineterminator="\n")
-        table.writerow(
-            ["motif", "kind", "second", "position", "strand", "copies", "spacing"]
-            + [f"{name}{number}" for name in names for number in ("effect", "low", "high")]
-            + ["n"]
-        )
-        for row, values in zip(found.rows, numbers, strict=True):
-            cells = ("" if np.isnan(value) else f"{value:.7g}" for value in values.flat)
-            place = [row.position, row.strand, row.copies, row.spacing]
-            table.writerow([row.motif, row.kind, row.second, *place, *cells, found.n])
+    header = ["motif", "kind", "second", "position", "strand", "copies", "spacing"]
+    header += [f"{name}{number}" for name in names for number in ("effect", "low", "high")]
+    lines: list[list[object]] = [[*header, "n"]]
+    for row, values in zip(found.rows, numbers, strict=True):
+        cells = ("" if np.isnan(value) else f"{value:.7g}" for value in values.flat)
+        place = [row.position, row.strand, row.copies, row.spacing]
+        lines.append([row.motif, row.kind, row.second, *place, *cells, found.n])
+    write_rows(path, lines, description)
 
 
 def _source(seed: int, *stream: int) -> np.random.Generator:

@@ -4,7 +4,6 @@ Source: Shrikumar et al. 2018, arXiv 1811.00416. Patterns are compared with know
 (Gupta et al. 2007, Genome Biology 8:R24) as memelite computes it.
 """
 
-import csv
 import importlib.util
 import itertools
 import math
@@ -20,7 +19,7 @@ import numpy.typing as npt
 from scipy.stats import false_discovery_control
 
 from dream_keras.common.errors import UserError
-from dream_keras.common.files import replacing
+from dream_keras.common.files import write_rows
 from dream_keras.interpret.attribution_files import SCORES, SEQUENCES
 from dream_keras.interpret.gradients import BASES
 from dream_keras.interpret.motif_file import read_meme
@@ -160,14 +159,13 @@ def read_patterns(path: Path) -> list[Pattern]:
 def write_patterns(patterns: Sequence[Pattern], motifs: Mapping[str, Matrix], path: Path) -> None:
     """Write patterns as a table, each with the known motif that it fits best, if there are any."""
     p, names = match(patterns, motifs), list(motifs)
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["pattern", "effect", "seqlets", "consensus", "best_match", "p"])
-        for row, pattern in zip(p, patterns, strict=True):
-            best = int(row.argmin()) if names else None
-            fitting = ["", ""] if best is None else [names[best], f"{row[best]:.3g}"]
-            effect = "raises" if pattern.raises else "lowers"
-            writer.writerow([pattern.name, effect, pattern.seqlets, pattern.consensus, *fitting])
+    lines: list[list[object]] = [["pattern", "effect", "seqlets", "consensus", "best_match", "p"]]
+    for row, pattern in zip(p, patterns, strict=True):
+        best = int(row.argmin()) if names else None
+        fitting = ["", ""] if best is None else [names[best], f"{row[best]:.3g}"]
+        effect = "raises" if pattern.raises else "lowers"
+        lines.append([pattern.name, effect, pattern.seqlets, pattern.consensus, *fitting])
+    write_rows(path, lines)
 
 
 def recovery(patterns: Sequence[Pattern], motifs: Mapping[str, Matrix]) -> tuple[float, float]:

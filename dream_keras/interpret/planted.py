@@ -148,7 +148,7 @@ def score_methods(
         steps: Steps of integrated gradients, as for ``Attributor``.
         shuffles: Shuffled sequences.
         seed: Seed of the shuffles.
-        done: Called with the number of promoters after each part.
+        done: Called with the number of promoters after each batch.
     """
     weights = np.ones(1)
     scores: dict[Method, MethodScore] = {}
@@ -156,11 +156,7 @@ def score_methods(
         attributor = Attributor(predictor, weights, method, REGION, steps, shuffles, seed)
         attributor(planted.sequences[:1])  # Compiles.
         began = time.perf_counter()
-        found: list[Attribution] = []
-        for first in range(0, len(planted.sequences), 16):
-            part = planted.sequences[first : first + 16]
-            found += attributor(part)
-            done(len(part))
+        found = attributor(planted.sequences, done=done)
         seconds = (time.perf_counter() - began) / len(found)
         scores[method] = score(found, planted, truth, seconds)
     return scores

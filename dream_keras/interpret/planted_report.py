@@ -1,6 +1,5 @@
 """Runs scored by attributions of simulated promoters: the table and the pictures."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dream_keras.common.files import replacing
+from dream_keras.common.files import replacing, write_rows
 from dream_keras.common.progress import progress_bar
 from dream_keras.common.text import align
 from dream_keras.interpret.attribution import METHODS, Attribution, Attributor
@@ -25,6 +24,7 @@ from dream_keras.interpret.planted import (
     simulator,
 )
 from dream_keras.interpret.predictor import Predictor
+from dream_keras.runs.plots import plain
 from dream_keras.simulate.motifs import MOTIFS
 
 Scores = Mapping[tuple[str, str], MethodScore]
@@ -93,12 +93,8 @@ def recovered_motifs(
     """
     planted = plant_sites(sequences, seed)
     attributor = Attributor(predictor, np.ones(1), "ism", REGION)
-    found: list[Attribution] = []
     with progress_bar(progress, total=sequences, desc="mutate", unit="seq") as bar:
-        for first in range(0, sequences, 16):
-            part = planted.sequences[first : first + 16]
-            found += attributor(part)
-            bar.update(len(part))
+        found = attributor(planted.sequences, done=bar.update)
     named = {str(number): each for number, each in enumerate(found, 1)}
     write_attributions(folder, named, "dream_keras.attribute --score --modisco", 0, progress)
     patterns = find_patterns(folder, sequences, len(found[0].scores), report=False)
@@ -126,16 +122,14 @@ def text(scores: Scores) -> str:
 
 def write_table(scores: Scores, path: Path, description: str) -> None:
     """Write scores as a table with a line for each model, method and metric."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(f"# {description}\n")
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["model", "method", "metric", "value", "low", "high"])
-        for (model, method), result in scores.items():
-            for name in METRICS:
-                interval = result.intervals[name]
-                numbers = (result.values[name], interval.low, interval.high)
-                writer.writerow([model, method, name, *(f"{each:.6g}" for each in numbers)])
-            writer.writerow([model, method, "seconds", f"{result.seconds:.6g}", "", ""])
+    rows: list[list[str]] = []
+    for (model, method), result in scores.items():
+        for name in METRICS:
+            numbers = (result.values[name], *result.intervals[name])
+            rows.append([model, method, name, *(f"{each:.6g}" for each in numbers)])
+        rows.append([model, method, "seconds", f"{result.seconds:.6g}", "", ""])
+    header = ["model", "method", "metric", "value", "low", "high"]
+    write_rows(path, [header, *rows], description)
 
 
 def draw_scores(scores: Scores, path: Path) -> None:
@@ -168,7 +162,7 @@ def draw_scores(scores: Scores, path: Path) -> None:
         axes.set_xticks(range(len(methods)), [name.replace("_", "\n") for name in methods])
         axes.tick_params(axis="x", labelsize=7)
         axes.set_title(title, fontsize=10)
-        axes.spines[["top", "right"]].set_visible(False)
+        plain(axes)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(models))
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
@@ -196,7 +190,7 @@ def draw_example(
         for _, start, width in sites:
             axes.axvspan(start - 0.5, start + width - 0.5, color="0.9", zorder=-1)
         axes.set_title(name, fontsize=9, loc="left")
-        axes.spines[["top", "right"]].set_visible(False)
+        plain(axes)
     for site, start, width in sites:
         place = (start + width / 2 - 0.5, 1.0)
         rows[0].annotate(

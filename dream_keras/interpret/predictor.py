@@ -1,6 +1,6 @@
 """The function that everything in this folder stands on."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet
 from dream_keras.data.adapters import ADD, PRESENT, ProcessorAdapters, check_setting
 from dream_keras.data.alphabet import Tokens
@@ -60,6 +61,24 @@ class Predictor:
     def __call__(self, sequences: Sequence[str]) -> Floats:
         """Predict sequences as they are, (rows, tasks)."""
         return self.views([(sequence, False) for sequence in sequences])
+
+    def check_named(self, sequences: Mapping[str, str], where: str = "") -> None:
+        """Refuse sequences that are too short or too long, or lack their adapters.
+
+        Args:
+            sequences: By name.
+            where: What comes before the name in a message, such as the file.
+
+        Raises:
+            UserError: Names the sequence.
+        """
+        for name, sequence in sequences.items():
+            if not self.shortest <= len(sequence) <= (self.longest or len(sequence)):
+                raise UserError(
+                    f"{where}{name} has {len(sequence)} bp; the run takes {self.shortest} to "
+                    f"{self.longest}, besides the adapters that are put on"
+                )
+        self.check(list(sequences.values()))
 
     def views(self, views: Sequence[View]) -> Floats:
         """Predict sequences of either strand, (rows, tasks)."""
