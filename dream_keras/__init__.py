@@ -1,8 +1,8 @@
 """dream_keras: the models of the Random Promoter DREAM Challenge as Keras 3 building blocks.
 
 The commands (``python -m dream_keras.train``) are functions here too: ``simulate``, ``prepare``,
-``train``, ``evaluate``, ``predict``, ``variants``, ``attribute``, ``marginalise``, ``design``,
-``analyse``, ``leaderboard``, ``search``, ``convert``, ``preflight`` and ``doctor``;
+``train``, ``ensemble``, ``evaluate``, ``predict``, ``variants``, ``attribute``, ``marginalise``,
+``design``, ``analyse``, ``leaderboard``, ``search``, ``convert``, ``preflight`` and ``doctor``;
 ``help(dream_keras.train)`` explains one of them. ``load_run`` opens what ``train`` has left.
 
 Everything public is imported on first use, so importing the package is quick and loads neither
@@ -34,6 +34,7 @@ _HOME = {
     "load_torch_weights": "dream_keras.model.torch_weights",
     "load_run": "dream_keras.runs.run",
     "cross_validate": "dream_keras.train",
+    "train_ensemble": "dream_keras.train",
     "score_attributions": "dream_keras.attribute",
 }
 COMMANDS = (
@@ -42,6 +43,7 @@ COMMANDS = (
     "simulate",
     "prepare",
     "train",
+    "ensemble",
     "evaluate",
     "predict",
     "variants",
@@ -67,6 +69,7 @@ __all__ = [
     "cross_validate",
     "design",
     "doctor",
+    "ensemble",
     "evaluate",
     "expression",
     "leaderboard",
@@ -84,6 +87,7 @@ __all__ = [
     "search",
     "simulate",
     "train",
+    "train_ensemble",
     "variants",
 ]
 

@@ -155,7 +155,9 @@ def predict(
 
     Returns:
         The predictions, (rows,), or (rows, tasks) for a run with several tasks; those of a file
-        have six decimals, as when they are written. With ``out``, the number of sequences.
+        have six decimals, as when they are written. With ``out``, the number of sequences. An
+        ensemble predicts the mean of its members, and a file then has their standard deviation,
+        ``TASK_sd``, in a column of its own.
 
     Raises:
         UserError: If run or source cannot be used.
@@ -177,7 +179,6 @@ def predict(
     from dream_keras.data.columns import Columns
     from dream_keras.menu.plugins import load_plugins
     from dream_keras.runs.prediction import predict_file
-    from dream_keras.runtime.steps import Steps
 
     load_plugins(plugins)
     opened = load_run(run)
@@ -197,24 +198,28 @@ def predict(
     )
     if not isinstance(source, str | Path):
         return opened.predict(source, progress)
-    steps = Steps(opened.network, opened.processor)
+    members = [member.steps for member in opened.members]
     if out is None or str(out) == "-":
         written = io.StringIO() if out is None else sys.stdout
         if out is not None:
-            sys.stdout.write(_header(opened.task_names))
-        rows, left_out = predict_file(steps, source, written, settings, progress)
+            sys.stdout.write(_header(opened.task_names, len(members)))
+        rows, left_out = predict_file(members, source, written, settings, progress)
         _report(source, rows, left_out, None)
-        return _values(written.getvalue()) if isinstance(written, io.StringIO) else rows
+        if isinstance(written, io.StringIO):
+            return _values(written.getvalue(), len(opened.task_names))
+        return rows
     with replacing(Path(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(_header(opened.task_names))
-        rows, left_out = predict_file(steps, source, file, settings, progress)
+        file.write(_header(opened.task_names, len(members)))
+        rows, left_out = predict_file(members, source, file, settings, progress)
     _report(source, rows, left_out, Path(out) if Path(out).is_file() else None)
     return rows
 
 
-def _header(tasks: Sequence[str]) -> str:
-    """Return the header of the predictions: the names of the tasks if there are several."""
-    return "\t".join(["sequence", *tasks]) + "\n" if len(tasks) > 1 else ""
+def _header(tasks: Sequence[str], members: int) -> str:
+    """Return the header of the predictions: the names of the columns if there are several."""
+    spreads = [f"{task}_sd" for task in tasks] if members > 1 else []
+    columns = [*tasks, *spreads]
+    return "\t".join(["sequence", *columns]) + "\n" if len(columns) > 1 else ""
 
 
 def _settings(trained_with: "ReadSettings", **given: object) -> "ReadSettings":
@@ -260,11 +265,12 @@ def _short(name: str) -> str:
     return name if len(name) <= 40 else f"{name[:37]}..."
 
 
-def _values(lines: str) -> "npt.NDArray[np.float64]":
-    """Return the numbers behind the names in lines of ``predict_file``."""
+def _values(lines: str, tasks: int) -> "npt.NDArray[np.float64]":
+    """Return the predictions behind the names in lines of ``predict_file``."""
     import numpy as np
 
-    values = np.array([line.split("\t")[1:] for line in lines.splitlines()], np.float64)
+    cells = [line.split("\t")[1 : 1 + tasks] for line in lines.splitlines()]
+    values = np.array(cells, np.float64)
     return values[:, 0] if values.shape[1:] == (1,) else values
 
 

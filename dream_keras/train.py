@@ -15,7 +15,7 @@ from dream_keras.common.cli import (
     python_command,
     run,
 )
-from dream_keras.common.errors import UserError
+from dream_keras.common.errors import UserError, at_least
 from dream_keras.common.remote import absolute, is_remote
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dream_keras.config.experiment import Config, Experiment
     from dream_keras.data.memory import MemoryTable
     from dream_keras.runs.cross_validation import CrossValidation
+    from dream_keras.scoring.metrics import ScoreCard
     from dream_keras.training.session import Result
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,12 @@ def parser() -> argparse.ArgumentParser:
         "--cross-validate",
         action="store_true",
         help="train a run for each value of --split-column, which it is tested on",
+    )
+    p.add_argument(
+        "--members",
+        metavar="N",
+        type=int,
+        help="train an ensemble: N runs with seeds from --seed on, the same rows held out",
     )
     p.add_argument(
         "--split",
@@ -111,7 +118,16 @@ def main(argv: list[str] | None = None) -> None:
     given |= {"overrides": given.pop("set"), "plugins": given.pop("plugin")}
     given["init_from"] = given.pop("from")
     if given.pop("cross_validate"):
+        if given.pop("members") is not None:
+            raise UserError("--members and --cross-validate: choose one")
         _report_folds(given)
+        return
+    if (members := given.pop("members")) is not None:
+        if given["out"] is None:
+            raise UserError("--members needs --out")
+        from dream_keras.ensemble import report
+
+        report(train_ensemble(given.pop("config"), members, **given), given["out"])
         return
     result = train(given.pop("config"), **given)
     if not result.is_chief:
@@ -140,6 +156,58 @@ def _report_folds(given: dict[str, Any]) -> None:
     result = cross_validate(given.pop("config"), given.pop("train"), **given)
     print(result.summary.to_string(index=False, float_format="{:.4f}".format))
     print(f"\nThe runs, predictions.tsv and report.md are in {result.folder}.")
+
+
+def train_ensemble(
+    config: "Config | Experiment | None",
+    members: int,
+    *,
+    out: str | Path,
+    seed: int | None = None,
+    resume: bool = False,
+    **settings: Any,
+) -> "ScoreCard | None":
+    """Train runs with several seeds and make an ensemble of them.
+
+    All hold out the same rows. Runs that are finished are taken as they are with ``resume``, others
+    continue.
+
+    Args:
+        config: As for ``train``.
+        members: Number of runs, 2 or more.
+        out: The ensemble's folder; the runs are in it, ``seed-<seed>``.
+        seed: Of the first run, and of the rows that are held out; the others' follow it. None is 0.
+        resume: Go on with the ensemble in ``out``.
+        **settings: Other arguments of ``train``.
+
+    Returns:
+        The score of the ensemble, or None without a suite.
+
+    Raises:
+        UserError: If ``out`` is there already without ``resume``, or whatever ``train`` raises.
+    """
+    from dream_keras.runs.folder import open_folder
+
+    at_least(2, members=members)
+    folder, first = open_folder(out), seed or 0
+    if not resume:
+        folder.check_new()
+    overrides = [f"data.split_seed={first}", *settings.pop("overrides", ())]
+    runs = [folder.path / f"seed-{first + number}" for number in range(members)]
+    for number, path in enumerate(runs):
+        log.info("member %d of %d", number + 1, members)
+        train(
+            config,
+            out=path,
+            seed=first + number,
+            resume=resume and path.exists(),
+            overrides=overrides,
+            **settings,
+        )
+    from dream_keras.runs.ensemble import make_ensemble
+
+    folder.config.unlink(missing_ok=True)  # of an ensemble of fewer
+    return make_ensemble(runs, out, settings.get("progress"))
 
 
 def cross_validate(

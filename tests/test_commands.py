@@ -14,6 +14,7 @@ from dream_keras.common.cli import python_command
 
 COMMANDS = [
     "train",
+    "ensemble",
     "evaluate",
     "predict",
     "variants",
@@ -112,7 +113,7 @@ def test_functions_and_commands_use_the_same_names(command):
     arguments = set(inspect.signature(function).parameters) - NOT_OPTIONS
     arguments = {name if name in options else OTHER_NAMES.get(name, name) for name in arguments}
     assert arguments - options <= {"source", "sequences"}  # predict's INPUT, train's rows
-    others = {"cross_validate", "variants", "score", "control", "sequences"}
+    others = {"cross_validate", "members", "variants", "score", "control", "sequences"}
     assert options - arguments <= {"help", "json", "input", *others}
 
 

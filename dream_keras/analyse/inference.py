@@ -9,7 +9,6 @@ from dream_keras.data.table import Rows
 from dream_keras.model.targets import choose_target_type
 from dream_keras.runs.prediction import BATCH, encode_sequences, predict_views, progress_bar
 from dream_keras.runs.run import Run
-from dream_keras.runtime.steps import Steps
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,7 +31,7 @@ def sample(rows: int, most: int = SAMPLE) -> npt.NDArray[np.int64]:
 
 def has_strands(run: Run) -> bool:
     """Whether the run predicts the two strands of a sequence apart."""
-    return run.processor.predicted_strands == 2
+    return all(member.processor.predicted_strands == 2 for member in run.members)
 
 
 def predict_strands(run: Run, sequences: Sequence[str], progress: bool | None = None) -> Floats:
@@ -44,21 +43,29 @@ def predict_strands(run: Run, sequences: Sequence[str], progress: bool | None = 
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
-        Values in label units, (rows, 2, tasks): forward, reverse complement.
+        Values in label units, (rows, 2, tasks): forward, reverse complement; of an ensemble the
+        mean over its members.
     """
-    processor = run.processor
-    steps = Steps(run.network, processor)
-    encoded = encode_sequences(processor, sequences, run.experiment.data.reading())
-    with progress_bar(progress, len(sequences)) as bar:
-        views = predict_views(steps, encoded, done=bar.update)
-    # Columns alternate: each view as it is, and its reverse complement.
-    strands = [processor.to_expression(views[:, strand::2], steps.target_type) for strand in (0, 1)]
-    return np.stack(strands, axis=1)
+    found = []
+    with progress_bar(progress, len(sequences) * len(run.members)) as bar:
+        for member in run.members:
+            processor, steps = member.processor, member.steps
+            settings = member.experiment.data.reading()
+            encoded = encode_sequences(processor, sequences, settings)
+            views = predict_views(steps, encoded, done=bar.update)
+            # Columns alternate: each view as it is, and its reverse complement.
+            found.append(
+                [
+                    processor.to_expression(views[:, strand::2], steps.target_type)
+                    for strand in (0, 1)
+                ]
+            )
+    return np.mean(found, axis=0).transpose(1, 0, 2)
 
 
 def has_bins(run: Run) -> bool:
-    """Whether the run's network was trained to predict probabilities of the sorting bins."""
-    return choose_target_type(run.network, run.processor) == "bins"
+    """Whether the run's only network was trained to predict probabilities of the sorting bins."""
+    return len(run.members) == 1 and choose_target_type(run.network, run.processor) == "bins"
 
 
 def predict_bins(run: Run, rows: Rows, progress: bool | None = None) -> tuple[Floats, Floats]:

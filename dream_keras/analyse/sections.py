@@ -93,9 +93,9 @@ def bin_section(analysis: Analysis) -> Lines:
     """Calibration of the sorting bins, for a network that predicts them."""
     run, title = analysis.run, ["## Calibration of the sorting bins", ""]
     if not inference.has_bins(run):
-        return [*title, "The network does not predict probabilities of the sorting bins.", ""]
+        return [*title, "No single network predicts probabilities of the sorting bins.", ""]
     try:
-        rows = load_data(run, run.processor, run.experiment.make_trainer().seed)[1]
+        rows = load_data(run, run.processor)[1]
     except UserError as error:
         return [*title, f"Not done, for want of the validation rows: {error}", ""]
     total = len(rows)

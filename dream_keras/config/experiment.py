@@ -55,6 +55,7 @@ class Sections:
         plugins: Likewise.
         weights_from: Likewise.
         init_from: Likewise.
+        members: Likewise.
     """
 
     model: object
@@ -65,6 +66,7 @@ class Sections:
     plugins: tuple[str, ...]
     weights_from: str | None
     init_from: str | None
+    members: tuple[str, ...]
 
     @classmethod
     def parse(cls, value: object) -> "Sections":
@@ -85,7 +87,9 @@ class Sections:
             runtime = read_settings(RuntimeSettings, value.get("runtime"), "runtime")
         with within("scoring"):
             scoring = read_settings(ScoringSettings, value.get("scoring"), "scoring")
-        plugins = checked(value.get("plugins", []), tuple[str, ...], "plugins")
+        plugins, members = (
+            checked(value.get(key, []), tuple[str, ...], key) for key in ("plugins", "members")
+        )
         weights_from, init_from = (
             checked(value.get(key), str | None, key) for key in ("weights_from", "init_from")
         )
@@ -98,6 +102,7 @@ class Sections:
             plugins,
             weights_from,
             init_from,
+            members,
         )
 
 
@@ -115,6 +120,7 @@ class Experiment:
         weights_from: Where weights came from that were not trained by this experiment: the
             checkpoint that ``dream_keras.convert`` read.
         init_from: The run whose weights training starts from.
+        members: Of an ensemble, the run folders whose predictions are averaged, in its own folder.
 
     Examples:
         >>> experiment = load_experiment("dream_rnn")
@@ -130,6 +136,7 @@ class Experiment:
     plugins: tuple[str, ...] = ()
     weights_from: str | None = None
     init_from: str | None = None
+    members: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, value: object) -> "Experiment":
@@ -170,6 +177,7 @@ class Experiment:
             "plugins": list(self.plugins),
             **({"weights_from": self.weights_from} if self.weights_from else {}),
             **({"init_from": self.init_from} if self.init_from else {}),
+            **({"members": list(self.members)} if self.members else {}),
         }
 
     def make_processor(self) -> Processor:

@@ -50,6 +50,7 @@ class DataSettings:
         simulated_test_rows: Rows of its test table.
         max_rows: Read only this many training rows.
         split: How a tenth is held out: row by row at random, or whole families of related rows.
+        split_seed: Seed of the rows that are held out; None takes the trainer's.
     """
 
     train: str | None = None
@@ -71,6 +72,7 @@ class DataSettings:
     simulated_test_rows: int = 8_000
     max_rows: int | None = None
     split: Literal["random", "similarity"] = "random"
+    split_seed: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that no table can have."""
@@ -81,7 +83,12 @@ class DataSettings:
             max_rows=self.max_rows,
             max_length=self.max_length,
         )
-        at_least(0, error_floor=self.error_floor, max_error=self.max_error)
+        at_least(
+            0,
+            error_floor=self.error_floor,
+            max_error=self.max_error,
+            split_seed=self.split_seed,
+        )
         with within("adapters"):
             check_setting(self.adapters)
         if self.split_column and (self.validation is None) != (self.test is None):

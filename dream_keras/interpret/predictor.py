@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +13,15 @@ from dream_keras.data import alphabet
 from dream_keras.data.adapters import ADD, PRESENT, ProcessorAdapters, check_setting
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.table import tokenize
-from dream_keras.runs.run import load_run
-
-if TYPE_CHECKING:
-    from dream_keras.interpret.gradients import Gradients
+from dream_keras.runs.run import Run, load_run
 
 Floats = npt.NDArray[np.float64]
 Predict = Callable[[Sequence[str]], npt.ArrayLike]
 """Sequences to predictions, (rows,) or (rows, tasks)."""
 View = tuple[str, bool]
 """A sequence, and whether it is the reverse complement of what was asked about."""
+Differentiate = Callable[..., tuple[Floats, Floats]]
+"""What ``dream_keras.interpret.gradients.Gradients`` computes when called."""
 Item = TypeVar("Item", bound=Hashable)
 
 
@@ -43,7 +42,9 @@ class Predictor:
             does not care.
         reverse_mark: Text in the names of sequences that are reverse complements; empty for none.
         check: Refuses sequences that lack their adapters.
-        gradients: Differentiates predictions with respect to bases; None where that is impossible.
+        gradients: Differentiates predictions with respect to bases, as ``Gradients`` does; None
+            where that is impossible.
+        members: Those whose mean it predicts; empty for a single network.
     """
 
     function: Predict
@@ -56,7 +57,8 @@ class Predictor:
     flagged: Callable[[Sequence[View]], npt.ArrayLike] | None = None
     reverse_mark: str = ""
     check: Callable[[Sequence[str]], None] = lambda sequences: None
-    gradients: "Gradients | None" = None
+    gradients: Differentiate | None = None
+    members: "tuple[Predictor, ...]" = ()
 
     def __call__(self, sequences: Sequence[str]) -> Floats:
         """Predict sequences as they are, (rows, tasks)."""
@@ -106,12 +108,50 @@ def run_predictor(
     Raises:
         UserError: If it is no run, or has no such setting.
     """
+    check_setting(adapters)
+    run = load_run(folder)
+    predictors = [_of_one(member, adapters, bare, trained) for member in run.members]
+    return predictors[0] if len(predictors) == 1 else mean_of(predictors, str(folder))
+
+
+def mean_of(predictors: Sequence[Predictor], name: str) -> Predictor:
+    """Return what predicts the mean of several predictors of the same tasks.
+
+    Args:
+        predictors: Their other attributes agree, except for the lengths that they take.
+        name: What it is called in outputs.
+    """
+    first = predictors[0]
+    differentiated = [each.gradients for each in predictors if each.gradients is not None]
+
+    def gradients(
+        bases: npt.NDArray[np.float32], weights: Floats, turned: bool = False
+    ) -> tuple[Floats, Floats]:
+        found = [each(bases, weights, turned) for each in differentiated]
+        values, slopes = zip(*found, strict=True)
+        return np.mean(values, axis=0), np.mean(slopes, axis=0)
+
+    def flagged(views: Sequence[View]) -> Floats:
+        return np.mean([each.views(views) for each in predictors], axis=0)
+
+    return replace(
+        first,
+        function=lambda sequences: flagged([(sequence, False) for sequence in sequences]),
+        name=name,
+        shortest=max(each.shortest for each in predictors),
+        longest=min((each.longest for each in predictors if each.longest), default=None),
+        flagged=flagged,
+        gradients=gradients if len(differentiated) == len(predictors) else None,
+        members=tuple(predictors),
+    )
+
+
+def _of_one(run: Run, adapters: str | None, bare: bool, trained: bool) -> Predictor:
+    """Return what predicts with a run that is no ensemble."""
     from dream_keras.interpret.gradients import Gradients
     from dream_keras.runs.prediction import encode_sequences, predict_rows
     from dream_keras.runtime.steps import Steps
 
-    check_setting(adapters)
-    run = load_run(folder)
     processor = run.processor
     steps = run.steps if trained else Steps(run.untrained_network(), processor)
     settings = run.experiment.data.reading()
@@ -145,7 +185,7 @@ def run_predictor(
     return Predictor(
         lambda sequences: flagged([(sequence, False) for sequence in sequences]),
         run.task_names,
-        str(folder),
+        str(run.folder),
         max(processor.min_length - put_on, 1),
         processor.max_length - put_on,
         kept,

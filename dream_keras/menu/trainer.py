@@ -30,6 +30,9 @@ class Trainer(ABC):
         final_rate: Likewise in the final layers.
         lora_rank: Train first and core through low-rank updates of their dense and convolution
             kernels (LoRA) of this rank, and nothing else of them; None trains all weights.
+        ema: Decay per step of an exponential moving average of the weights, which validation, saved
+            weights and predictions then use: 0.99 averages over about the last 100 steps. None
+            takes the weights as they are trained.
         seed: Of initial weights, dropout, order of rows and the held-out rows.
     """
 
@@ -45,6 +48,7 @@ class Trainer(ABC):
     core_rate: float = 1.0
     final_rate: float = 1.0
     lora_rank: int | None = None
+    ema: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -66,6 +70,8 @@ class Trainer(ABC):
             final_rate=self.final_rate,
             seed=self.seed,
         )
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise UserError(f"ema={self.ema:g}: expected a number between 0 and 1, such as 0.99")
         if self.unfreeze_epoch is not None and not self.freeze:
             raise UserError("unfreeze_epoch: no slot is frozen (--freeze first,core)")
         if len(set(self.freeze)) == 3 and self.unfreeze_epoch is None:

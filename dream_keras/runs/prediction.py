@@ -14,7 +14,7 @@ from dream_keras.common.progress import hide_bar
 from dream_keras.data.adapters import ProcessorAdapters
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.parse import MAX_SEQUENCE_LENGTH, BadRow
-from dream_keras.data.processor import Flags, Processor
+from dream_keras.data.processor import Flags, Lengths, Processor
 from dream_keras.data.sequences import read_fitting
 from dream_keras.data.table import DEFAULTS, ReadSettings, tokenize
 from dream_keras.model.network import Network
@@ -145,7 +145,7 @@ def predict_sequences(
 
 
 def predict_file(
-    steps: Steps,
+    members: Sequence[Steps],
     source: str | Path,
     target: IO[str],
     settings: ReadSettings,
@@ -153,10 +153,12 @@ def predict_file(
 ) -> tuple[int, list[BadRow]]:
     """Predict the sequences of a file and write ``name<TAB>prediction`` lines, order kept.
 
-    There is one column of predictions for each task. Memory does not grow with the file.
+    There is one column of predictions for each task; of an ensemble it holds the mean, and a column
+    for each task with the members' standard deviation follows. Memory does not grow with the file.
 
     Args:
-        steps: The compiled functions to predict with.
+        members: The compiled functions of the networks to average; the first one's processor takes
+            the fewest bp.
         source: FASTA, text or table; ``-`` reads standard input.
         target: Where to write.
         settings: Where the sequences stand, and what is done about adapters and about bad and long
@@ -171,24 +173,55 @@ def predict_file(
     """
     rows = 0
     left_out: list[BadRow] = []
+    columns = members[0].network.tasks * (1 if len(members) == 1 else 2)
     with progress_bar(progress) as bar:
-        for chunk in read_fitting(source, steps.processor, settings):
+        for chunk in read_fitting(source, members[0].processor, settings):
             left_out += chunk.bad
             missing = deque(chunk.bad if settings.on_bad_row == "nan" else [])
-            encoded = steps.processor.encode(chunk.tokens, chunk.lengths)
             names, lines = chunk.names or [], chunk.lines
-            flags = steps.processor.name_flags(names)
-            for start in range(0, len(encoded), WRITTEN_AT_A_TIME):
+            for start in range(0, len(lines), WRITTEN_AT_A_TIME):
                 part = slice(start, start + WRITTEN_AT_A_TIME)
-                values = predict_rows(steps, encoded[part], bar.update, flags[part])
+                tokens, lengths = chunk.tokens[part], chunk.lengths[part]
+                values = with_spread(_predict_part(members, tokens, lengths, names[part]))
+                bar.update(len(values))
                 for line, name, row in zip(lines[part], names[part], values, strict=True):
                     while missing and missing[0].line < line:
-                        _write(target, missing.popleft().name, [np.nan] * len(row))
+                        _write(target, missing.popleft().name, [np.nan] * columns)
                     _write(target, name, row)
             for bad in missing:
-                _write(target, bad.name, [np.nan] * steps.network.tasks)
-            rows += len(encoded)
+                _write(target, bad.name, [np.nan] * columns)
+            rows += len(lines)
     return rows, left_out
+
+
+def _predict_part(
+    members: Sequence[Steps], tokens: Tokens, lengths: Lengths, names: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """Predict sequences that are not encoded yet with each member, (members, rows, tasks)."""
+    values = []
+    for steps in members:
+        processor = steps.processor
+        encoded = processor.encode(tokens, lengths)
+        values.append(predict_rows(steps, encoded, flags=processor.name_flags(names)))
+    return np.stack(values)
+
+
+def with_spread(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the columns that stand for the predictions of members, (members, rows, tasks).
+
+    Returns:
+        (rows, columns): the mean of each task and, of several members, the standard deviation over
+        them (over n - 1) of each task.
+
+    Examples:
+        >>> with_spread(np.array([[[1.0]], [[3.0]]])).round(3).tolist()
+        [[2.0, 1.414]]
+        >>> with_spread(np.array([[[1.0]]])).tolist()
+        [[1.0]]
+    """
+    if len(values) == 1:
+        return values[0]
+    return np.concatenate([values.mean(axis=0), values.std(axis=0, ddof=1)], axis=1)
 
 
 def _write(target: IO[str], name: str, values: Iterable[float]) -> None:

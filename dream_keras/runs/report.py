@@ -51,31 +51,45 @@ def write_report(
     ]
     card = None
     if suite is not None:
-        part = suite.choose_part(run.experiment.scoring.part)
         # Before loading: the checksum must not be that of weights written in the meantime.
-        weights = sha256(folder.best_weights)
-        # The private score needs nearly every row, so all are predicted: a whole submission.
-        predictions = run.predict_suite(suite, "public" if part == "public" else "all", progress)
-        card = score(suite, predictions, part)
-        table = pd.DataFrame(predictions, columns=list(suite.targets))
-        table.insert(0, "sequence", suite.sequences)
-        folder.write_table(
-            "predictions.tsv",
-            table.dropna(),
-            sep="\t",
-            header=len(suite.targets) > 1,
-            float_format="%.9g",  # float32 to the last bit: scored again it gives the same
-        )
-        checksum = f"{weights}  {folder.best_weights.name}\n"
+        checksum = f"{sha256(folder.best_weights)}  {folder.best_weights.name}\n"
+        card, section = score_run(run, suite, progress)
         write_text(folder.path / "predictions.sha256", checksum)
-        _picture(folder, "plots/suite.png", scatter_figure(suite, predictions, part))
-        folder.write_json("metrics.json", card.to_dict())
         _write_events(run.events_folder, suite, card, step=int(best["step"]))
-        lines += [f"## {suite.name or 'Gold-standard suite'}", "", markdown_table(card), ""]
-        lines += ["![predicted against measured](plots/suite.png)", ""]
+        lines += section
     lines += ["## Settings", "", "```yaml", folder.config.read_text().rstrip(), "```", ""]
     write_text(folder.path / "report.md", "\n".join(lines))
     return card
+
+
+def score_run(run: Run, suite: Suite, progress: bool | None) -> tuple[ScoreCard, list[str]]:
+    """Score a run or ensemble, and write ``predictions.tsv``, ``metrics.json`` and a figure.
+
+    Args:
+        run: The run; its folder has ``plots``.
+        suite: What it is scored on.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Returns:
+        The score, and the lines of a report's section on it.
+    """
+    folder, part = run.folder, suite.choose_part(run.experiment.scoring.part)
+    # The private score needs nearly every row, so all are predicted: a whole submission.
+    predictions = run.predict_suite(suite, "public" if part == "public" else "all", progress)
+    card = score(suite, predictions, part)
+    table = pd.DataFrame(predictions, columns=list(suite.targets))
+    table.insert(0, "sequence", suite.sequences)
+    folder.write_table(
+        "predictions.tsv",
+        table.dropna(),
+        sep="\t",
+        header=len(suite.targets) > 1,
+        float_format="%.9g",  # float32 to the last bit: scored again it gives the same
+    )
+    _picture(folder, "plots/suite.png", scatter_figure(suite, predictions, part))
+    folder.write_json("metrics.json", card.to_dict())
+    lines = [f"## {suite.name or 'Gold-standard suite'}", "", markdown_table(card), ""]
+    return card, [*lines, "![predicted against measured](plots/suite.png)", ""]
 
 
 def _write_events(folder: Path, suite: Suite, card: ScoreCard, step: int) -> None:

@@ -50,13 +50,28 @@ class Run:
     experiment: Experiment
 
     @cached_property
+    def members(self) -> tuple["Run", ...]:
+        """The runs whose predictions it averages: those of an ensemble, otherwise itself."""
+        names = self.experiment.members
+        return tuple(load_run(self.folder.path / name) for name in names) if names else (self,)
+
+    @cached_property
     def processor(self) -> Processor:
-        """Its data processor."""
+        """Its data processor; of an ensemble the one that takes the fewest bp."""
         return self.experiment.make_processor()
 
     @cached_property
     def network(self) -> "Network":
-        """The network, with the weights of the best epoch."""
+        """The network, with the weights of the best epoch.
+
+        Raises:
+            UserError: If there are no weights, or it is an ensemble, which has several networks.
+        """
+        if self.experiment.members:
+            raise UserError(
+                f"{self.folder} is an ensemble of {len(self.members)} runs, and this needs a "
+                f"single network: give one of them, such as {self.members[0].folder}"
+            )
         weights = self.folder.best_weights
         if not weights.exists():
             remedy = (
@@ -92,7 +107,7 @@ class Run:
         named = self.experiment.data.target_columns
         if named is not None:
             return named
-        tasks = self.network.tasks if self.experiment.weights_from else 1
+        tasks = self.members[0].network.tasks if self.experiment.weights_from else 1
         return ("expression",) if tasks == 1 else tuple(f"task{n + 1}" for n in range(tasks))
 
     def untrained_network(self) -> "Network":
@@ -113,6 +128,8 @@ class Run:
             return local_copy(self.experiment.scoring.suite)
         if (self.folder.path / TEST_PART).is_dir():
             return self.folder.path / TEST_PART
+        if self.experiment.members:
+            return self.members[0].suite_folder
         return self.simulated_folder if self.is_simulated else None
 
     @property
@@ -138,6 +155,8 @@ class Run:
             UserError: If its weights were imported, so that the table is unknown.
         """
         data = self.experiment.data
+        if self.experiment.members:
+            return self.members[0].tables()
         if data.train is not None:
             return self._own(data.train), data.validation and self._own(data.validation)
         if not self.is_simulated:
@@ -189,12 +208,28 @@ class Run:
             UserError: If there is none, or one is too short or too long for the processor, or
                 holds another letter.
         """
+        values = self.predict_members(sequences, progress).mean(axis=0)
+        return values[:, 0] if values.shape[1] == 1 else values
+
+    def predict_members(
+        self, sequences: Sequence[str], progress: bool | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Predict sequences with each member of an ensemble; other runs are their own member.
+
+        Arguments and errors are those of ``predict``.
+
+        Returns:
+            (members, rows, tasks).
+        """
         from dream_keras.runs.prediction import predict_rows, progress_bar
 
-        encoded = self._encoded(sequences)
-        with progress_bar(progress, len(encoded)) as bar:
-            values = predict_rows(self.steps, encoded, bar.update)
-        return values[:, 0] if values.shape[1] == 1 else values
+        encoded = [member._encoded(sequences) for member in self.members]
+        with progress_bar(progress, sum(map(len, encoded))) as bar:
+            values = [
+                predict_rows(member.steps, tokens, bar.update)
+                for member, tokens in zip(self.members, encoded, strict=True)
+            ]
+        return np.stack(values)
 
     def encode(self, sequences: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return what the network is given for sequences, as they are written.
@@ -231,6 +266,8 @@ class Run:
 
         Arguments, result and errors are those of ``predict_suite``.
         """
+        if self.experiment.members:
+            return self.predict_suite(suite, part, progress)
         path = self.folder.path / "predictions.tsv"
         checksum, weights = path.with_suffix(".sha256"), self.folder.best_weights
         if not path.exists() or not weights.exists():
@@ -253,6 +290,8 @@ class Run:
     ) -> npt.NDArray[np.float64]:
         """Predict what a part of a suite needs, strands averaged.
 
+        Members of an ensemble take theirs from their folders where these hold them.
+
         Returns:
             (rows, targets) for all rows of the suite; NaN for the private and public parts' rows
             where only the other one needs them.
@@ -262,6 +301,9 @@ class Run:
         """
         from dream_keras.runs.prediction import predict_sequences
 
+        if self.experiment.members:
+            parts = [member.find_predictions(suite, part, progress) for member in self.members]
+            return np.mean(parts, axis=0)
         columns = suite.columns_of(self.task_names)
         rows = suite.rows(part)
         predictions = np.full(suite.measured.shape, np.nan)

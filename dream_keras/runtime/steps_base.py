@@ -1,6 +1,8 @@
 """What training and prediction compute, whatever the backend."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 import numpy as np
@@ -57,6 +59,21 @@ class StepsBase(ABC):
     def of_all_workers(self, number: int) -> list[int]:
         """Return each worker's number, in their order; every worker must ask at the same time."""
         return [number]
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Give the network the moving averages of its weights, if the optimiser keeps them."""
+        if not self.optimizer.use_ema:
+            yield
+            return
+        weights = self.network.trainable_variables
+        trained = [ops.convert_to_numpy(weight) for weight in weights]
+        self.optimizer.finalize_variable_values(weights)
+        try:
+            yield
+        finally:
+            for weight, value in zip(weights, trained, strict=True):
+                weight.assign(value)
 
     @abstractmethod
     def train(self, batches: list[Batch]) -> npt.NDArray[np.float64]:

@@ -18,6 +18,9 @@ from dream_keras.scoring.text_files import (
     short,
 )
 
+SPREADS = ("_sd", "_low", "_high")
+"""Ends of the names of columns that say how certain a prediction is."""
+
 
 def read_submission(path: str | Path, suite: Suite) -> Floats:
     """Read predictions for every row of a suite.
@@ -26,7 +29,8 @@ def read_submission(path: str | Path, suite: Suite) -> Floats:
     ``sequence<TAB>prediction`` lines in the suite's order, with or without a header line whose
     first word is ``sequence``. For several targets the JSON holds lists of predictions, and the
     table a column for each target: in the suite's order, or in any order under a header that
-    names them.
+    names them. Columns of spreads and bounds (``SPREADS``), which predictions of ensembles have,
+    are left out.
 
     Returns:
         (rows, targets).
@@ -71,7 +75,9 @@ def _is_prediction(value: object, targets: int) -> bool:
 
 
 def _from_lines(path: Path, text: str, suite: Suite) -> Floats:
-    width = 1 + len(suite.targets)
+    heading = text.partition("\n")[0].rstrip("\r").split("\t")
+    spreads = [name for name in heading[1:] if _is_spread(name, suite)]
+    width = 1 + len(suite.targets) + len(spreads)
     table = parse_table(path, text, lambda cells: len(cells) == width)
     first = table.rows[0]
     if first[0] == "sequence" and all(math.isnan(to_float(name)) for name in first[1:]):
@@ -100,11 +106,16 @@ def _from_lines(path: Path, text: str, suite: Suite) -> Floats:
     return predictions
 
 
+def _is_spread(name: str, suite: Suite) -> bool:
+    return name.endswith(SPREADS) and name not in suite.targets
+
+
 def _target_columns(path: Path, header: Sequence[str], suite: Suite) -> list[int]:
     """Return the number of each target's column; a header for several targets must name them."""
+    columns = [n for n, name in enumerate(header) if n and not _is_spread(name, suite)]
     if not header or len(suite.targets) == 1:
-        return list(range(1, 1 + len(suite.targets)))
-    if sorted(header[1:]) != sorted(suite.targets):
+        return columns or list(range(1, 1 + len(suite.targets)))
+    if sorted(header[n] for n in columns) != sorted(suite.targets):
         raise UserError(
             f"{path}: its header names {', '.join(header[1:])}; the targets of {suite.source} are "
             f"{', '.join(suite.targets)}. Name these, in any order, or leave the header out."

@@ -41,7 +41,7 @@ def _no_visit(tokens: Tokens, lengths: Lengths) -> None:
 
 
 def load_data(
-    run: Run, processor: Processor, seed: int, visit: Visit = _no_visit
+    run: Run, processor: Processor, visit: Visit = _no_visit
 ) -> tuple[Rows | ShardedRows, Rows]:
     """Read, or simulate and read, the rows to train and to validate on.
 
@@ -51,7 +51,6 @@ def load_data(
     Args:
         run: The run.
         processor: Its processor.
-        seed: Of the rows that are held out.
         visit: Called with the training rows, block by block, before they are encoded; not with
             those of a prepared folder.
 
@@ -59,6 +58,8 @@ def load_data(
         UserError: If a table cannot be used, or not be split as asked.
     """
     settings = run.experiment.data
+    seed = settings.split_seed
+    seed = run.experiment.make_trainer().seed if seed is None else seed
     train, validation = run.tables()
     train = str(local_copy(train))
     prepared = Path(train).is_dir()

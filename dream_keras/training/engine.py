@@ -259,7 +259,8 @@ class Engine:
         )
 
     def _validate(self, step: int, rate: float, events: EventWriter) -> dict[str, float]:
-        measured, predicted = validate(self.steps, self.validation)
+        with self.steps.averaged_weights():
+            measured, predicted = validate(self.steps, self.validation)
         if not np.isfinite(predicted).all():
             raise self._diverged("predictions are not finite", step, rate)
         figure = prediction_figure(predicted, measured, self.tasks)
@@ -275,10 +276,11 @@ class Engine:
         # Constant predictions have no correlation (NaN), which is never better than another.
         r = np.nan_to_num(row["val_pearson"], nan=-2.0)
         score = float(r if self.settings.best == "pearson" else -row["val_mse"])
-        if not state.best_epoch or score > state.best_score:
-            state.best_epoch, state.best_score = state.epoch, score
-            self.folder.save_weights(network, self.folder.best_weights)
-        self.folder.save_weights(network, self.folder.last_weights)
+        with self.steps.averaged_weights():
+            if not state.best_epoch or score > state.best_score:
+                state.best_epoch, state.best_score = state.epoch, score
+                self.folder.save_weights(network, self.folder.best_weights)
+            self.folder.save_weights(network, self.folder.last_weights)
         self._save(state)
         self._write_history(state)
 

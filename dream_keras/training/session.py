@@ -268,13 +268,15 @@ def _train(run: Run, progress: bool | None) -> Result:
     if suite is not None:
         suite.columns_of(run.task_names)
     test = read_test_part(run)
-    run, rows, validation = _read_rows(run, test, source, trainer.seed)
+    run, rows, validation = _read_rows(run, test, source)
     check_tasks(network, rows.labels.shape[1], ", ".join(run.task_names))  # of a prepared folder
     stream = _make_stream(run.processor, rows, trainer, strategy.process)
     steps_per_epoch = trainer.steps_per_epoch or steps_in(stream.rows_per_pass, stream.batch_size)
     with strategy.scope():
         optimizer = trainer.optimizer(trainer.epochs * steps_per_epoch)
         slow_down(optimizer, network, trainer, steps_per_epoch)
+        if trainer.ema is not None:
+            optimizer.use_ema, optimizer.ema_momentum = True, trainer.ema
         steps = Steps(network, run.processor, optimizer)
     check_labels(rows, run.processor, steps.target_type)
     check_validation(validation)
@@ -329,7 +331,7 @@ def _make_network(run: Run, trainer: Trainer, source: Run | None) -> Network:
 
 
 def _read_rows(
-    run: Run, test: TableSuite | None, source: Run | None, seed: int
+    run: Run, test: TableSuite | None, source: Run | None
 ) -> tuple[Run, Rows | ShardedRows, Rows]:
     """Read the rows to train and to validate on.
 
@@ -342,7 +344,7 @@ def _read_rows(
         if test is not None:
             keys.append(strand_keys(tokens, lengths))
 
-    rows, validation = load_data(run, run.processor, seed, visit)
+    rows, validation = load_data(run, run.processor, visit)
     if test is not None:
         if keys:
             warn_of_shared(test, np.concatenate(keys), "the training rows")

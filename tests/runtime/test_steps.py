@@ -67,6 +67,31 @@ def test_several_steps_in_a_call_are_the_same_steps(random):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("per_call", [1, 3])
+def test_averaged_weights_follow_the_recursion(random, per_call):
+    """The mean after a step is 0.8 of the former one and 0.2 of the weights; first, the weights."""
+    keras.utils.set_random_seed(0)
+    network = dream_keras.build_network(ORDER)
+    optimizer = keras.optimizers.SGD(0.01, use_ema=True, ema_momentum=0.8)
+    steps = Steps(network, AutosomeProcessor(), optimizer)
+    plain = Steps(dream_keras.build_network(ORDER), AutosomeProcessor(), keras.optimizers.SGD(0.01))
+    plain.network.set_weights(network.get_weights())
+    data, expected = batches(random, 3), None
+    for batch in data:
+        plain.train([batch])
+        values = [np.array(weight) for weight in plain.network.trainable_variables]
+        expected = values if expected is None else expected
+        expected = [0.8 * mean + 0.2 * value for mean, value in zip(expected, values, strict=True)]
+    for start in range(0, 3, per_call):
+        steps.train(data[start : start + per_call])
+    trained = [np.array(weight) for weight in network.trainable_variables]
+    with steps.averaged_weights():
+        for weight, mean in zip(network.trainable_variables, expected, strict=True):
+            np.testing.assert_allclose(weight, mean, rtol=1e-4, atol=1e-6)
+    for weight, before in zip(network.trainable_variables, trained, strict=True):
+        np.testing.assert_array_equal(weight, before)
+
+
 def test_the_loss_is_that_of_rows_the_processor_has_no_bins_for(random):
     order = {**ORDER, "final": "bhi"}
     steps = make(order=order)

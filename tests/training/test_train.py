@@ -27,6 +27,7 @@ SMALL = [
     "trainer.batch_size=16",
     "trainer.epochs=3",
     "trainer.steps_per_epoch=6",
+    "trainer.ema=0.5",
 ]
 FILES = [
     "best.weights.h5",
