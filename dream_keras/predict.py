@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from dream_keras.data.parse import BadRow
     from dream_keras.data.table import ReadSettings
+    from dream_keras.runs.prediction import Bounds
+    from dream_keras.runs.run import Run
 
 SUMMARY = __doc__
 """Of the command; ``make_callable`` gives the module the function's docstring."""
@@ -67,6 +69,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="present|add|LEFT,RIGHT",
         help="whether sequences have their adapters, or which are put on",
     )
+    p.add_argument(
+        "--interval",
+        metavar="SHARE",
+        type=float,
+        help="also write bounds that cover this share of the measurements, such as 0.9; calibrated "
+        "on the run's validation rows",
+    )
     add_plugin_argument(p)
     return p
 
@@ -83,6 +92,7 @@ def main(argv: list[str] | None = None) -> None:
         on_bad_row=args.on_bad_row,
         long_rows=args.long_rows,
         adapters=args.adapters,
+        interval=args.interval,
         plugins=args.plugin,
     )
     if args.out and args.out != "-":
@@ -100,6 +110,7 @@ def predict(
     on_bad_row: str | None = None,
     long_rows: str | None = None,
     adapters: str | None = None,
+    interval: float | None = None,
     plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
 ) -> "npt.NDArray[np.float64]": ...
@@ -116,6 +127,7 @@ def predict(
     on_bad_row: str | None = None,
     long_rows: str | None = None,
     adapters: str | None = None,
+    interval: float | None = None,
     plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
 ) -> int: ...
@@ -131,6 +143,7 @@ def predict(
     on_bad_row: str | None = None,
     long_rows: str | None = None,
     adapters: str | None = None,
+    interval: float | None = None,
     plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
 ) -> "npt.NDArray[np.float64] | int":
@@ -150,6 +163,9 @@ def predict(
             predicted; None as in training, like the next two.
         long_rows: ``"fail"``, ``"drop"`` or ``"crop"``, for sequences that are too long.
         adapters: ``"present"``, ``"add"`` or ``"LEFT,RIGHT"``, as ``data.adapters``.
+        interval: Share of measurements, 0 to 1, that the bounds written beside the predictions are
+            to cover (see ``dream_keras.runs.calibration``); needs ``out``. ``run.predict_interval``
+            returns bounds.
         plugins: Files that put on the menu what the run was trained with, if it has no copies.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
@@ -172,6 +188,8 @@ def predict(
         check_files(source)
     elif out is not None:
         raise UserError("a list of sequences is predicted without a file to write: leave out out")
+    if interval is not None and out is None:
+        raise UserError("interval needs out, a file to write; run.predict_interval returns bounds")
     if out is not None and str(out) != "-" and not Path(out).parent.is_dir():
         raise UserError(f"{out}: the folder {Path(out).parent} does not exist")
     load_backend()
@@ -199,26 +217,38 @@ def predict(
     if not isinstance(source, str | Path):
         return opened.predict(source, progress)
     members = [member.steps for member in opened.members]
+    header = _header(opened.task_names, len(members), interval is not None)
+    bounds = _bounds(opened, interval, progress)
     if out is None or str(out) == "-":
         written = io.StringIO() if out is None else sys.stdout
         if out is not None:
-            sys.stdout.write(_header(opened.task_names, len(members)))
-        rows, left_out = predict_file(members, source, written, settings, progress)
+            sys.stdout.write(header)
+        rows, left_out = predict_file(members, source, written, settings, progress, bounds)
         _report(source, rows, left_out, None)
         if isinstance(written, io.StringIO):
             return _values(written.getvalue(), len(opened.task_names))
         return rows
     with replacing(Path(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(_header(opened.task_names, len(members)))
-        rows, left_out = predict_file(members, source, file, settings, progress)
+        file.write(header)
+        rows, left_out = predict_file(members, source, file, settings, progress, bounds)
     _report(source, rows, left_out, Path(out) if Path(out).is_file() else None)
     return rows
 
 
-def _header(tasks: Sequence[str], members: int) -> str:
+def _bounds(run: "Run", interval: float | None, progress: bool | None) -> "Bounds | None":
+    """Return what gives the bounds of predictions, if an interval is asked for."""
+    if interval is None:
+        return None
+    from dream_keras.runs.calibration import calibrate
+
+    calibration = calibrate(run, progress)
+    return lambda predicted: calibration.bounds(predicted, interval)
+
+
+def _header(tasks: Sequence[str], members: int, bounded: bool) -> str:
     """Return the header of the predictions: the names of the columns if there are several."""
-    spreads = [f"{task}_sd" for task in tasks] if members > 1 else []
-    columns = [*tasks, *spreads]
+    ends = [*(["_sd"] if members > 1 else []), *(["_low", "_high"] if bounded else [])]
+    columns = [*tasks, *(f"{task}{end}" for end in ends for task in tasks)]
     return "\t".join(["sequence", *columns]) + "\n" if len(columns) > 1 else ""
 
 

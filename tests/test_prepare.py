@@ -113,7 +113,7 @@ def test_resume_refuses_other_rows_in_the_same_folder(training_table, tmp_path, 
 
 @pytest.mark.parametrize("validation", ["table", "folder"])
 def test_validation_may_be_a_table_or_a_folder(prepared, training_table, validation):
-    from dream_keras.training.session import load_data
+    from dream_keras.runs.rows import load_data
 
     path = training_table if validation == "table" else prepared
     settings = {"data.train": str(prepared), "data.validation": str(path)}
@@ -126,7 +126,7 @@ def test_validation_may_be_a_table_or_a_folder(prepared, training_table, validat
 
 
 def test_few_rows_are_taken_from_the_front(prepared):
-    from dream_keras.training.session import load_data
+    from dream_keras.runs.rows import load_data
 
     settings = {"data.train": str(prepared), "data.max_rows": 50}
     experiment = dream_keras.load_experiment("dream_cnn", settings=settings)

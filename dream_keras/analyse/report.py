@@ -42,6 +42,7 @@ def write_analysis(analysis: Analysis) -> Path:
     lines += sections.residual_section(analysis)
     lines += sections.motif_section(analysis)
     lines += sections.bin_section(analysis)
+    lines += sections.interval_section(analysis)
     lines += sections.strand_section(analysis)
     lines += [*similarity_lines, *_worst(analysis, similarity)]
     page = analysis.folder / "analysis.md"

@@ -13,9 +13,12 @@ from dream_keras.common.errors import UserError
 from dream_keras.common.tables import markdown
 from dream_keras.data.columns import Columns
 from dream_keras.data.kmers import K
+from dream_keras.runs.calibration import measure_coverage
+from dream_keras.runs.rows import load_data
 from dream_keras.scoring.metrics import pearson
-from dream_keras.training.session import load_data
 
+COVERAGE = 0.9
+"""Share of the measurements that the intervals of an analysis are made to cover."""
 NAMED = 5
 """Test rows that a warning names."""
 
@@ -142,6 +145,25 @@ def bin_section(analysis: Analysis) -> Lines:
         "Mean probability of each bin:",
         "",
         markdown(calibration.by_bin(probabilities, targets)),
+        "",
+    ]
+
+
+def interval_section(analysis: Analysis) -> Lines:
+    """Coverage and width of the prediction intervals by subset."""
+    title = ["## Intervals", ""]
+    run, suite = analysis.run, analysis.suite
+    try:
+        table = measure_coverage(run, suite, analysis.part, COVERAGE, analysis.progress)
+    except UserError as error:
+        return [*title, f"Not done: {error}", ""]
+    return [
+        *title,
+        f"Share of the measurements that {COVERAGE:.0%} intervals, calibrated on the validation "
+        "rows, cover, and their mean width. Subsets that are not drawn as the validation rows were "
+        "need not reach that share.",
+        "",
+        markdown(table),
         "",
     ]
 

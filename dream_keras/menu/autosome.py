@@ -25,6 +25,7 @@ from dream_keras.nn.losses import (
     BinDivergence,
     ExpectedBinError,
     TaskError,
+    bin_spread,
     expected_bin,
     task_values,
 )
@@ -292,6 +293,7 @@ class LowRankBilinear(keras.layers.Layer):
     head=Head(
         losses={"bins": BinDivergence, "label": ExpectedBinError},
         expression=expected_bin,
+        spread=bin_spread,
     ),
     torch_names={"bins": "mapper.0"},
     collection=PRIX_FIXE,

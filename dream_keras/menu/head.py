@@ -19,7 +19,10 @@ class Head:
             class made from ``keras.losses.Loss`` whose ``call(target, outputs)`` returns one
             value per row.
         expression: Turns the block's outputs into predicted values, (batch, tasks).
+        spread: Turns them into standard deviations of the values, (batch, tasks); None where the
+            block predicts none.
     """
 
     losses: "Mapping[str, type[keras.losses.Loss]]"
     expression: Callable[[Tensors], Tensor]
+    spread: Callable[[Tensors], Tensor] | None = None

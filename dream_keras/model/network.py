@@ -64,6 +64,17 @@ class Network(keras.Model):
         values = self.head.expression(outputs)
         return keras.ops.expand_dims(values, -1) if len(values.shape) == 1 else values
 
+    def columns(self, outputs: Tensors) -> Tensor:
+        """Return the task values of outputs and, where the head predicts them, their spreads.
+
+        Returns:
+            (batch, tasks), or (batch, 2 * tasks): the values, then their standard deviations.
+        """
+        values = self.values(outputs)
+        if self.head.spread is None:
+            return values
+        return keras.ops.concatenate([values, self.head.spread(outputs)], axis=-1)
+
     @property
     def tasks(self) -> int:
         """Number of tasks."""

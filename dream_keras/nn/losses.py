@@ -32,6 +32,18 @@ def expected_bin(probabilities: Tensor) -> Tensor:
     return ops.sum(probabilities * bins, axis=-1, keepdims=True)
 
 
+def bin_spread(probabilities: Tensor) -> Tensor:
+    """Return the standard deviation of the bin: (batch, bins) to (batch, 1).
+
+    Examples:
+        >>> float(bin_spread(ops.convert_to_tensor([[0.5, 0.0, 0.5]]))[0, 0])
+        1.0
+    """
+    bins = ops.arange(probabilities.shape[-1], dtype=probabilities.dtype)
+    squares = ops.square(bins - expected_bin(probabilities))
+    return ops.sqrt(ops.sum(probabilities * squares, axis=-1, keepdims=True))
+
+
 def task_values(values: Tensor) -> Tensor:
     """Return the values of the tasks, (batch, tasks), of a block whose outputs they are."""
     return values
@@ -40,6 +52,16 @@ def task_values(values: Tensor) -> Tensor:
 def expression_output(outputs: Mapping[str, Tensor]) -> Tensor:
     """Return the expression, (batch, 1), of a block that also predicts nucleotides."""
     return outputs["expression"]
+
+
+def mean_output(outputs: Mapping[str, Tensor]) -> Tensor:
+    """Return the values of the tasks, (batch, tasks), of a block that predicts distributions."""
+    return outputs["mean"]
+
+
+def spread_output(outputs: Mapping[str, Tensor]) -> Tensor:
+    """Return their standard deviations, (batch, tasks)."""
+    return ops.exp(0.5 * outputs["log_variance"])
 
 
 def error_of(labels: Tensor, values: Tensor) -> Tensor:
@@ -107,6 +129,27 @@ class TaskError(RowLoss):
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Compare labels and values, both (batch, tasks)."""
         return ops.sum(ops.square(error_of(y_true, y_pred)), axis=-1)
+
+
+@register
+class GaussianError(RowLoss):
+    """Negative log-likelihood of a normal distribution, summed over tasks, without its constant.
+
+    Examples:
+        The second task was not measured:
+
+        >>> labels = ops.convert_to_tensor([[1.0, float("nan")]])
+        >>> mean, log_variance = ops.convert_to_tensor([[3.0, 5.0]]), ops.zeros((1, 2))
+        >>> float(GaussianError()(labels, {"mean": mean, "log_variance": log_variance}))
+        2.0
+    """
+
+    def call(self, y_true: Tensor, y_pred: Mapping[str, Tensor]) -> Tensor:
+        """Compare labels with ``"mean"`` and ``"log_variance"``, all (batch, tasks)."""
+        log_variance = y_pred["log_variance"]
+        squares = ops.square(error_of(y_true, y_pred["mean"])) * ops.exp(-log_variance)
+        known = ops.isfinite(y_true)
+        return 0.5 * ops.sum(ops.where(known, log_variance + squares, 0.0), axis=-1)
 
 
 @register

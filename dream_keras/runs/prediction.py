@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ BATCH = 256
 """Rows predicted at a time (all strands of each); every batch is filled up to this size."""
 WRITTEN_AT_A_TIME = 16 * BATCH
 
+Floats = npt.NDArray[np.float64]
+
 
 def predict_views(
     steps: Steps,
@@ -43,22 +45,103 @@ def predict_views(
         What the network says, (rows, views, tasks): for each of the processor's views the sequence
         as it is, and its reverse complement unless both are one input.
     """
+    return _values_and_spreads(steps, tokens, flags, done)[0]
+
+
+def _values_and_spreads(
+    steps: Steps, tokens: Tokens, flags: Flags | None, done: Callable[[int], object]
+) -> tuple[Floats, Floats | None]:
+    """Return what ``predict_views`` returns, and the standard deviations that the head predicts."""
     rows = len(tokens)
     batch = min(BATCH, max(rows, 1))
     batch += -batch % steps.replicas
-    parts = []
+    empty = np.empty((0, steps.processor.predicted_strands, steps.network.tasks))
+    values, spreads = [empty], [empty]
     for start in range(0, rows, batch):
         part = tokens[start : start + batch]
         filled = np.resize(part, (batch, *part.shape[1:]))
         known = None if flags is None else np.resize(flags[start : start + batch], batch)
-        views = [steps.predict(v, known) for v in steps.processor.prediction_views(filled)]
-        parts.append(np.concatenate(views, axis=1)[: len(part)])
+        found = [
+            steps.predict_with_spread(view, known)
+            for view in steps.processor.prediction_views(filled)
+        ]
+        values.append(np.concatenate([value for value, _ in found], axis=1)[: len(part)])
+        known_spreads = [spread for _, spread in found if spread is not None]
+        if known_spreads:
+            spreads.append(np.concatenate(known_spreads, axis=1)[: len(part)])
         done(len(part))
-    return (
-        np.concatenate(parts)
-        if parts
-        else np.empty((0, steps.processor.predicted_strands, steps.network.tasks))
-    )
+    both = [np.concatenate(parts[1:] or parts) for parts in (values, spreads)]
+    return both[0], None if steps.network.head.spread is None else both[1]
+
+
+class Distribution(NamedTuple):
+    """Predictions of one network, or of several that are averaged, in the units of the labels.
+
+    Attributes:
+        values: (members, rows, tasks).
+        variances: What the networks say of the variance of a measurement around them, (members,
+            rows, tasks): those of the head and of the views; None where the head predicts none.
+    """
+
+    values: Floats
+    variances: Floats | None
+
+    @classmethod
+    def of_members(cls, parts: "Sequence[Distribution]") -> "Distribution":
+        """Join the predictions of several networks; without one's variances there are none."""
+        variances = [part.variances for part in parts if part.variances is not None]
+        return cls(
+            np.concatenate([part.values for part in parts]),
+            np.concatenate(variances) if len(variances) == len(parts) else None,
+        )
+
+    @property
+    def mean(self) -> Floats:
+        """The prediction, (rows, tasks)."""
+        return self.values.mean(axis=0)
+
+    @property
+    def between(self) -> Floats:
+        """The standard deviation between members (over n - 1), (rows, tasks); 0 of a single one."""
+        if len(self.values) == 1:
+            return np.zeros(self.values.shape[1:])
+        return self.values.std(axis=0, ddof=1)
+
+    @property
+    def variance(self) -> Floats:
+        """The variance of a measurement as far as it is predicted, (rows, tasks).
+
+        The mean of the members' variances plus the variance between them: that of their mixture
+        (Lakshminarayanan et al., NeurIPS 2017).
+        """
+        own = 0.0 if self.variances is None else self.variances.mean(axis=0)
+        return np.square(self.between) + own
+
+
+Bounds = Callable[[Distribution], tuple[Floats, Floats]]
+"""Lower and upper bounds of predictions, both (rows, tasks)."""
+
+
+def predict_distribution(
+    steps: Steps,
+    tokens: Tokens,
+    done: Callable[[int], object] = lambda rows: None,
+    flags: Flags | None = None,
+) -> Distribution:
+    """Predict encoded rows with one network; arguments are those of ``predict_rows``."""
+    views, spreads = _values_and_spreads(steps, tokens, flags, done)
+
+    def scaled(outputs: Floats) -> Floats:
+        return steps.processor.to_expression(outputs, steps.target_type)
+
+    mean = views.mean(axis=1, keepdims=True)
+    values = scaled(views)
+    if spreads is None:
+        return Distribution(values[None], None)
+    # The mixture of what the views say, brought to the labels' scale as a distance is.
+    spread = np.sqrt(np.mean(np.square(spreads) + np.square(views - mean), axis=1, keepdims=True))
+    distance = scaled(mean + spread) - scaled(mean)
+    return Distribution(values[None], np.square(distance)[None])
 
 
 def predict_rows(
@@ -150,11 +233,12 @@ def predict_file(
     target: IO[str],
     settings: ReadSettings,
     progress: bool | None = None,
+    bounds: Bounds | None = None,
 ) -> tuple[int, list[BadRow]]:
     """Predict the sequences of a file and write ``name<TAB>prediction`` lines, order kept.
 
-    There is one column of predictions for each task; of an ensemble it holds the mean, and a column
-    for each task with the members' standard deviation follows. Memory does not grow with the file.
+    There is a column of predictions for each task; see ``columns`` for what follows them. Memory
+    does not grow with the file.
 
     Args:
         members: The compiled functions of the networks to average; the first one's processor takes
@@ -164,6 +248,7 @@ def predict_file(
         settings: Where the sequences stand, and what is done about adapters and about bad and long
             rows.
         progress: Whether to show a progress bar; None shows one on a terminal.
+        bounds: Returns lower and upper bounds, both (rows, tasks), which are then written too.
 
     Returns:
         The number of predictions, and the rows that have none.
@@ -173,7 +258,8 @@ def predict_file(
     """
     rows = 0
     left_out: list[BadRow] = []
-    columns = members[0].network.tasks * (1 if len(members) == 1 else 2)
+    groups = 1 + (len(members) > 1) + 2 * (bounds is not None)
+    nothing = [np.nan] * (groups * members[0].network.tasks)
     with progress_bar(progress) as bar:
         for chunk in read_fitting(source, members[0].processor, settings):
             left_out += chunk.bad
@@ -182,46 +268,52 @@ def predict_file(
             for start in range(0, len(lines), WRITTEN_AT_A_TIME):
                 part = slice(start, start + WRITTEN_AT_A_TIME)
                 tokens, lengths = chunk.tokens[part], chunk.lengths[part]
-                values = with_spread(_predict_part(members, tokens, lengths, names[part]))
+                values = columns(_predict_part(members, tokens, lengths, names[part]), bounds)
                 bar.update(len(values))
                 for line, name, row in zip(lines[part], names[part], values, strict=True):
                     while missing and missing[0].line < line:
-                        _write(target, missing.popleft().name, [np.nan] * columns)
+                        _write(target, missing.popleft().name, nothing)
                     _write(target, name, row)
             for bad in missing:
-                _write(target, bad.name, [np.nan] * columns)
+                _write(target, bad.name, nothing)
             rows += len(lines)
     return rows, left_out
 
 
 def _predict_part(
     members: Sequence[Steps], tokens: Tokens, lengths: Lengths, names: Sequence[str]
-) -> npt.NDArray[np.float64]:
-    """Predict sequences that are not encoded yet with each member, (members, rows, tasks)."""
-    values = []
+) -> Distribution:
+    """Predict sequences that are not encoded yet with each member."""
+    parts = []
     for steps in members:
         processor = steps.processor
         encoded = processor.encode(tokens, lengths)
-        values.append(predict_rows(steps, encoded, flags=processor.name_flags(names)))
-    return np.stack(values)
+        flags = processor.name_flags(names)
+        parts.append(predict_distribution(steps, encoded, flags=flags))
+    return Distribution.of_members(parts)
 
 
-def with_spread(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the columns that stand for the predictions of members, (members, rows, tasks).
+def columns(predicted: Distribution, bounds: Bounds | None = None) -> Floats:
+    """Return the columns that stand for predictions in a file.
+
+    Args:
+        predicted: The predictions.
+        bounds: Returns lower and upper bounds, both (rows, tasks).
 
     Returns:
-        (rows, columns): the mean of each task and, of several members, the standard deviation over
-        them (over n - 1) of each task.
+        (rows, columns): the mean of each task; of several members their standard deviation for
+        each task; the lower bounds, and the upper ones.
 
     Examples:
-        >>> with_spread(np.array([[[1.0]], [[3.0]]])).round(3).tolist()
+        >>> columns(Distribution(np.array([[[1.0]], [[3.0]]]), None)).round(3).tolist()
         [[2.0, 1.414]]
-        >>> with_spread(np.array([[[1.0]]])).tolist()
-        [[1.0]]
     """
-    if len(values) == 1:
-        return values[0]
-    return np.concatenate([values.mean(axis=0), values.std(axis=0, ddof=1)], axis=1)
+    groups = [predicted.mean]
+    if len(predicted.values) > 1:
+        groups.append(predicted.between)
+    if bounds is not None:
+        groups += bounds(predicted)
+    return np.concatenate(groups, axis=1)
 
 
 def _write(target: IO[str], name: str, values: Iterable[float]) -> None:

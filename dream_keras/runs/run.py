@@ -27,7 +27,9 @@ from dream_keras.runs.folder import RunFolder, events_folder, open_folder
 from dream_keras.simulate.truth import has_truth
 
 if TYPE_CHECKING:
+    from dream_keras.data.processor import Flags
     from dream_keras.model.network import Network
+    from dream_keras.runs.prediction import Distribution, Floats
     from dream_keras.runtime.steps import Steps
     from dream_keras.scoring.suite import Suite
 
@@ -208,28 +210,63 @@ class Run:
             UserError: If there is none, or one is too short or too long for the processor, or
                 holds another letter.
         """
-        values = self.predict_members(sequences, progress).mean(axis=0)
+        values = self.predict_distribution(sequences, progress).mean
         return values[:, 0] if values.shape[1] == 1 else values
 
-    def predict_members(
-        self, sequences: Sequence[str], progress: bool | None = None
-    ) -> npt.NDArray[np.float64]:
+    def predict_distribution(
+        self,
+        sequences: Sequence[str],
+        progress: bool | None = None,
+        flags: "Flags | None" = None,
+    ) -> "Distribution":
         """Predict sequences with each member of an ensemble; other runs are their own member.
 
-        Arguments and errors are those of ``predict``.
+        Args:
+            sequences: As for ``predict``.
+            progress: Likewise.
+            flags: (rows,), as the processor defines them; 0 by default.
 
         Returns:
-            (members, rows, tasks).
+            Each member's predictions, and the variances that the networks predict, if they do.
+
+        Raises:
+            UserError: As for ``predict``.
         """
-        from dream_keras.runs.prediction import predict_rows, progress_bar
+        from dream_keras.runs.prediction import Distribution, predict_distribution, progress_bar
 
         encoded = [member._encoded(sequences) for member in self.members]
         with progress_bar(progress, sum(map(len, encoded))) as bar:
-            values = [
-                predict_rows(member.steps, tokens, bar.update)
+            parts = [
+                predict_distribution(member.steps, tokens, bar.update, flags)
                 for member, tokens in zip(self.members, encoded, strict=True)
             ]
-        return np.stack(values)
+        return Distribution.of_members(parts)
+
+    def predict_interval(
+        self, sequences: Sequence[str], coverage: float = 0.9, progress: bool | None = None
+    ) -> "tuple[Floats, Floats, Floats]":
+        """Predict sequences, with an interval for the measurement of each.
+
+        Args:
+            sequences: As for ``predict``.
+            coverage: Probability with which an interval covers a measurement, if the sequences are
+                like the validation rows; see ``dream_keras.runs.calibration``.
+            progress: As for ``predict``.
+
+        Returns:
+            Predictions, lower and upper bounds: each (rows,), or (rows, tasks) for several tasks.
+
+        Raises:
+            UserError: As for ``predict``, and if the run cannot be calibrated on its validation
+                rows.
+        """
+        from dream_keras.runs.calibration import calibrate
+
+        predicted = self.predict_distribution(sequences, progress)
+        low, high = calibrate(self, progress).bounds(predicted, coverage)
+        found = (predicted.mean, low, high)
+        one = predicted.mean.shape[1] == 1
+        return tuple(values[:, 0] if one else values for values in found)  # type: ignore[return-value]
 
     def encode(self, sequences: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return what the network is given for sequences, as they are written.

@@ -90,8 +90,24 @@ class StepsBase(ABC):
             What the network says, (rows, strands, tasks): the sequence as it is, and its reverse
             complement unless that is part of the input already.
         """
+        return self.predict_with_spread(tokens, flags)[0]
+
+    def predict_with_spread(
+        self, tokens: Tokens, flags: Flags | None = None
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
+        """Predict the strands of encoded rows, and how uncertain the network is of each.
+
+        Arguments are those of ``predict``.
+
+        Returns:
+            Values and their standard deviations, both (rows, strands, tasks); None in place of the
+            latter where the final block predicts none.
+        """
         flags = np.zeros(len(tokens), np.uint8) if flags is None else flags
-        return self._predict_rows(tokens, flags).astype(np.float64)
+        columns = self._predict_rows(tokens, flags).astype(np.float64)
+        tasks = self.network.tasks
+        spreads = None if self.network.head.spread is None else columns[..., tasks:]
+        return columns[..., :tasks], spreads
 
     @abstractmethod
     def gradient(self, channels: Channels, task: int) -> tuple[Channels, Channels]:

@@ -115,7 +115,7 @@ class JaxSteps(StepsBase):
     ) -> Tensor:
         inputs = self._prediction_rows(tokens, flags)
         outputs, _ = self.network.stateless_call(trainable, other, inputs, training=False)
-        return self._by_row(self.network.values(outputs))
+        return self._by_row(self.network.columns(outputs))
 
     def _shared(self, rows: npt.NDArray, axis: int) -> Tensor:
         """Put rows on the devices, each with its share along an axis."""

@@ -106,7 +106,8 @@ class TensorFlowSteps(StepsBase):
 
     def _predict_replica(self, *batch: tf.Tensor) -> tf.Tensor:
         rows = (self._share(rows, self.replicas) for rows in batch)
-        return self._by_row(self.network.expression(self._prediction_rows(*rows)))
+        outputs = self.network(self._prediction_rows(*rows), training=False)
+        return self._by_row(self.network.columns(outputs))
 
     def _share(self, rows: tf.Tensor, parts: int) -> tf.Tensor:
         """Return this replica's part of some rows: of a worker's own, or of all replicas'."""

@@ -1,29 +1,13 @@
-"""The rows of a run: read or simulated, split, checked, and streamed."""
-
-import dataclasses
-import logging
-from collections.abc import Callable
-from pathlib import Path
+"""The training rows of a run, streamed and checked."""
 
 import numpy as np
 
 from dream_keras.common.errors import UserError
-from dream_keras.common.remote import local_copy
-from dream_keras.data.alphabet import Tokens
-from dream_keras.data.kmers import Sequences
-from dream_keras.data.processor import Lengths, Processor
+from dream_keras.data.processor import Processor
 from dream_keras.data.sharded_stream import ShardedStream
-from dream_keras.data.shards import ShardedRows, open_shards
-from dream_keras.data.similarity import hold_out_families
-from dream_keras.data.split import Part
-from dream_keras.data.stream import Stream, StreamSettings, TrainingStream, hold_out
-from dream_keras.data.table import Rows, load_rows
-from dream_keras.runs.run import Run
-
-VALIDATION_SHARE = 0.1
-"""Share of the training rows held out when there is no validation table."""
-
-log = logging.getLogger(__name__)
+from dream_keras.data.shards import ShardedRows
+from dream_keras.data.stream import Stream, StreamSettings, TrainingStream
+from dream_keras.data.table import Rows
 
 
 def make_stream(rows: Rows | ShardedRows, settings: StreamSettings) -> Stream:
@@ -31,115 +15,6 @@ def make_stream(rows: Rows | ShardedRows, settings: StreamSettings) -> Stream:
     if isinstance(rows, ShardedRows):
         return ShardedStream(rows, settings)
     return TrainingStream(rows, settings)
-
-
-Visit = Callable[[Tokens, Lengths], None]
-
-
-def _no_visit(tokens: Tokens, lengths: Lengths) -> None:
-    """Do nothing with rows that are read."""
-
-
-def load_data(
-    run: Run, processor: Processor, visit: Visit = _no_visit
-) -> tuple[Rows | ShardedRows, Rows]:
-    """Read, or simulate and read, the rows to train and to validate on.
-
-    The rows of a prepared folder to train on stay on the disk, unless only the first
-    ``data.max_rows`` are wanted.
-
-    Args:
-        run: The run.
-        processor: Its processor.
-        visit: Called with the training rows, block by block, before they are encoded; not with
-            those of a prepared folder.
-
-    Raises:
-        UserError: If a table cannot be used, or not be split as asked.
-    """
-    settings = run.experiment.data
-    seed = settings.split_seed
-    seed = run.experiment.make_trainer().seed if seed is None else seed
-    train, validation = run.tables()
-    train = str(local_copy(train))
-    prepared = Path(train).is_dir()
-    if settings.split_column is not None:
-        if prepared:
-            raise UserError(
-                f"{train} is a prepared folder, which has no column {settings.split_column}. Give "
-                "the table itself, or prepare each part of it."
-            )
-        return _load(run, train, processor, "train", visit), _load(
-            run, train, processor, "validation"
-        )
-    validation = validation and str(local_copy(validation))
-    on_disk = _open_prepared(run, train) if prepared and settings.max_rows is None else None
-    if validation is not None:
-        if settings.split != "random":
-            raise UserError(
-                f"data.split={settings.split} says how rows are held out for validation, but there "
-                f"is a validation table, {validation}. Give a training table alone (--train), or "
-                "leave --split out."
-            )
-        return (
-            on_disk or _load(run, train, processor, "train", visit),
-            _load(run, validation, processor, "validation"),
-        )
-    if prepared and settings.split != "random":
-        raise UserError(
-            f"data.split={settings.split} needs the sequences themselves; {train} is a prepared "
-            "folder. Split the table first and give a validation table with --val, or leave "
-            "--split out."
-        )
-    if on_disk is not None:
-        of_disk, held_out = on_disk.hold_out(VALIDATION_SHARE, seed)
-        return of_disk, held_out.load()
-    return _split(run, train, processor, seed, visit)
-
-
-def _split(
-    run: Run, table: str, processor: Processor, seed: int, visit: Visit
-) -> tuple[Rows, Rows]:
-    """Read a table and hold out a part of its rows."""
-    by_family = run.experiment.data.split == "similarity"
-    sequences: list[Sequences] = []
-
-    def visit_all(tokens: Tokens, lengths: Lengths) -> None:
-        visit(tokens, lengths)
-        if by_family:
-            sequences.append(Sequences.of(tokens, lengths))
-
-    rows = _load(run, table, processor, "train", visit_all)
-    if len(rows) < 2:
-        raise UserError(f"{table}: one row is too few to learn from; give a table with more")
-    if by_family:
-        chosen = hold_out_families(sequences, VALIDATION_SHARE, seed)
-        kept, held_out = (rows.take(np.flatnonzero(side)) for side in (~chosen, chosen))
-    else:
-        kept, held_out = hold_out(rows, VALIDATION_SHARE, seed)
-    return dataclasses.replace(kept, skipped=rows.skipped), held_out
-
-
-def _open_prepared(run: Run, folder: str) -> ShardedRows:
-    rows = open_shards(Path(folder), run.processor, run.experiment.processor_settings())
-    log.info("%s: %s rows, prepared", folder, f"{len(rows):,}")
-    return rows
-
-
-def _load(
-    run: Run,
-    path: str,
-    processor: Processor,
-    part: Part,
-    visit: Visit = _no_visit,
-) -> Rows:
-    settings = run.experiment.data
-    if Path(path).is_dir():
-        return _open_prepared(run, path).load(settings.max_rows)
-    rows = load_rows(path, processor, settings.reading(part), visit)
-    named = f" of the {part} part" if settings.split_column else ""
-    log.info("%s: %s rows%s", path, f"{len(rows):,}", named)
-    return rows.weighted_by_errors(settings.error_floor)
 
 
 def check_labels(rows: Rows | ShardedRows, processor: Processor, target_type: str) -> None:

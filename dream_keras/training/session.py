@@ -43,6 +43,7 @@ from dream_keras.model.network import Network
 from dream_keras.model.targets import check_tasks, choose_target_type
 from dream_keras.runs.folder import RunFolder, open_folder
 from dream_keras.runs.report import write_report
+from dream_keras.runs.rows import load_data
 from dream_keras.runs.run import Run, load_run
 from dream_keras.runs.test_part import (
     TableSuite,
@@ -58,7 +59,6 @@ from dream_keras.scoring.suite import Suite, load_suite
 from dream_keras.training.data import (
     check_labels,
     check_validation,
-    load_data,
     make_stream,
 )
 from dream_keras.training.engine import Engine, EngineSettings, steps_in

@@ -236,7 +236,7 @@ def kmers_in(rows):
 def test_training_keeps_families_on_one_side(run, table):
     from dream_keras.data.stream import hold_out
     from dream_keras.data.table import load_rows
-    from dream_keras.training.session import load_data
+    from dream_keras.runs.rows import load_data
 
     assert run.experiment.data.split == "similarity"
     assert "split: similarity" in run.folder.config.read_text()

@@ -32,6 +32,7 @@ TINY = {
     "core-vaishnav_transformer": {"convolutions": 1, "layers": 1},
     "final-autosome_regression": {"features": 4},
     "final-bhi": {"hidden": 4},
+    "final-gaussian": {"features": 4},
     "final-deepstarr": {"hidden": 8},
     "final-malinois": {"hidden": 16, "branch": 8, "branch_dropout": 0.0},
     "final-mpralegnet": {"features": 8},

@@ -17,7 +17,7 @@ def test_everything_published_is_on_the_menu():
     teams = ["autosome", "bhi", "unlockdna"]
     baselines = ["deepstarr", "malinois", "mpralegnet", "mprann", "vaishnav_transformer"]
     assert menu.names("first") == menu.names("core") == sorted(teams + baselines)
-    assert menu.names("final") == sorted([*teams, *baselines, "autosome_regression"])
+    assert menu.names("final") == sorted([*teams, *baselines, "autosome_regression", "gaussian"])
     assert menu.names("trainer") == sorted(teams + baselines)
     assert "autosome" in menu.names("processor")
 

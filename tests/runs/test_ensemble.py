@@ -74,7 +74,7 @@ def test_sequences_get_the_mean_of_the_members(opened, sequences, apart):
     assert len(opened.members) == 3
     assert opened.processor.max_length == min(m.processor.max_length for m in opened.members)
     np.testing.assert_allclose(opened.predict(sequences), apart.mean(axis=0), rtol=1e-6)
-    each = opened.predict_members(sequences)[..., 0]
+    each = opened.predict_distribution(sequences).values[..., 0]
     np.testing.assert_allclose(np.sort(each, axis=0), np.sort(apart, axis=0), rtol=1e-6)
 
 
@@ -152,6 +152,6 @@ def test_members_are_trained_on_the_same_rows_and_resumed(training_table, tmp_pa
     shutil.rmtree(out / "seed-6")
     (out / "config.yaml").unlink()
     dream_keras.train_ensemble("dream_cnn", 2, out=out, seed=5, resume=True, **settings)
-    again = dream_keras.load_run(out).predict_members([LEFT + "ACGT" * 20 + RIGHT])
+    again = dream_keras.load_run(out).predict_distribution([LEFT + "ACGT" * 20 + RIGHT]).values
     np.testing.assert_allclose(again.ravel(), values, rtol=1e-5)
     assert "seed-6" in (out / "report.md").read_text()

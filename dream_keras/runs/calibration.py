@@ -1,0 +1,218 @@
+"""Prediction intervals: split conformal prediction on the validation rows.
+
+The interval of a prediction is mean +- q * scale, where scale is the standard deviation that the
+network or ensemble predicts for the row, and q the quantile of |measured - predicted| / scale over
+the validation rows. If these and a new row are exchangeable, and the network was not fitted to
+them, the interval covers the new measurement with at least the probability asked for (Vovk et al.,
+Algorithmic learning in a random world, 2005; scaled by a predicted spread as in Lei et al., Journal
+of the American Statistical Association 113, 2018). Rows from elsewhere (designed sequences, another
+experiment) are not exchangeable with them.
+
+The epoch with the best validation score is chosen on the same rows; that makes intervals a little
+too narrow, by less the more rows there are.
+"""
+
+import math
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.optimize import nnls
+
+from dream_keras.common.errors import UserError
+from dream_keras.common.files import replacing, sha256
+from dream_keras.runs.prediction import Distribution, predict_distribution, progress_bar
+from dream_keras.runs.rows import load_data
+from dream_keras.runs.run import TEST_PART, Run
+from dream_keras.scoring.suite import Suite
+from dream_keras.simulate.truth import FOLDER
+
+FILE = "calibration.npz"
+SMALLEST = 1e-6
+"""Share of the errors' variance that ``Calibration.noise`` is at least."""
+ROUNDING = 1e-9
+"""Taken off before rounding up: (n + 1) * coverage may exceed a whole number by its last bit."""
+ROWS = 20_000
+"""Validation rows that are used, at most: a quantile of 90 % is then exact to .4 %."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What turns predicted variances into intervals.
+
+    Attributes:
+        noise: Variance of the measurements that no prediction accounts for, (tasks,).
+        slope: What the predicted variance is multiplied by, (tasks,), before ``noise`` is added:
+            both are those with which the sum fits the squared errors best (non-negative least
+            squares), so predicted variances that are too small, or say nothing, do no harm.
+        scores: |measured - predicted| / scale of the validation rows, (rows, tasks), each column
+            sorted; NaN, at the end, where a label is missing.
+    """
+
+    noise: Floats
+    slope: Floats
+    scores: Floats
+
+    @classmethod
+    def fit(cls, measured: Floats, predicted: Distribution) -> "Calibration":
+        """Calibrate on rows that were not trained on.
+
+        Args:
+            measured: (rows, tasks); NaN where one is missing.
+            predicted: Their predictions.
+
+        Examples:
+            >>> predicted = Distribution(np.zeros((1, 4, 1)), None)
+            >>> fitted = Calibration.fit(np.array([[1.0], [-1.0], [2.0], [0.0]]), predicted)
+            >>> low, high = fitted.bounds(predicted, 0.8)
+            >>> high[0].tolist()
+            [2.0]
+        """
+        errors = measured - predicted.mean
+        fits = [_fit_variance(e, v) for e, v in zip(errors.T, predicted.variance.T, strict=True)]
+        noise, slope = np.array(fits).T
+        scale = np.sqrt(noise + slope * predicted.variance)
+        return cls(noise, slope, np.sort(np.abs(errors) / scale, axis=0))
+
+    def bounds(self, predicted: Distribution, coverage: float) -> tuple[Floats, Floats]:
+        """Return lower and upper bounds of measurements, both (rows, tasks).
+
+        Args:
+            predicted: Predictions of the rows.
+            coverage: Probability with which an interval covers a measurement, 0 to 1.
+
+        Raises:
+            UserError: If there were too few validation rows for such a coverage.
+        """
+        scale = np.sqrt(self.noise + self.slope * predicted.variance)
+        radius = self._quantile(coverage) * scale
+        return predicted.mean - radius, predicted.mean + radius
+
+    def _quantile(self, coverage: float) -> Floats:
+        """Return the conformal quantile of each task: the ceil((n + 1) * coverage)-th score."""
+        if not 0 < coverage < 1:
+            raise UserError(f"interval={coverage:g}: expected a share between 0 and 1, such as 0.9")
+        rows = np.isfinite(self.scores).sum(axis=0)
+        ranks = np.ceil((rows + 1) * coverage - ROUNDING).astype(int)
+        if (ranks > rows).any():
+            needed = math.ceil(coverage / (1 - coverage))
+            raise UserError(
+                f"interval={coverage:g} needs {needed:,} validation rows or more; there are "
+                f"{rows.min():,}. Ask for a smaller interval, or validate on more rows."
+            )
+        return self.scores[ranks - 1, np.arange(len(rows))]
+
+
+def _fit_variance(errors: Floats, variances: Floats) -> tuple[float, float]:
+    """Return noise and slope of one task: errors^2 ~ noise + slope * variances, neither below 0."""
+    known = np.isfinite(errors)
+    squares, variances = np.square(errors[known]), variances[known]
+    (noise, slope), _ = nnls(np.stack([np.ones_like(variances), variances], axis=1), squares)
+    return max(noise, SMALLEST * squares.mean()), slope
+
+
+def calibrate(run: Run, progress: bool | None = None) -> Calibration:
+    """Return the calibration that a run or ensemble keeps, or make it from its validation rows.
+
+    Raises:
+        UserError: If the validation rows are not at hand, or the members of an ensemble were
+            validated on different ones.
+    """
+    file, weights = run.folder.path / FILE, _checksum(run)
+    if file.exists():
+        try:
+            with np.load(file) as saved:
+                if str(saved["weights"]) == weights:
+                    return Calibration(saved["noise"], saved["slope"], saved["scores"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            pass  # made anew
+    parts, labels = [], []
+    for member in run.members:
+        rows = load_data(member, member.processor)[1]
+        if len(rows) > ROWS:
+            chosen = np.random.default_rng(0).choice(len(rows), ROWS, replace=False)
+            rows = rows.take(np.sort(chosen))
+        flags = member.processor.validation_flags(rows.flags)
+        with progress_bar(progress, len(rows)) as bar:
+            parts.append(predict_distribution(member.steps, rows.tokens, bar.update, flags))
+        labels.append(rows.labels.astype(np.float64))
+    if any(not np.array_equal(labels[0], others, equal_nan=True) for others in labels[1:]):
+        raise UserError(
+            f"the members of {run.folder} were validated on different rows, so none are new to all "
+            "of them: train members on the same rows (train --members N, or data.split_seed)"
+        )
+    found = Calibration.fit(labels[0], Distribution.of_members(parts))
+    with replacing(file) as temporary, temporary.open("wb") as archive:
+        np.savez(archive, weights=weights, **vars(found))
+    return found
+
+
+def _checksum(run: Run) -> str:
+    return " ".join(sha256(member.folder.best_weights) for member in run.members)
+
+
+def measure_coverage(
+    run: Run, suite: Suite, part: str, coverage: float, progress: bool | None = None
+) -> pd.DataFrame:
+    """Count how many measurements of a suite its intervals cover, subset by subset.
+
+    Args:
+        run: The run or ensemble.
+        suite: Measured on the scale of the labels that the run was trained on.
+        part: Its part.
+        coverage: What the intervals are made for, 0 to 1.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Returns:
+        One row per subset, and ``all`` rows of the part: ``subset``, ``rows``, ``coverage``
+        (share), ``width`` (mean of upper minus lower bound, in label units). Rows of pairs count
+        once each.
+
+    Raises:
+        UserError: If the suite's scale may be another one, or the run cannot be calibrated.
+    """
+    _check_scale(run, suite)
+    columns = suite.columns_of(run.task_names)
+    rows = suite.rows(part)
+    flags = None
+    if run.processor.reverse_mark and suite.reverse is not None:
+        flags = suite.reverse[rows].astype(np.uint8)
+    calibration = calibrate(run, progress)
+    predicted = run.predict_distribution([suite.sequences[row] for row in rows], progress, flags)
+    bounds = np.full((2, *suite.measured.shape), np.nan)
+    bounds[:, rows] = np.stack(calibration.bounds(predicted, coverage))[..., columns]
+    subsets = {
+        name: (subset.positions[part], subset.target) for name, subset in suite.subsets.items()
+    }
+    subsets |= {
+        f"all {target}" if len(suite.targets) > 1 else "all": (rows, number)
+        for number, target in enumerate(suite.targets)
+    }
+    found = []
+    for name, (positions, target) in subsets.items():
+        chosen = np.unique(positions)
+        chosen = chosen[np.isfinite(suite.measured[chosen, target])]
+        low, high = bounds[:, chosen, target]
+        measured = suite.measured[chosen, target]
+        within = (low <= measured) & (measured <= high)
+        share, width = (np.mean(x) if len(chosen) else np.nan for x in (within, high - low))
+        found.append({"subset": name, "rows": len(chosen), "coverage": share, "width": width})
+    return pd.DataFrame(found)
+
+
+def _check_scale(run: Run, suite: Suite) -> None:
+    """Refuse a suite that may measure on another scale than the labels a run was trained on."""
+    folder = Path(suite.source).resolve()
+    own = [member.folder.path.resolve() / TEST_PART for member in run.members]
+    if folder in own or (run.has_simulated_rows and (folder / FOLDER).is_dir()):
+        return
+    raise UserError(
+        f"{suite.source} may measure on another scale than the labels that {run.folder} was "
+        "trained on: intervals hold for the test rows of the run's own table (train --test), and "
+        "for simulated suites of a run with simulated rows"
+    )
