@@ -35,6 +35,7 @@ _HOME = {
     "load_run": "dream_keras.runs.run",
     "cross_validate": "dream_keras.train",
     "score_attributions": "dream_keras.attribute",
+    "score_variants": "dream_keras.evaluate",
 }
 COMMANDS = (
     "doctor",
@@ -81,6 +82,7 @@ __all__ = [
     "preflight",
     "prepare",
     "score_attributions",
+    "score_variants",
     "search",
     "simulate",
     "train",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_type_hints, overload
 
 from dream_keras.common.cli import (
+    add_adapters_argument,
     add_column_arguments,
     add_plugin_argument,
     load_backend,
@@ -62,11 +63,7 @@ def parser() -> argparse.ArgumentParser:
         choices=["fail", "drop", "crop"],
         help="what to do with sequences that are too long",
     )
-    p.add_argument(
-        "--adapters",
-        metavar="present|add|LEFT,RIGHT",
-        help="whether sequences have their adapters, or which are put on",
-    )
+    add_adapters_argument(p)
     add_plugin_argument(p)
     return p
 

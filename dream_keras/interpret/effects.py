@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dream_keras.interpret.choices import Strand
 from dream_keras.interpret.predictor import Floats, Predictor, View, distinct
 from dream_keras.interpret.shuffle import dinucleotide_shuffle
-from dream_keras.interpret.windows import OK, Placed, Strand, Window
+from dream_keras.interpret.windows import OK, Placed, Window
 
 KNOWN = 200_000
 """Predictions of reference windows that are remembered, so that each is predicted once."""

@@ -44,6 +44,7 @@ class Predictor:
         reverse_mark: Text in the names of sequences that are reverse complements; empty for none.
         check: Refuses sequences that lack their adapters.
         gradients: Differentiates predictions with respect to bases; None where that is impossible.
+        simulated: Whether the rows that it was trained on are simulated.
     """
 
     function: Predict
@@ -57,6 +58,7 @@ class Predictor:
     reverse_mark: str = ""
     check: Callable[[Sequence[str]], None] = lambda sequences: None
     gradients: "Gradients | None" = None
+    simulated: bool = False
 
     def __call__(self, sequences: Sequence[str]) -> Floats:
         """Predict sequences as they are, (rows, tasks)."""
@@ -154,6 +156,7 @@ def run_predictor(
         processor.reverse_mark,
         check,
         Gradients(steps, encode),
+        run.has_simulated_rows,
     )
 
 
