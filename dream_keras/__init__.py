@@ -36,6 +36,7 @@ _HOME = {
     "cross_validate": "dream_keras.train",
     "train_ensemble": "dream_keras.train",
     "score_attributions": "dream_keras.attribute",
+    "score_variants": "dream_keras.evaluate",
 }
 COMMANDS = (
     "doctor",
@@ -84,6 +85,7 @@ __all__ = [
     "preflight",
     "prepare",
     "score_attributions",
+    "score_variants",
     "search",
     "simulate",
     "train",

@@ -9,18 +9,24 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
+from dream_keras.common.cli import (
+    add_adapters_argument,
+    add_plugin_argument,
+    load_backend,
+    make_callable,
+    run,
+)
 from dream_keras.common.errors import UserError, at_least, unknown
 from dream_keras.common.files import new_folder
+from dream_keras.interpret.choices import METHODS, Method
 
 if TYPE_CHECKING:
-    from dream_keras.interpret.attribution import Attribution, Method
+    from dream_keras.interpret.attribution import Attribution
 
 PICTURES = 24
 """Sequences that get a picture by default."""
 SCORED = 200
 """Simulated sequences on which methods are scored by default."""
-METHODS = ("ism", "gradient", "integrated_gradients", "shuffled_integrated_gradients")
 SUMMARY = __doc__
 """Of the command; ``make_callable`` gives the module the function's docstring."""
 
@@ -53,11 +59,7 @@ def parser() -> argparse.ArgumentParser:
         "--shuffles", type=int, default=20, metavar="N", help="shuffled sequences (default: 20)"
     )
     p.add_argument("--seed", type=int, default=0, help="seed of the shuffles (default: 0)")
-    p.add_argument(
-        "--adapters",
-        metavar="present|add|LEFT,RIGHT",
-        help="whether sequences have their adapters, or which are put on (default: as in training)",
-    )
+    add_adapters_argument(p)
     p.add_argument(
         "--pictures",
         type=int,
@@ -116,7 +118,7 @@ def attribute(
     source: str | Path | Sequence[str],
     out: str | Path | None = None,
     *,
-    method: "Method" = "ism",
+    method: Method = "ism",
     task: str | None = None,
     region: str = "insert",
     steps: int | None = None,
@@ -213,7 +215,8 @@ def attribute(
             from dream_keras.interpret.attribution_files import write_attributions
 
             named = dict(zip(names, found, strict=True))
-            write_attributions(folder, named, f"dream_keras.attribute; {made}", pictures, progress)
+            description = f"dream_keras.attribute; {made}"
+            write_attributions(folder, named, description, pictures, predictor.simulated, progress)
             _find_motifs(folder, found, modisco, motifs)
         return found
 
@@ -274,7 +277,7 @@ def score_attributions(
         UserError: If the run was not trained on simulated promoters, or settings cannot be used.
     """
     from dream_keras.menu.plugins import check_plugins, listed
-    from dream_keras.runs.run import check_run, load_run
+    from dream_keras.runs.run import check_run
 
     for each in (run, *control):
         check_run(each)
@@ -292,17 +295,17 @@ def score_attributions(
         from dream_keras.menu.plugins import load_plugins
 
         load_plugins(plugins)
-        if not load_run(run).has_simulated_rows:
+        models = {str(each): run_predictor(each) for each in (run, *control)}
+        main = models[str(run)]
+        if not main.simulated:
             raise UserError(
                 f"{run} was not trained on simulated promoters, the only ones whose motifs are "
                 "known"
             )
-        models = {str(each): run_predictor(each) for each in (run, *control)}
         models["untrained"] = run_predictor(run, trained=False)
         scores = text(score_models(models, folder, sequences, steps, shuffles, seed, progress))
         if not modisco:
             return scores
-        main = models[str(run)]
         return f"{scores}\n{recovered_motifs(main, folder, sequences, seed, progress)}"
 
 

@@ -6,7 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
+from dream_keras.common.cli import (
+    add_adapters_argument,
+    add_plugin_argument,
+    load_backend,
+    make_callable,
+    run,
+)
 from dream_keras.common.errors import UserError, at_least, unknown
 from dream_keras.common.files import new_folder
 
@@ -53,11 +59,7 @@ def parser() -> argparse.ArgumentParser:
         help="count the spread of several runs against a design",
     )
     p.add_argument("--judge", metavar="RUN", help="run that predicts the designs, not optimised")
-    p.add_argument(
-        "--adapters",
-        metavar="present|add|LEFT,RIGHT",
-        help="whether sequences have their adapters, or which are put on (default: as in training)",
-    )
+    add_adapters_argument(p)
     p.add_argument("--seed", type=int, default=0, help="seed of all random choices (default: 0)")
     p.add_argument("--out", "-o", metavar="FOLDER", required=True, help="folder to write")
     add_plugin_argument(p)

@@ -11,6 +11,7 @@ from dream_keras.common.errors import UserError, at_least
 from dream_keras.scoring.suite import PARTS
 
 if TYPE_CHECKING:
+    from dream_keras.interpret.measured import EffectScore
     from dream_keras.scoring.metrics import ScoreCard
 
 
@@ -137,7 +138,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.json is not None:
         _check_writable(Path(arguments.json))
     if arguments.variants is not None:
-        _score_variants(arguments)
+        _print_variants(arguments)
         return
     card = evaluate(
         arguments.run,
@@ -156,34 +157,67 @@ def main(argv: list[str] | None = None) -> None:
         write_text(Path(arguments.json), f"{text}\n")
 
 
-def _score_variants(arguments: argparse.Namespace) -> None:
-    """Score predicted effects against measured ones."""
-    from dream_keras.common.files import write_text
-    from dream_keras.config.check import check_files
+def score_variants(
+    table: str | Path,
+    run: str | Path | None = None,
+    *,
+    plugins: Iterable[str | Path] = (),
+) -> "dict[str, EffectScore]":
+    r"""Score predicted effects of variants against measured ones.
 
-    run, path = arguments.run, arguments.variants
-    for option in ("predictions", "suite", "part", "bootstrap"):
-        if getattr(arguments, option):
-            raise UserError(f"--variants takes no --{option}")
-    check_files(path)
+    Args:
+        table: Of ``dream_keras.variants`` with another column, ``effect`` (``TASK.effect`` with
+            several tasks); or, with a run, a table of pairs: columns ``ref``, ``alt``, ``effect``.
+        run: Run folder whose model predicts the pairs.
+        plugins: Files that put on the menu what the run was trained with, if it has no copies.
+
+    Returns:
+        The scores by task; ``dream_keras.interpret.measured.text`` makes a table of them.
+
+    Raises:
+        UserError: If table or run cannot be used.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     table = Path(folder, "effects.csv")
+        ...     _ = table.write_text("delta,effect\n0.5,1\n-1,-2\n2,1.5\n")
+        ...     scores = score_variants(table)
+        >>> scores["expression"].n, scores["expression"].values["sign_accuracy"]
+        (3, 1.0)
+    """
+    from dream_keras.config.check import check_files
+    from dream_keras.menu.plugins import check_plugins, listed, load_plugins
+    from dream_keras.runs.run import check_run
+
+    check_files(table)
     predictor = None
     if run is not None:
-        from dream_keras.menu.plugins import load_plugins
-        from dream_keras.runs.run import check_run
-
         check_run(run)
+        check_plugins(plugins := listed(plugins))
         load_backend()
-        load_plugins(arguments.plugin)
+        load_plugins(plugins)
         from dream_keras.interpret.predictor import run_predictor
 
         predictor = run_predictor(run)
-    from dream_keras.interpret import measured
+    from dream_keras.interpret.measured import score_table
 
-    scores = measured.score_table(path, predictor)
-    print(measured.text(scores))
+    return score_table(table, predictor)
+
+
+def _print_variants(arguments: argparse.Namespace) -> None:
+    """Score effects as the command does."""
+    for option in ("predictions", "suite", "part", "bootstrap"):
+        if getattr(arguments, option):
+            raise UserError(f"--variants takes no --{option}")
+    scores = score_variants(arguments.variants, arguments.run, plugins=arguments.plugin)
+    from dream_keras.common.files import write_text
+    from dream_keras.interpret.measured import text, to_dict
+
+    print(text(scores))
     if arguments.json is not None:
-        text = json.dumps(measured.to_dict(scores), indent=2, allow_nan=False)
-        write_text(Path(arguments.json), f"{text}\n")
+        numbers = json.dumps(to_dict(scores), indent=2, allow_nan=False)
+        write_text(Path(arguments.json), f"{numbers}\n")
 
 
 def _check_writable(path: Path) -> None:

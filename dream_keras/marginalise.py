@@ -6,9 +6,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
+from dream_keras.common.cli import (
+    add_adapters_argument,
+    add_plugin_argument,
+    load_backend,
+    make_callable,
+    run,
+)
 from dream_keras.common.errors import UserError, at_least
-from dream_keras.common.files import new_folder
+from dream_keras.common.files import new_folder, replacing
 
 if TYPE_CHECKING:
     from dream_keras.interpret.backgrounds import Backgrounds
@@ -83,12 +89,7 @@ def parser() -> argparse.ArgumentParser:
         help="take N shuffles of each given sequence, dinucleotides kept (default: itself)",
     )
     p.add_argument("--task", help='a task, or a difference "A - B" (default: all tasks)')
-    p.add_argument(
-        "--adapters",
-        metavar="present|add|LEFT,RIGHT",
-        help="whether given sequences have their adapters, or which are put on (default: as in "
-        "training; put on random inserts)",
-    )
+    add_adapters_argument(p, "given sequences", "; put on random inserts")
     p.add_argument(
         "--seed", type=int, default=0, help="seed of inserts, sites and intervals (default: 0)"
     )
@@ -195,6 +196,7 @@ def marginalise(
         from dream_keras.interpret.predictor import run_predictor
         from dream_keras.interpret.tasks import task_weights
         from dream_keras.menu.plugins import load_plugins
+        from dream_keras.runs.plots import mark_simulated
 
         load_plugins(plugins)
         predictor = run_predictor(run, adapters, bare=background_sequences is None)
@@ -226,10 +228,11 @@ def marginalise(
         }
         description = "; ".join(f"{key}={value}" for key, value in said.items())
         write_effects(folder / TABLE, effects, f"dream_keras.marginalise; {description}")
-        from dream_keras.common.files import replacing
-
+        figure = curves(effects)
+        if predictor.simulated:
+            mark_simulated(figure)
         with replacing(folder / PICTURE) as temporary:
-            curves(effects).savefig(temporary)
+            figure.savefig(temporary)
     return len(rows)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_type_hints, overload
 
 from dream_keras.common.cli import (
+    add_adapters_argument,
     add_column_arguments,
     add_plugin_argument,
     load_backend,
@@ -64,11 +65,7 @@ def parser() -> argparse.ArgumentParser:
         choices=["fail", "drop", "crop"],
         help="what to do with sequences that are too long",
     )
-    p.add_argument(
-        "--adapters",
-        metavar="present|add|LEFT,RIGHT",
-        help="whether sequences have their adapters, or which are put on",
-    )
+    add_adapters_argument(p)
     p.add_argument(
         "--interval",
         metavar="SHARE",

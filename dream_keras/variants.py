@@ -2,17 +2,19 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
+from dream_keras.common.cli import (
+    add_adapters_argument,
+    add_plugin_argument,
+    load_backend,
+    make_callable,
+    run,
+)
 from dream_keras.common.errors import UserError, at_least, unknown
-
-if TYPE_CHECKING:
-    from dream_keras.interpret.predictor import Predictor
-    from dream_keras.interpret.windows import OnMismatch, Strand
+from dream_keras.interpret.choices import ON_MISMATCH, STRANDS, OnMismatch, Strand
 
 CHECKED = 100
 """Variants in whose windows the adapters are looked for."""
@@ -57,13 +59,13 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--strand",
-        choices=["+", "-", "both"],
+        choices=STRANDS,
         default="+",
         help="windows as they are, their reverse complements, or the mean of both (default: +)",
     )
     p.add_argument(
         "--ref-mismatch",
-        choices=["error", "skip", "swap", "keep"],
+        choices=ON_MISMATCH,
         default="error",
         help="where the reference allele is not there: stop (default), leave out, exchange the "
         "alleles if the other one is, or put it in place",
@@ -77,12 +79,7 @@ def parser() -> argparse.ArgumentParser:
         help="p against N shuffles of each variant's surroundings (default: none)",
     )
     p.add_argument("--seed", type=int, default=0, help="seed of the shuffles (default: 0)")
-    p.add_argument(
-        "--adapters",
-        metavar="present|add|LEFT,RIGHT",
-        help="whether sequences have their adapters, or which are put on (default: as in "
-        "training; put on windows of a genome)",
-    )
+    add_adapters_argument(p, otherwise="; put on windows of a genome")
     p.add_argument("--out", "-o", metavar="FILE", required=True, help="table to write, or .vcf")
     p.add_argument("--resume", action="store_true", help="go on with a table that was broken off")
     add_plugin_argument(p)
@@ -110,8 +107,8 @@ def variants(
     elements: str | Path | None = None,
     window: int | None = None,
     shifts: int = 0,
-    strand: "Strand" = "+",
-    ref_mismatch: "OnMismatch" = "error",
+    strand: Strand = "+",
+    ref_mismatch: OnMismatch = "error",
     zero_based: bool = False,
     null: int = 0,
     seed: int = 0,
@@ -151,83 +148,39 @@ def variants(
     Raises:
         UserError: If run, input or settings cannot be used.
     """
-    from dream_keras.config.check import check_files
-    from dream_keras.data import variants as read
     from dream_keras.interpret.annotated_vcf import SUFFIXES, annotate, check_writable, table_of
-    from dream_keras.menu.plugins import check_plugins, listed
+    from dream_keras.interpret.variant_source import open_source
+    from dream_keras.menu.plugins import check_plugins, listed, load_plugins
     from dream_keras.runs.run import check_run
 
     check_run(run)
     check_plugins(plugins := listed(plugins))
     at_least(0, shifts=shifts, null=null)
-    _check_inputs(
-        {"pairs": pairs, "sequences": sequences, "edits": edits, "vcf": vcf, "genome": genome},
-        elements is not None,
-        window is not None or shifts > 0,
-    )
-    check_files(pairs, sequences, edits, vcf, genome, elements)
-    if "-" in map(str, (pairs, sequences, edits, vcf, genome, elements)):
-        raise UserError("variants are read twice: give files instead of standard input (-)")
-    inputs = [Path(file) for file in (pairs, sequences, edits, vcf, genome, elements) if file]
-    out = Path(out)
+    if strand not in STRANDS:
+        raise unknown("strand", strand, STRANDS)
+    if ref_mismatch not in ON_MISMATCH:
+        raise unknown("ref_mismatch", ref_mismatch, ON_MISMATCH)
+    given = {"pairs": pairs, "sequences": sequences, "edits": edits, "vcf": vcf}
+    given |= {"genome": genome, "elements": elements}
+    source = open_source(given, zero_based, window, shifts)
+    inputs, out = list(source.files.values()), Path(out)
     annotated = out.name.endswith(SUFFIXES)
     table = table_of(out) if annotated else out
     _check_output(out, table, inputs)
-    if annotated and (vcf is None or elements or ref_mismatch == "swap" or not read.is_vcf(vcf)):
+    if annotated and (ref_mismatch == "swap" or not source.can_be_annotated):
         raise UserError(
             f"{out}: a VCF file is written of a VCF file, without --elements and --ref-mismatch "
             "swap. Give the output another name for a table."
         )
     check_writable(out)
-    from dream_keras.data.genome import Genome
-    from dream_keras.interpret.windows import (
-        ON_MISMATCH,
-        STRANDS,
-        edited_windows,
-        fitting,
-        genome_windows,
-        pair_windows,
-        read_elements,
-    )
-
-    if strand not in STRANDS:
-        raise unknown("strand", strand, STRANDS)
-    if ref_mismatch not in ON_MISMATCH:
-        raise unknown("ref_mismatch", ref_mismatch, ON_MISMATCH)
-    opened = Genome(genome) if genome else None
     load_backend()
     from dream_keras.interpret.effects import Scorer
     from dream_keras.interpret.predictor import run_predictor
     from dream_keras.interpret.variant_table import write_variants
-    from dream_keras.menu.plugins import load_plugins
 
     load_plugins(plugins)
     predictor = run_predictor(run, adapters, bare=genome is not None)
-    place: dict[str, object] = {"window": "whole sequences"}
-
-    def found() -> Iterator[read.Variant]:
-        if pairs is not None:
-            return read.read_pairs(pairs)
-        if edits is not None:
-            return read.read_edits(edits, zero_based)
-        assert vcf is not None
-        return read.read_positions(vcf, zero_based)
-
-    if pairs is not None:
-        windows = pair_windows(found())
-    elif sequences is not None:
-        given = read.read_named_sequences(sequences)
-        windows = edited_windows(found(), given, ref_mismatch)
-    else:
-        assert opened is not None
-        length = _window_length(predictor, window, shifts)
-        around = None if elements is None else read_elements(elements, opened)
-        windows = genome_windows(found(), opened, length, ref_mismatch, shifts, around)
-        if elements is None:
-            place = {"window": f"{length} bp", "index": length // 2, "shifts": shifts}
-        else:
-            place = {"window": "elements"}
-    windows = fitting(windows, predictor.shortest, predictor.longest)
+    windows, place = source.windows(predictor, ref_mismatch)
     begin = list(islice(windows, CHECKED))
     ok = [each for each in begin if each.placed]
     predictor.check([each.placed[0].sequence(each.variant.ref) for each in ok])
@@ -243,7 +196,7 @@ def variants(
         **({"null": null, "seed": seed} if null else {}),
     }
     # Also finds bad rows before anything is predicted. A variant has a row for each element.
-    total = None if elements else sum(1 for _ in found())
+    total = None if elements else sum(1 for _ in source.variants())
     number = write_variants(
         chain(begin, windows),
         Scorer(predictor, strand, null, seed),
@@ -258,27 +211,6 @@ def variants(
     return number
 
 
-def _check_inputs(files: Mapping[str, object], elements: bool, placed: bool) -> None:
-    """Refuse inputs that do not belong together.
-
-    Args:
-        files: The files that variants come from, by the name of their option; None if not given.
-        elements: Whether elements are given.
-        placed: Whether windows are.
-    """
-    ways = (("pairs",), ("sequences", "edits"), ("vcf", "genome"))
-    given = [way for way in ways if any(files[name] is not None for name in way)]
-    shown = [" and ".join(f"--{name}" for name in way) for way in ways]
-    if len(given) != 1:
-        raise UserError(f"give variants in one of these ways: {', '.join(shown)}")
-    if any(files[name] is None for name in given[0]):
-        raise UserError(f"{shown[ways.index(given[0])]} belong together: give both")
-    if (elements or placed) and files["genome"] is None:
-        raise UserError("--elements, --window and --shifts need a genome: --vcf and --genome")
-    if elements and placed:
-        raise UserError("--elements are the windows: leave out --window and --shifts")
-
-
 def _check_output(out: Path, table: Path, inputs: "list[Path]") -> None:
     """Refuse an output that cannot be written, before anything is predicted."""
     if not out.absolute().parent.is_dir():
@@ -290,24 +222,6 @@ def _check_output(out: Path, table: Path, inputs: "list[Path]") -> None:
             raise UserError(f"{file} is one of the inputs; give the output another name")
     if table.suffix == ".gz":
         raise UserError(f"{out}: tables are written plain: leave .gz out")
-
-
-def _window_length(predictor: "Predictor", window: int | None, shifts: int) -> int:
-    """Return the length of a genome's windows, within what the run takes."""
-    shortest, longest = predictor.shortest, predictor.longest
-    assert longest is not None
-    length = longest if window is None else window
-    if not shortest <= length <= longest:
-        raise UserError(
-            f"--window {window}: the run takes {shortest} to {longest} bp, besides the adapters "
-            "that are put on"
-        )
-    if shifts > (length - 1) // 2:
-        raise UserError(
-            f"--shifts {shifts}: at most {(length - 1) // 2}, or windows of {length} bp would not "
-            "contain the variant"
-        )
-    return length
 
 
 make_callable(__name__, variants)

@@ -184,6 +184,24 @@ def add_plugin_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_adapters_argument(
+    parser: argparse.ArgumentParser, sequences: str = "sequences", otherwise: str = ""
+) -> None:
+    """Let a command take ``--adapters``, a value of ``data.adapters``.
+
+    Args:
+        parser: The command's.
+        sequences: Which ones it is about.
+        otherwise: What else the default does.
+    """
+    parser.add_argument(
+        "--adapters",
+        metavar="present|add|LEFT,RIGHT",
+        help=f"whether {sequences} have their adapters, or which are put on (default: as in "
+        f"training{otherwise})",
+    )
+
+
 def add_column_arguments(parser: argparse.ArgumentParser, targets: bool = True) -> None:
     """Let a command take the names of a table's columns.
 

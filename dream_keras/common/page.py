@@ -3,6 +3,53 @@
 import base64
 import hashlib
 import json
+from html import escape
+from pathlib import Path
+from string import Template
+
+from dream_keras._version import __version__
+
+_HEAD = """<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+script-src '$script_hash'; style-src '$style_hash'; img-src $images; \
+base-uri 'none'; form-action 'none'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>$title</title>
+<link rel="icon" href="data:,">
+<style>$style</style>
+</head>"""
+_SCRIPTS = """<script id="data" type="application/json">$data</script>
+<script>$script</script>"""
+
+
+def fill(template: Path, title: str, data: object, images: str = "data:", **texts: str) -> str:
+    """Return a page as HTML.
+
+    A policy in its head forbids every request, and every script and style but the page's own, which
+    are named by their checksums.
+
+    Args:
+        template: HTML with the placeholders ``$head``, ``$scripts``, ``$version`` and those of
+            ``texts``. Style and script are files beside it with its name.
+        title: Of the window.
+        data: JSON that the script reads from the element ``data``.
+        images: Where images may come from, as the policy says it.
+        texts: HTML by the name of its placeholder.
+    """
+    page, style, script = (
+        template.with_suffix(end).read_text(encoding="utf-8") for end in (".html", ".css", ".js")
+    )
+    head = Template(_HEAD).substitute(
+        script_hash=policy_hash(script),
+        style_hash=policy_hash(style),
+        images=images,
+        title=escape(title),
+        style=style,
+    )
+    scripts = Template(_SCRIPTS).substitute(data=script_json(data), script=script)
+    return Template(page).substitute(texts, head=head, scripts=scripts, version=escape(__version__))
 
 
 def policy_hash(text: str) -> str:

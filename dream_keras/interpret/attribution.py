@@ -11,18 +11,16 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from dream_keras.common.errors import UserError
+from dream_keras.interpret.choices import Method
 from dream_keras.interpret.gradients import BASES, Soft, one_hot
 from dream_keras.interpret.predictor import Floats, Predictor
 from dream_keras.interpret.shuffle import dinucleotide_shuffle
 
-Method = Literal["ism", "gradient", "integrated_gradients", "shuffled_integrated_gradients"]
-METHODS: tuple[Method, ...] = get_args(Method)
 INSERT, ALL = "insert", "all"
 """Regions with a name: between the ends that belong to the assay's construct, and everything."""
 STEPS = {"integrated_gradients": 50, "shuffled_integrated_gradients": 20}

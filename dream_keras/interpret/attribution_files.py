@@ -28,6 +28,7 @@ def write_attributions(
     attributions: Mapping[str, Attribution],
     description: str,
     pictures: int,
+    simulated: bool = False,
     progress: bool | None = None,
 ) -> None:
     """Write attributions by the name of their sequence.
@@ -37,6 +38,7 @@ def write_attributions(
         attributions: By name, in the order of the input.
         description: How they were made.
         pictures: For how many sequences a picture is drawn, the first ones.
+        simulated: Whether the pictures say that the data are simulated.
         progress: Whether to show a progress bar; None shows one on a terminal.
     """
     each = list(attributions.values())
@@ -53,7 +55,7 @@ def write_attributions(
         with progress_bar(progress, total=len(names), desc="draw", unit="seq") as bar:
             for number, name in enumerate(names, 1):
                 drawn[name] = f"{PICTURES}/{number:04}.png"
-                draw(attributions[name], name, folder / drawn[name])
+                draw(attributions[name], name, folder / drawn[name], simulated)
                 bar.update()
     write_text(folder / PAGE, render(attributions, drawn, description))
 

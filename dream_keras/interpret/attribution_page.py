@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from string import Template
 
-from dream_keras._version import __version__
-from dream_keras.common.page import policy_hash, script_json
+from dream_keras.common.page import fill
 from dream_keras.interpret.attribution import Attribution
 
-_WEB = Path(__file__).parent / "web"
+_TEMPLATE = Path(__file__).parent / "web" / "attributions.html"
 
 
 def render(
@@ -33,16 +31,11 @@ def render(
         }
         for name, each in attributions.items()
     ]
-    style, script = (
-        (_WEB / f"attributions.{kind}").read_text(encoding="utf-8") for kind in ("css", "js")
-    )
-    return Template((_WEB / "attributions.html").read_text(encoding="utf-8")).substitute(
+    return fill(
+        _TEMPLATE,
+        "Attributions",
+        data,
+        images="'self' file: data:",
         description=escape(description),
         count=f"{len(data):,}",
-        version=escape(__version__),
-        style=style,
-        style_hash=policy_hash(style),
-        script=script,
-        script_hash=policy_hash(script),
-        data=script_json(data),
     )

@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from dream_keras.common.files import replacing
 from dream_keras.interpret.attribution import Attribution
 from dream_keras.interpret.gradients import BASES
-from dream_keras.runs.plots import plain
+from dream_keras.runs.plots import mark_simulated, plain
 
 INCHES_PER_BASE = 0.14
 DPI = 80
 
 
-def draw(attribution: Attribution, name: str, path: Path) -> None:
+def draw(attribution: Attribution, name: str, path: Path, simulated: bool = False) -> None:
     """Draw the contributions as letters, and above every base what another one would change.
 
     Args:
@@ -24,6 +24,7 @@ def draw(attribution: Attribution, name: str, path: Path) -> None:
             and hypothetical scores otherwise.
         name: Of the sequence.
         path: PNG to write.
+        simulated: Whether the picture says that the data are simulated.
     """
     import logomaker
     import pandas as pd
@@ -61,5 +62,7 @@ def draw(attribution: Attribution, name: str, path: Path) -> None:
         plain(axes)
     label = "effect of the mutation" if mutated else "hypothetical score"
     figure.colorbar(image, ax=heat, label=label, fraction=0.03, pad=0.01)
+    if simulated:
+        mark_simulated(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=DPI, format="png")

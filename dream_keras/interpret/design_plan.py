@@ -89,15 +89,14 @@ def carry_out(plan: Plan, out: Path, description: str, progress: bool | None) ->
     if plan.judge is not None:
         judging = run_predictor(plan.judge, plan.adapters)
         judge = Judge(judging, goal.weights(judging.tasks))
-    runs = [load_run(folder) for folder in plan.runs]
     every = predictors if judge is None else [*predictors, judge.predictor]
-    starts = _starts(plan, every, runs[0])
+    starts = _starts(plan, every, load_run(plan.runs[0]))
     flanks = _flanks(predictors[0])
     with progress_bar(progress, total=plan.rounds, desc=plan.method, unit="round") as bar:
         checker = Checker(plan.constraints, starts, flanks)
         search = Search(starts, checker, goal, predictors, plan.seed, bar.update)
         optimise(search, plan.method, plan.rounds, plan.beam)
-    simulated = all(each.has_simulated_rows for each in runs)
+    simulated = all(each.simulated for each in predictors)
     table = design_table(search, judge, flanks if simulated else None)
     if not (table["status"] == "ok").any():
         reasons = ", ".join(table["status"].unique())

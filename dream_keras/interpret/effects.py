@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dream_keras.interpret.choices import Strand
 from dream_keras.interpret.predictor import Floats, Predictor, View, distinct
 from dream_keras.interpret.shuffle import dinucleotide_shuffle
-from dream_keras.interpret.windows import OK, Placed, Strand, Window
+from dream_keras.interpret.windows import OK, Placed, Window
 
 KNOWN = 200_000
 """Predictions of reference windows that are remembered, so that each is predicted once."""
@@ -25,11 +26,14 @@ class Effects:
         alternative: With the alternative allele, (variants, tasks).
         null_p: Share of neutral surroundings with an effect at least as large, (variants, tasks);
             None if none were asked for.
+        spread: Standard deviation of the effect between the members of an ensemble (over n - 1),
+            (variants, tasks); None for a single network.
     """
 
     reference: Floats
     alternative: Floats
     null_p: Floats | None = None
+    spread: Floats | None = None
 
     @property
     def delta(self) -> Floats:
@@ -65,14 +69,16 @@ class Scorer:
         usable = [number for number, window in enumerate(windows) if window.status == OK]
         views = {number: self._views(windows[number]) for number in usable}
         values = self._predict(list(views.values()))
-        both = np.full((2, len(windows), len(self.predictor.tasks)), np.nan)
+        members = len(self.predictor.members) or 1
+        each = np.full((2, len(windows), members, len(self.predictor.tasks)), np.nan)
         if usable:
-            # (variants, alleles, views, tasks): each variant has as many windows as the others.
+            # (variants, alleles, views, members, tasks): all variants have equally many windows.
             found = [[[values[v] for v in allele] for allele in pair] for pair in views.values()]
-            both[:, usable] = np.mean(found, axis=2).swapaxes(0, 1)
-        reference, alternative = both
+            each[:, usable] = np.mean(found, axis=2).swapaxes(0, 1)
+        reference, alternative = both = each.mean(axis=2)
+        spread = (each[1] - each[0]).std(axis=1, ddof=1) if members > 1 else None
         if not self.null:
-            return Effects(reference, alternative)
+            return Effects(reference, alternative, spread=spread)
         p = np.full(reference.shape, np.nan)
         for number in usable:
             neutral = np.abs(self._neutral(windows[number], first + number))
@@ -80,7 +86,7 @@ class Scorer:
             delta = np.abs(alternative[number] - reference[number]) - rounding
             p[number] = (1 + (neutral >= delta).sum(axis=0)) / (1 + self.null)
         p[np.isnan(alternative - reference)] = np.nan
-        return Effects(reference, alternative, p)
+        return Effects(reference, alternative, p, spread)
 
     def _views(self, window: Window) -> tuple[list[View], list[View]]:
         """Return what is predicted with the reference and with the alternative allele."""
@@ -101,7 +107,7 @@ class Scorer:
         alternatives = (view for _, alternative in views for view in alternative)
         wanted = distinct([*references, *alternatives])
         new = [view for view in wanted if view not in self._known]
-        values = dict(zip(new, self.predictor.views(new), strict=True))
+        values = dict(zip(new, self.predictor.each(new), strict=True))
         values |= {view: self._known[view] for view in wanted if view in self._known}
         if len(self._known) + len(references) > KNOWN:
             self._known = {}

@@ -16,7 +16,8 @@ from scipy.stats import spearmanr
 
 from dream_keras.data import alphabet
 from dream_keras.data.yeast import INSERT_LENGTH, LEFT_ADAPTER, RIGHT_ADAPTER
-from dream_keras.interpret.attribution import Attribution, Attributor, Method
+from dream_keras.interpret.attribution import Attribution, Attributor
+from dream_keras.interpret.choices import Method
 from dream_keras.interpret.measured import auroc
 from dream_keras.interpret.predictor import Floats, Predictor
 from dream_keras.scoring.bootstrap import percentile_interval

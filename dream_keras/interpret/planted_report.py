@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from dream_keras.common.files import replacing, write_rows
 from dream_keras.common.progress import progress_bar
 from dream_keras.common.text import align
-from dream_keras.interpret.attribution import METHODS, Attribution, Attributor
+from dream_keras.interpret.attribution import Attribution, Attributor
 from dream_keras.interpret.attribution_files import write_attributions
+from dream_keras.interpret.choices import METHODS
 from dream_keras.interpret.gradients import BASES
 from dream_keras.interpret.motif_discovery import TABLE, find_patterns, recovery, write_patterns
 from dream_keras.interpret.planted import (
@@ -24,7 +25,7 @@ from dream_keras.interpret.planted import (
     simulator,
 )
 from dream_keras.interpret.predictor import Predictor
-from dream_keras.runs.plots import plain
+from dream_keras.runs.plots import mark_simulated, plain
 from dream_keras.simulate.motifs import MOTIFS
 
 Scores = Mapping[tuple[str, str], MethodScore]
@@ -96,7 +97,9 @@ def recovered_motifs(
     with progress_bar(progress, total=sequences, desc="mutate", unit="seq") as bar:
         found = attributor(planted.sequences, done=bar.update)
     named = {str(number): each for number, each in enumerate(found, 1)}
-    write_attributions(folder, named, "dream_keras.attribute --score --modisco", 0, progress)
+    write_attributions(
+        folder, named, "dream_keras.attribute --score --modisco", 0, progress=progress
+    )
     patterns = find_patterns(folder, sequences, len(found[0].scores), report=False)
     motifs = {motif.name: motif.matrix for motif in MOTIFS}
     write_patterns(patterns, motifs, folder / TABLE)
@@ -164,6 +167,7 @@ def draw_scores(scores: Scores, path: Path) -> None:
         axes.set_title(title, fontsize=10)
         plain(axes)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(models))
+    mark_simulated(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
 
@@ -197,5 +201,6 @@ def draw_example(
             site, place, xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8
         )
     rows[-1].set_xlabel("position in the insert (bp, from 0)")
+    mark_simulated(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100, format="png")

@@ -44,6 +44,7 @@ class Predictor:
         check: Refuses sequences that lack their adapters.
         gradients: Differentiates predictions with respect to bases, as ``Gradients`` does; None
             where that is impossible.
+        simulated: Whether the rows that it was trained on are simulated.
         members: Those whose mean it predicts; empty for a single network.
     """
 
@@ -58,6 +59,7 @@ class Predictor:
     reverse_mark: str = ""
     check: Callable[[Sequence[str]], None] = lambda sequences: None
     gradients: Differentiate | None = None
+    simulated: bool = False
     members: "tuple[Predictor, ...]" = ()
 
     def __call__(self, sequences: Sequence[str]) -> Floats:
@@ -81,6 +83,10 @@ class Predictor:
                     f"{self.longest}, besides the adapters that are put on"
                 )
         self.check(list(sequences.values()))
+
+    def each(self, views: Sequence[View]) -> Floats:
+        """Predict sequences of either strand with every member, (rows, members, tasks)."""
+        return np.stack([member.views(views) for member in self.members or (self,)], axis=1)
 
     def views(self, views: Sequence[View]) -> Floats:
         """Predict sequences of either strand, (rows, tasks)."""
@@ -194,6 +200,7 @@ def _of_one(run: Run, adapters: str | None, bare: bool, trained: bool) -> Predic
         processor.reverse_mark,
         check,
         Gradients(steps, encode),
+        run.has_simulated_rows,
     )
 
 

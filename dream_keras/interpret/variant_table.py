@@ -21,9 +21,10 @@ PART = ".part"
 """Suffix of a table that is being written."""
 
 
-def columns(tasks: Sequence[str], null: bool) -> list[str]:
+def columns(tasks: Sequence[str], null: bool, members: bool = False) -> list[str]:
     """Return the table's header; with several tasks their names stand before a full stop."""
-    numbers = ["ref_pred", "alt_pred", "delta", *(["null_p"] if null else []), "quantile"]
+    extra = [*(["delta_sd"] if members else []), *(["null_p"] if null else [])]
+    numbers = ["ref_pred", "alt_pred", "delta", *extra, "quantile"]
     names = [""] if len(tasks) == 1 else [f"{task}." for task in tasks]
     of_tasks = [f"{name}{number}" for name in names for number in numbers]
     return ["id", "chrom", "pos", "ref", "alt", "element", *of_tasks, "status", "warnings"]
@@ -74,14 +75,15 @@ def write_variants(
             file.flush()
             number += len(chunk)
             bar.update(len(chunk))
-    _finish(part, out, header, columns(scorer.predictor.tasks, bool(scorer.null)))
+    predictor = scorer.predictor
+    names = columns(predictor.tasks, bool(scorer.null), bool(predictor.members))
+    _finish(part, out, header, names)
     return number
 
 
 def _cells(windows: Sequence[Window], effects: Effects) -> Iterator[list[str]]:
     kinds = [effects.reference, effects.alternative, effects.delta]
-    if effects.null_p is not None:
-        kinds.append(effects.null_p)
+    kinds += [numbers for numbers in (effects.spread, effects.null_p) if numbers is not None]
     numbers = np.stack(kinds, axis=2).reshape(len(windows), -1)
     for window, values in zip(windows, numbers, strict=True):
         variant = window.variant

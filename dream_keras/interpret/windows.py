@@ -5,21 +5,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from dream_keras.common.errors import UserError
 from dream_keras.data.alphabet import reverse_complement_text
 from dream_keras.data.genome import Genome
 from dream_keras.data.text import open_text
 from dream_keras.data.variants import Variant
+from dream_keras.interpret.choices import OnMismatch, Strand
 from dream_keras.interpret.predictor import View
 
-Strand = Literal["+", "-", "both"]
-STRANDS: tuple[Strand, ...] = ("+", "-", "both")
-"""Windows as the genome is written, their reverse complements, or the mean of both."""
-OnMismatch = Literal["error", "skip", "swap", "keep"]
-ON_MISMATCH: tuple[OnMismatch, ...] = ("error", "skip", "swap", "keep")
-"""What is done where the reference allele is not what the genome has."""
 OK = "ok"
 
 

@@ -1,20 +1,17 @@
 """The static web page of a leaderboard: one file that makes no network requests.
 
-All text is escaped on its way into the page; a policy in its head forbids every request and every
-script but the page's own, which is named by its checksum.
+All text is escaped on its way into the page.
 """
 
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
-from string import Template
 
-from dream_keras._version import __version__
-from dream_keras.common.page import policy_hash, script_json
+from dream_keras.common.page import fill
 from dream_keras.leaderboard.entry import SCORE_NAMES, Estimate, SubsetInfo
 from dream_keras.leaderboard.standings import Row, Standings
 
-_WEB = Path(__file__).parent / "web"
+_TEMPLATE = Path(__file__).parent / "web" / "page.html"
 _LEADS = {
     "private": "The private part of the suite: what the public leaderboard did not show.",
     "public": "The public part of the suite. The private part is shown when the challenge closes.",
@@ -31,24 +28,20 @@ def render(standings: Standings, data: dict[str, object], title: str, formulas: 
         title: What is scored.
         formulas: The formulas of the two scores, as text.
     """
-    style, script = ((_WEB / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     keys = {"pearson": SCORE_NAMES["pearson_score"], "spearman": SCORE_NAMES["spearman_score"]}
     columns = {"rank": "Rank", "team": "Team"} | keys
     columns |= {f"r2.{subset.name}": label(subset) for subset in standings.subsets}
-    return Template((_WEB / "page.html").read_text(encoding="utf-8")).substitute(
-        title=escape(title),
+    return fill(
+        _TEMPLATE,
+        f"Leaderboard: {title}",
+        data,
+        kicker=escape(title),
         lead=escape(_lead(standings)),
         header_cells='<th scope="col"><span class="sr">Show in the charts</span></th>'
         + "".join(_header_cell(key, text) for key, text in columns.items()),
         rows="\n".join(_rows(standings)),
         footnotes="".join(f"<p>{escape(text)}</p>" for text in _footnotes(standings)),
         formulas=escape(formulas),
-        version=escape(__version__),
-        style=style,
-        style_hash=policy_hash(style),
-        script=script,
-        script_hash=policy_hash(script),
-        data=script_json(data),
     )
 
 

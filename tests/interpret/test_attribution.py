@@ -10,8 +10,9 @@ import pytest
 
 import dream_keras
 from dream_keras.common.errors import UserError
-from dream_keras.interpret import attribution_files, motif_discovery
-from dream_keras.interpret.attribution import METHODS, Attributor, find_region
+from dream_keras.interpret import attribution_files, attribution_plots, motif_discovery
+from dream_keras.interpret.attribution import Attributor, find_region
+from dream_keras.interpret.choices import METHODS
 from dream_keras.interpret.gradients import one_hot
 from dream_keras.interpret.planted import (
     average_precision,
@@ -22,6 +23,7 @@ from dream_keras.interpret.planted import (
 )
 from dream_keras.interpret.predictor import Predictor, run_predictor
 from dream_keras.interpret.tasks import task_weights
+from dream_keras.runs import plots
 
 LEFT, RIGHT = "TGCATTTTTTTCACATC", "GGTTACGGCTGTT"
 ONE = np.ones(1)
@@ -237,6 +239,22 @@ def test_the_files(run, random, tmp_path, caplog):
         dream_keras.attribute(run.folder.path, table, out)
 
 
+def test_pictures_of_simulated_runs_say_so(run, predictor, random, tmp_path, monkeypatch):
+    marked = []
+    for module in (attribution_plots, plots):
+        monkeypatch.setattr(module, "mark_simulated", marked.append)
+    dream_keras.attribute(
+        run.folder.path, promoters(random, 80), tmp_path / "a", region="20-21", pictures=1
+    )
+    assert len(marked) == 1
+    few = {"positions": [1], "copies": [1], "backgrounds": 2}
+    dream_keras.marginalise(run.folder.path, tmp_path / "b", motifs=["ACGT"], **few)
+    assert len(marked) == 2
+    found = {"a": Attributor(predictor, np.ones(2))(["ACGT" * 10])[0]}
+    attribution_files.write_attributions(tmp_path, found, "", pictures=1, progress=False)
+    assert len(marked) == 2
+
+
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -300,12 +318,6 @@ def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setattr(motif_discovery.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r'pip install "dream-keras\[motif\]"'):
         motif_discovery.check_installed()
-
-
-def test_methods_of_the_command_are_those_of_the_library():
-    from dream_keras import attribute
-
-    assert attribute.METHODS == METHODS
 
 
 @pytest.mark.slow

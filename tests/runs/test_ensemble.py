@@ -112,6 +112,20 @@ def test_gradients_are_the_mean_of_the_members(desk, sequences):
     assert whole.longest == min(part.longest for part in parts)
 
 
+def test_effects_of_variants_have_the_spread_between_members(desk, opened, sequences, tmp_path):
+    changed = [sequence[:40] + "GGGG" + sequence[44:] for sequence in sequences]
+    pairs = pd.DataFrame({"ref": sequences, "alt": changed})
+    pairs.to_csv(tmp_path / "pairs.csv", index=False)
+    dream_keras.variants(desk / "ensemble", pairs=tmp_path / "pairs.csv", out=tmp_path / "out.tsv")
+    table = pd.read_csv(tmp_path / "out.tsv", sep="\t", comment="#")
+    before, after = (
+        opened.predict_distribution(each).values[..., 0] for each in (sequences, changed)
+    )
+    delta = after - before
+    np.testing.assert_allclose(table["delta"], delta.mean(axis=0), rtol=1e-3)
+    np.testing.assert_allclose(table["delta_sd"], delta.std(axis=0, ddof=1), rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
