@@ -154,16 +154,16 @@ def interval_section(analysis: Analysis) -> Lines:
     title = ["## Intervals", ""]
     run, suite = analysis.run, analysis.suite
     try:
-        table = measure_coverage(run, suite, analysis.part, COVERAGE, analysis.progress)
+        found = measure_coverage(run, suite, analysis.part, COVERAGE, analysis.progress)
     except UserError as error:
         return [*title, f"Not done: {error}", ""]
     return [
         *title,
-        f"Share of the measurements that {COVERAGE:.0%} intervals, calibrated on the validation "
-        "rows, cover, and their mean width. Subsets that are not drawn as the validation rows were "
-        "need not reach that share.",
+        f"Share of the measurements of the {found.part} part that {COVERAGE:.0%} intervals cover, "
+        f"and their mean width. They were calibrated on {found.calibrated_on}; subsets that are "
+        "not drawn as those rows were need not reach that share.",
         "",
-        markdown(table),
+        markdown(found.table),
         "",
     ]
 

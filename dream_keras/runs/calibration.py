@@ -27,8 +27,7 @@ from dream_keras.common.files import replacing, sha256
 from dream_keras.runs.prediction import Distribution, predict_distribution, progress_bar
 from dream_keras.runs.rows import load_data
 from dream_keras.runs.run import TEST_PART, Run
-from dream_keras.scoring.suite import Suite
-from dream_keras.simulate.truth import FOLDER
+from dream_keras.scoring.suite import Positions, Suite
 
 FILE = "calibration.npz"
 SMALLEST = 1e-6
@@ -156,43 +155,92 @@ def _checksum(run: Run) -> str:
     return " ".join(sha256(member.folder.best_weights) for member in run.members)
 
 
+@dataclass(frozen=True)
+class Coverage:
+    """How often intervals cover the measurements of a suite.
+
+    Attributes:
+        part: The part of the suite.
+        calibrated_on: The rows that the intervals were calibrated on.
+        table: One row per subset, and ``all`` rows of the part: ``subset``, ``rows``, ``coverage``
+            (share), ``width`` (mean of upper minus lower bound). Rows of pairs count once each.
+    """
+
+    part: str
+    calibrated_on: str
+    table: pd.DataFrame
+
+
 def measure_coverage(
     run: Run, suite: Suite, part: str, coverage: float, progress: bool | None = None
-) -> pd.DataFrame:
+) -> Coverage:
     """Count how many measurements of a suite its intervals cover, subset by subset.
+
+    The intervals of the run's own test rows are calibrated on the validation rows. Other suites
+    measure on scales of their own: there the public part's rows give a line from predictions to
+    measurements, and the calibration, and the private part is counted.
 
     Args:
         run: The run or ensemble.
-        suite: Measured on the scale of the labels that the run was trained on.
-        part: Its part.
+        suite: The suite.
+        part: The part of it that is counted, for the run's own test rows.
         coverage: What the intervals are made for, 0 to 1.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
-    Returns:
-        One row per subset, and ``all`` rows of the part: ``subset``, ``rows``, ``coverage``
-        (share), ``width`` (mean of upper minus lower bound, in label units). Rows of pairs count
-        once each.
-
     Raises:
-        UserError: If the suite's scale may be another one, or the run cannot be calibrated.
+        UserError: If the suite is not the run's own and has no public part, or there are too few
+            rows to calibrate on.
     """
-    _check_scale(run, suite)
+    own = [member.folder.path.resolve() / TEST_PART for member in run.members]
+    if Path(suite.source).resolve() in own:
+        calibration, calibrated_on = calibrate(run, progress), "the validation rows"
+        rows = suite.rows(part)
+        predicted = _predict_rows(run, suite, rows, progress)
+    elif "public" in suite.parts:
+        part, calibrated_on = "private", "the public part of the suite, and brought to its scale"
+        known, rows = suite.rows("public"), suite.rows(part)
+        both = _predict_rows(run, suite, np.concatenate([known, rows]), progress)
+        both = _on_scale(both, suite.measured[known])
+        calibration = Calibration.fit(suite.measured[known], both.take(slice(len(known))))
+        predicted = both.take(slice(len(known), None))
+    else:
+        raise UserError(
+            f"{suite.source} may measure on another scale than the labels that {run.folder} was "
+            "trained on, and has no public part to calibrate on: intervals are counted for test "
+            "rows of the run's own table (train --test)"
+        )
+    bounds = np.full((2, *suite.measured.shape), np.nan)
+    bounds[:, rows] = calibration.bounds(predicted, coverage)
+    return Coverage(part, calibrated_on, _count(suite, part, rows, bounds))
+
+
+def _predict_rows(run: Run, suite: Suite, rows: Positions, progress: bool | None) -> Distribution:
+    """Predict rows of a suite; the tasks are the suite's targets."""
     columns = suite.columns_of(run.task_names)
-    rows = suite.rows(part)
     flags = None
     if run.processor.reverse_mark and suite.reverse is not None:
         flags = suite.reverse[rows].astype(np.uint8)
-    calibration = calibrate(run, progress)
-    predicted = run.predict_distribution([suite.sequences[row] for row in rows], progress, flags)
-    bounds = np.full((2, *suite.measured.shape), np.nan)
-    bounds[:, rows] = np.stack(calibration.bounds(predicted, coverage))[..., columns]
-    subsets = {
-        name: (subset.positions[part], subset.target) for name, subset in suite.subsets.items()
-    }
-    subsets |= {
-        f"all {target}" if len(suite.targets) > 1 else "all": (rows, number)
-        for number, target in enumerate(suite.targets)
-    }
+    found = run.predict_distribution([suite.sequences[row] for row in rows], progress, flags)
+    variances = None if found.variances is None else found.variances[..., columns]
+    return Distribution(found.values[..., columns], variances)
+
+
+def _on_scale(predicted: Distribution, measured: Floats) -> Distribution:
+    """Bring predictions to the scale of measurements, those of their first rows."""
+    lines = []
+    for mean, column in zip(predicted.mean[: len(measured)].T, measured.T, strict=True):
+        known = np.isfinite(column)
+        lines.append(np.polyfit(mean[known], column[known], 1))
+    slope, offset = np.array(lines).T
+    variances = None if predicted.variances is None else predicted.variances * np.square(slope)
+    return Distribution(predicted.values * slope + offset, variances)
+
+
+def _count(suite: Suite, part: str, rows: Positions, bounds: Floats) -> pd.DataFrame:
+    """Return the table of a ``Coverage``; bounds are (2, rows of the suite, targets)."""
+    subsets = {name: (each.positions[part], each.target) for name, each in suite.subsets.items()}
+    for number, name in enumerate(suite.targets):
+        subsets[f"all {name}" if len(suite.targets) > 1 else "all"] = (rows, number)
     found = []
     for name, (positions, target) in subsets.items():
         chosen = np.unique(positions)
@@ -203,16 +251,3 @@ def measure_coverage(
         share, width = (np.mean(x) if len(chosen) else np.nan for x in (within, high - low))
         found.append({"subset": name, "rows": len(chosen), "coverage": share, "width": width})
     return pd.DataFrame(found)
-
-
-def _check_scale(run: Run, suite: Suite) -> None:
-    """Refuse a suite that may measure on another scale than the labels a run was trained on."""
-    folder = Path(suite.source).resolve()
-    own = [member.folder.path.resolve() / TEST_PART for member in run.members]
-    if folder in own or (run.has_simulated_rows and (folder / FOLDER).is_dir()):
-        return
-    raise UserError(
-        f"{suite.source} may measure on another scale than the labels that {run.folder} was "
-        "trained on: intervals hold for the test rows of the run's own table (train --test), and "
-        "for simulated suites of a run with simulated rows"
-    )

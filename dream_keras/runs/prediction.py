@@ -95,6 +95,11 @@ class Distribution(NamedTuple):
             np.concatenate(variances) if len(variances) == len(parts) else None,
         )
 
+    def take(self, rows: slice) -> "Distribution":
+        """Return the predictions of some rows."""
+        variances = None if self.variances is None else self.variances[:, rows]
+        return Distribution(self.values[:, rows], variances)
+
     @property
     def mean(self) -> Floats:
         """The prediction, (rows, tasks)."""

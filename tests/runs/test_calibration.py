@@ -16,6 +16,7 @@ from dream_keras.runs.prediction import Distribution
 from dream_keras.runs.rows import load_data
 from dream_keras.runs.run import Run
 from dream_keras.scoring.suite import load_suite
+from dream_keras.simulate import simulate
 
 LEFT, RIGHT = "TGCATTTTTTTCACATC", "GGTTACGGCTGTT"
 SLIM = ["model.first.out_channels=4", "model.core.widths=[4]", "model.core.out_channels=4"]
@@ -176,7 +177,7 @@ def test_coverage_of_the_runs_own_test_rows_and_of_no_other(bins, table, tmp_pat
             "scores: {pearson: weighted_mean_r, spearman: weighted_mean_rho}\n"
             "subsets: {y: {weight: 1, target: y}}\n"
         )
-    found = measure_coverage(bins, load_suite(folder), "all", 0.9, progress=False)
+    found = measure_coverage(bins, load_suite(folder), "all", 0.9, progress=False).table
     low, high = bins.predict_interval(rows["seq"].tolist(), 0.9)[1:]
     share = np.mean((low <= rows["y"]) & (rows["y"] <= high))
     assert found["subset"].tolist() == ["y", "all"]
@@ -197,3 +198,21 @@ def test_members_with_other_validation_rows_are_refused(bins, table, tmp_path):
     dream_keras.ensemble([bins.folder.path, second.folder.path], tmp_path / "both")
     with pytest.raises(UserError, match="were validated on different rows"):
         dream_keras.load_run(tmp_path / "both").predict_interval([LEFT + "A" * 80 + RIGHT])
+
+
+def test_a_suite_on_another_scale_is_calibrated_on_its_public_part(bins, tmp_path):
+    """Coverage does not depend on the scale, the width is proportional to it."""
+    suite = load_suite(simulate(tmp_path / "suite", 20, 600, seed=1))
+    found = [
+        measure_coverage(
+            bins, dataclasses.replace(suite, measured=2 + scale * suite.measured), "public", 0.8
+        )
+        for scale in (1, -5)
+    ]
+    assert {each.part for each in found} == {"private"}
+    first, second = (each.table for each in found)
+    np.testing.assert_array_equal(first["coverage"], second["coverage"])
+    np.testing.assert_allclose(second["width"], 5 * first["width"], rtol=1e-6)
+    everything = first.set_index("subset").loc["all"]
+    assert everything["rows"] == len(suite.rows("private"))
+    assert 0.65 < everything["coverage"] < 0.95
