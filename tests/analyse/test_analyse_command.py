@@ -24,6 +24,7 @@ SECTIONS = [
     "Residuals",
     "Motifs",
     "Calibration of the sorting bins",
+    "Intervals",
     "Agreement of the strands",
     "Similarity to the training rows",
     "The 50 largest residuals",
