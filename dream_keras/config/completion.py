@@ -46,7 +46,8 @@ def taken_options(experiment: Experiment) -> dict[str, object]:
 def without_rows(config: Path) -> dict[str, Yaml]:
     """Return a run's config without its rows and what was taken from them.
 
-    What is left is a config for other rows: model, trainer and runtime.
+    What is left is a config for other rows: model, trainer and runtime. Augmentation is left out,
+    too: EvoAug's second stage trains on rows as they are.
 
     Args:
         config: The run's ``config.yaml``.
@@ -56,7 +57,7 @@ def without_rows(config: Path) -> dict[str, Yaml]:
     """
     experiment = load_experiment(config)
     _, value, _ = read_config(config)
-    for section in ("data", "scoring", "weights_from", "init_from"):
+    for section in ("data", "augment", "scoring", "weights_from", "init_from"):
         value.pop(section, None)
     taken = taken_options(experiment)
     options_of_slots = {"processor": {*LABEL_STATISTICS, *taken}, "final": {"tasks"}}

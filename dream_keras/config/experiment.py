@@ -1,9 +1,9 @@
 """Experiments as plain data: strict YAML in, resolved YAML out.
 
-An experiment has five sections: ``data`` (files), ``model`` (an order from the menu), ``trainer``,
-``runtime`` (hardware, never mixed with science) and ``scoring``; ``plugins`` lists files that put
-more on the menu. Whatever is not known is an error that names the file, the line and the nearest
-known name.
+An experiment has six sections: ``data`` (files), ``model`` (an order from the menu), ``augment``
+(random changes of training rows), ``trainer``, ``runtime`` (hardware, never mixed with science) and
+``scoring``; ``plugins`` lists files that put more on the menu. Whatever is not known is an error
+that names the file, the line and the nearest known name.
 """
 
 import copy
@@ -27,6 +27,7 @@ from dream_keras.config.settings import (
 )
 from dream_keras.config.yaml_file import Lines, Yaml, located, read_yaml
 from dream_keras.data.adapters import PRESENT
+from dream_keras.data.augment import AugmentSettings
 from dream_keras.data.processor import LABEL_STATISTICS, Processor
 from dream_keras.menu.plugins import load_plugins
 from dream_keras.menu.trainer import Trainer
@@ -50,6 +51,7 @@ class Sections:
         model: As YAML gives it.
         trainer: Likewise.
         data: As of ``Experiment``.
+        augment: Likewise.
         runtime: Likewise.
         scoring: Likewise.
         plugins: Likewise.
@@ -61,6 +63,7 @@ class Sections:
     model: object
     trainer: object
     data: DataSettings
+    augment: AugmentSettings
     runtime: RuntimeSettings
     scoring: ScoringSettings
     plugins: tuple[str, ...]
@@ -83,6 +86,8 @@ class Sections:
                 raise UserError(f'the section "{section}" is missing')
         with within("data"):
             data = read_settings(DataSettings, value.get("data"), "data")
+        with within("augment"):
+            augment = read_settings(AugmentSettings, value.get("augment"), "augment")
         with within("runtime"):
             runtime = read_settings(RuntimeSettings, value.get("runtime"), "runtime")
         with within("scoring"):
@@ -97,6 +102,7 @@ class Sections:
             value["model"],
             value["trainer"],
             data,
+            augment,
             runtime,
             scoring,
             plugins,
@@ -114,6 +120,7 @@ class Experiment:
         model: The order from the menu.
         trainer: The trainer from the menu.
         data: Files and how to read them.
+        augment: Random changes of training rows.
         runtime: How it is computed.
         scoring: The gold-standard suite.
         plugins: Files whose blocks, processors and trainers are on the menu as well.
@@ -131,6 +138,7 @@ class Experiment:
     model: Order
     trainer: Choice
     data: DataSettings = field(default_factory=DataSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
     plugins: tuple[str, ...] = ()
@@ -168,6 +176,7 @@ class Experiment:
         return {
             "data": dataclasses.asdict(self.data),
             "model": self.model.plain(),
+            "augment": dataclasses.asdict(self.augment),
             "trainer": {
                 "name": trainer.name,
                 **yaml_values({**trainer.options, **self.trainer.options}),

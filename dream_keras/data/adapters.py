@@ -70,6 +70,13 @@ class ProcessorAdapters:
             )
         return left, right
 
+    @property
+    def expected(self) -> tuple[Tokens, Tokens]:
+        """What the sequences that the processor is given begin and end with, as far as known."""
+        if self.setting in (None, PRESENT):
+            return self.processor.left_adapter, self.processor.right_adapter
+        return self.ends
+
     def put_on(self, tokens: Tokens, lengths: Lengths) -> tuple[Tokens, Lengths]:
         """Put the ends on; arguments and result as the tokens and lengths of a chunk."""
         left, right = self.ends

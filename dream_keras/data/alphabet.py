@@ -20,8 +20,8 @@ MASKED = 8
 INVALID = 255
 """Token of a byte that is not a letter of the alphabet."""
 
-COMPLEMENT: Tokens = np.array([T, G, C, A, N, MASK], np.uint8)
-"""Complement of each token: A-T, C-G; N and the mask stay."""
+COMPLEMENT: Tokens = np.array([T, G, C, A, N, MASK, END], np.uint8)
+"""Complement of each token: A-T, C-G; N, the mask and the end stay."""
 
 TOKEN_OF_BYTE: Tokens = np.full(256, INVALID, np.uint8)
 """Token of each ASCII byte, upper or lower case."""
@@ -74,7 +74,7 @@ def reverse_complement(tokens: Tokens) -> Tokens:
         >>> decode(reverse_complement(encode("AACGN")))
         'NCGTT'
     """
-    return COMPLEMENT[tokens][..., ::-1]
+    return COMPLEMENT.take(tokens)[..., ::-1]
 
 
 def reverse_complement_text(sequence: str) -> str:

@@ -1,7 +1,7 @@
 """Base classes of data processors: a host part on bytes and a graph part on floats."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
@@ -14,6 +14,8 @@ from dream_keras.data.alphabet import Tokens
 from dream_keras.nn import Tensor, Tensors
 
 Lengths = npt.NDArray[np.int32]
+Bounds = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Where a part of each row starts and, exclusively, ends, both (rows,)."""
 Labels = npt.NDArray[np.float32]
 """Measured values, (rows, tasks); NaN where one is missing."""
 Flags = npt.NDArray[np.uint8]
@@ -118,6 +120,49 @@ class Processor(ABC):
             Tokens, (batch, length).
         """
         return tokens
+
+    def edit(self, tokens: Tokens, change: Callable[[Tokens], Tokens]) -> Tokens:
+        """Return encoded rows after a change of their sequences; host side, in training.
+
+        Processors whose rows hold more than the sequence, such as its other strand, make that
+        anew.
+
+        Args:
+            tokens: (batch, length), as ``encode`` made them.
+            change: Takes and returns sequences, (batch, positions).
+        """
+        return change(tokens)
+
+    def insert_bounds(self, tokens: Tokens, left: int, right: int) -> Bounds:
+        """Return where the insert of each row starts and, exclusively, ends, both (batch,).
+
+        Around it are padding, adapters and flanks. Of a row that ``encode`` has cropped, bases of
+        the insert may be taken for the adapter that was cropped off.
+
+        Args:
+            tokens: (batch, positions), as ``edit`` gives them to its change.
+            left: bp of adapter in front of the sequences that ``encode`` was given.
+            right: Likewise behind them.
+        """
+        if self.cuts_adapters:
+            left -= len(self.left_adapter)
+            right -= len(self.right_adapter)
+        start, stop = unpadded(tokens)
+        return start + max(left, 0), stop - max(right, 0)
+
+    def flanks(self, tokens: Tokens, reach: int) -> tuple[Tokens, Tokens]:
+        """Return what the construct has in front of and behind encoded rows.
+
+        Args:
+            tokens: (batch, positions), as ``edit`` gives them to its change.
+            reach: bp on either side.
+
+        Returns:
+            Tokens, both (batch, reach), ``alphabet.MASK`` where a base is not known; (batch, 0)
+            on a side to which rows are not to be moved.
+        """
+        unknown = np.full((len(tokens), reach), alphabet.MASK, np.uint8)
+        return unknown, unknown
 
     def prediction_views(self, tokens: Tokens) -> Sequence[Tokens]:
         """Return encoded rows as they are predicted; the mean over all views is the prediction.
@@ -230,6 +275,23 @@ class ScalingProcessor(Processor):
         if target_type not in ("value", "masked") or self.label_std is None:
             return mean
         return mean * np.array(self.label_std) + np.array(self.label_center)
+
+
+def unpadded(tokens: Tokens) -> Bounds:
+    """Return where the sequence of each row starts and, exclusively, ends, both (rows,).
+
+    What ``alphabet.N`` or ``alphabet.END`` fills at either end of a row is padding.
+
+    Args:
+        tokens: (rows, length).
+
+    Examples:
+        >>> [place.tolist() for place in unpadded(alphabet.encode("NNANCN")[None])]
+        [[2], [5]]
+    """
+    known = (tokens != alphabet.N) & (tokens != alphabet.END)
+    start, behind = known.argmax(axis=1), known[:, ::-1].argmax(axis=1)
+    return start, np.where(known.any(axis=1), tokens.shape[1] - behind, start)
 
 
 def strand_of(tokens: Tensor, strand: Tensor) -> Tensor:

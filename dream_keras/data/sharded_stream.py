@@ -52,7 +52,7 @@ class ShardedStream(Stream):
     @cached_property
     def own_rows_per_pass(self) -> int:
         """This host's rows in one of its passes, each strand counted."""
-        return len(self._mine) * self.strands
+        return len(self._mine) * self.settings.strands
 
     def batch(self, step: int) -> Batch:
         """Return this host's part of the batch of ``step``, counted from 0."""
@@ -76,7 +76,7 @@ class ShardedStream(Stream):
         A unit is twice a block's number, plus 1 where the block comes for the second time.
         """
         random = np.random.default_rng([self.settings.seed, number, 2, self.settings.host])
-        units = (self._mine.blocks[:, None] * 2 + np.arange(self.strands)).ravel()
+        units = (self._mine.blocks[:, None] * 2 + np.arange(self.settings.strands)).ravel()
         units = random.permutation(units)
         manifest = self.rows.manifest
         last = manifest.blocks - 1

@@ -57,6 +57,9 @@ class StreamSettings:
         seed: Of the order.
         both_strands: Whether a pass holds each row twice, as itself and as its reverse complement.
         random_strand: Whether the strand of each row is drawn in each step.
+        augment: What is done to a batch's tokens before that, in the first steps of a run; see
+            ``Augmentation``.
+        augmented_steps: The number of these steps.
         view: What is done to a batch's tokens with random numbers of its own (masked bases,
             padding); see ``Processor.training_view``.
         host: Number of this host.
@@ -70,6 +73,13 @@ class StreamSettings:
     host: int = 0
     hosts: int = 1
     random_strand: bool = False
+    augment: Callable[[Tokens, np.random.Generator], Tokens] = lambda tokens, random: tokens
+    augmented_steps: int = 0
+
+    @property
+    def strands(self) -> int:
+        """How often a pass holds each row."""
+        return 2 if self.both_strands else 1
 
 
 @dataclass
@@ -99,14 +109,9 @@ class Stream(ABC):
         """A checksum of the rows: with another one a run cannot be resumed."""
 
     @property
-    def strands(self) -> int:
-        """How often a pass holds each row."""
-        return 2 if self.settings.both_strands else 1
-
-    @property
     def rows_per_pass(self) -> int:
         """Rows in one pass of all hosts, each strand counted."""
-        return len(self.rows) * self.strands
+        return len(self.rows) * self.settings.strands
 
     @property
     def part_size(self) -> int:
@@ -124,7 +129,7 @@ class Stream(ABC):
     def _cut(self, step: int, size: int, per_pass: int, *own: int) -> Batch:
         """Return the rows of ``step`` where passes of ``per_pass`` rows are cut every ``size``.
 
-        The view's random numbers depend on what else is given, as well.
+        The random numbers of augmentation and view depend on what else is given, as well.
         """
         at, end = step * size, (step + 1) * size
         parts = []
@@ -134,6 +139,9 @@ class Stream(ABC):
             parts.append(self._part(number, start, stop))
             at += stop - start
         batch = Batch.joined(parts)
+        if step < self.settings.augmented_steps:
+            random = np.random.default_rng([self.settings.seed, step, 5, *own])
+            batch = batch._replace(tokens=self.settings.augment(batch.tokens, random))
         random = np.random.default_rng([self.settings.seed, step, 1, *own])
         batch = batch._replace(tokens=self.settings.view(batch.tokens, random))
         if not self.settings.random_strand:

@@ -10,12 +10,21 @@ from types import MappingProxyType
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from keras import ops
 
 from dream_keras.common.errors import UserError, at_least
 from dream_keras.data import alphabet, yeast
 from dream_keras.data.alphabet import Tokens
-from dream_keras.data.processor import Flags, Lengths, Processor, Values, one_hot, strand_of
+from dream_keras.data.processor import (
+    Bounds,
+    Flags,
+    Lengths,
+    Processor,
+    Values,
+    one_hot,
+    strand_of,
+)
 from dream_keras.menu.registry import PRIX_FIXE, Head, register
 from dream_keras.menu.trainer import Trainer
 from dream_keras.nn import Tensor
@@ -96,6 +105,26 @@ class AutosomeProcessor(Processor):
             encoded[rows, upstream:] = tokens[rows, length - kept : length]
             encoded[rows, :upstream] = self._upstream[len(self._upstream) - upstream :]
         return encoded
+
+    def insert_bounds(self, tokens: Tokens, left: int, right: int) -> Bounds:
+        """Find the insert behind the left adapter; rows end with the right one."""
+        start = self._insert_start(tokens) + max(left - len(self.left_adapter), 0)
+        return start, np.full(len(tokens), self.length - right)
+
+    def flanks(self, tokens: Tokens, reach: int) -> tuple[Tokens, Tokens]:
+        """Return the plasmid's bases, as far as they are known."""
+        unknown = np.full(self.length + reach, alphabet.MASK, np.uint8)
+        before = np.concatenate([unknown, self._upstream])
+        first = len(before) - self._insert_start(tokens)[:, None] - reach
+        behind = np.concatenate([alphabet.encode(yeast.RIGHT_FLANK), unknown])[:reach]
+        return before[first + np.arange(reach)], np.tile(behind, (len(tokens), 1))
+
+    def _insert_start(self, tokens: Tokens) -> npt.NDArray[np.int64]:
+        """Return the position behind the left adapter, or behind what is left of it, (batch,)."""
+        found = np.ones((len(tokens), self.length + 1), bool)
+        for back, base in enumerate(self.left_adapter[::-1], 1):
+            found[:, back:] &= tokens[:, : self.length + 1 - back] == base
+        return self.length - found[:, ::-1].argmax(axis=1)
 
     def make_channels(self, tokens: Tensor, strand: Tensor, flags: Tensor) -> Tensor:
         """Make the six channels; shapes as in ``Processor.make_channels``."""

@@ -104,6 +104,13 @@ class BHIProcessor(ScalingProcessor):
         encoded[:, :width] = np.where(inside, tokens[:, :width], alphabet.END)
         return encoded
 
+    def flanks(self, tokens: Tokens, reach: int) -> tuple[Tokens, Tokens]:
+        """Return the vector's bases; behind a row that is cut on the right, bases to be drawn."""
+        ends = tokens[:, -len(self.right_adapter) :]
+        is_whole = (ends == self.right_adapter).all(axis=1, keepdims=True)
+        before = np.tile(self._left[len(self._left) - reach :], (len(tokens), 1))
+        return before, np.where(is_whole, self._right[:reach], np.uint8(alphabet.MASK))
+
     def training_view(self, tokens: Tokens, random: np.random.Generator) -> Tokens:
         """Fill short rows up on the right, on the left or on both sides, as drawn."""
         missing = (tokens == alphabet.END).sum(axis=1)

@@ -1,7 +1,7 @@
 """A data processor for any assay: any length, any flanks, no assumption about the organism.
 
 Source: the fly and human benchmarks of Prix Fixe (flag from the name, no padding); MPRALegNet
-(random strand, shift) and MPRAnn (reverse complement of the insert) for the options.
+(random strand) and MPRAnn (reverse complement of the insert) for the options.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,14 @@ from keras import ops
 from dream_keras.common.errors import UserError, at_least
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
-from dream_keras.data.processor import Flags, Lengths, ScalingProcessor, one_hot, strand_of
+from dream_keras.data.processor import (
+    Bounds,
+    Flags,
+    Lengths,
+    ScalingProcessor,
+    one_hot,
+    strand_of,
+)
 from dream_keras.menu.registry import register
 from dream_keras.nn import Tensor
 
@@ -54,10 +61,9 @@ class PlainProcessor(ScalingProcessor):
         fixed_left: bp at the beginning of the input that stay in place in the reverse complement,
             as adapters do when an insert is turned around.
         fixed_right: bp at the end of the input that stay in place likewise.
-        shift: Move each training row by up to this many bp in each step, in the directions in
-            which ``upstream`` or ``downstream`` say what moves in.
-        upstream: Bases in front of the input; those nearest to it move in on the left.
-        downstream: Bases behind the input; those nearest to it move in on the right.
+        upstream: Bases that the construct has in front of the input, the nearest last. With these
+            or ``downstream``, ``augment.shift`` moves rows only to where bases are known.
+        downstream: Bases that it has behind the input, the nearest first.
         standardize: Train on standardized labels.
         label_mean: Mean of the training labels of each task; None takes it from them.
         label_std: Their standard deviations; None takes them from the labels.
@@ -87,7 +93,6 @@ class PlainProcessor(ScalingProcessor):
         strand_channel: bool = True,
         fixed_left: int = 0,
         fixed_right: int = 0,
-        shift: int = 0,
         upstream: str = "",
         downstream: str = "",
         standardize: bool = False,
@@ -101,7 +106,6 @@ class PlainProcessor(ScalingProcessor):
             trim_right=trim_right,
             fixed_left=fixed_left,
             fixed_right=fixed_right,
-            shift=shift,
         )
         flanks = {"left": left, "right": right, "upstream": upstream, "downstream": downstream}
         for option, bases in flanks.items():
@@ -111,12 +115,6 @@ class PlainProcessor(ScalingProcessor):
             raise UserError(
                 f"reverse={reverse} with reverse_mark={reverse_mark!r}: reverse=flag and the text "
                 "that marks a reverse complement in a row's name belong together"
-            )
-        moving = [bases for bases in (upstream, downstream) if bases]
-        if shift and (not moving or min(map(len, moving)) < shift):
-            raise UserError(
-                f"shift={shift} needs upstream or downstream with at least {shift} bases, which "
-                "move in"
             )
         self.left, self.right = alphabet.encode(left), alphabet.encode(right)
         self.trim_left, self.trim_right = trim_left, trim_right
@@ -133,7 +131,6 @@ class PlainProcessor(ScalingProcessor):
         self.strand_channel = strand_channel and reverse != "none"
         self.fixed_left, self.fixed_right = fixed_left, fixed_right
         self.channels = len(channel_order) + self.strand_channel
-        self.shift = shift
         self.upstream, self.downstream = alphabet.encode(upstream), alphabet.encode(downstream)
         self.standardize = standardize
         self.label_mean = label_mean
@@ -185,19 +182,33 @@ class PlainProcessor(ScalingProcessor):
             encoded[rows, max(start, 0) : max(start, 0) + kept.shape[1]] = kept
         return encoded
 
-    def training_view(self, tokens: Tokens, random: np.random.Generator) -> Tokens:
-        """Move rows by a distance that is drawn for each."""
-        if not self.shift:
-            return tokens
-        lowest = -self.shift if len(self.upstream) else 0
-        highest = self.shift if len(self.downstream) else 0
-        moved = random.integers(lowest, highest, len(tokens), endpoint=True)
-        before = self.upstream[len(self.upstream) + lowest :]
-        behind = self.downstream[:highest]
-        context = [np.broadcast_to(bases, (len(tokens), len(bases))) for bases in (before, behind)]
-        wide = np.concatenate([context[0], tokens, context[1]], axis=1)
-        at = np.arange(self.length) + len(before) + moved[:, None]
-        return np.take_along_axis(wide, at, axis=1)
+    def insert_bounds(self, tokens: Tokens, left: int, right: int) -> Bounds:
+        """Leave out ``left`` and ``right``, and the fixed ends; see ``Processor.insert_bounds``."""
+        left = len(self.left) + max(left - self.trim_left, 0)
+        right = len(self.right) + max(right - self.trim_right, 0)
+        start, stop = super().insert_bounds(tokens, left, right)
+        return (
+            np.maximum(start, self.fixed_left),
+            np.minimum(stop, self.length - self.fixed_right),
+        )
+
+    def flanks(self, tokens: Tokens, reach: int) -> tuple[Tokens, Tokens]:
+        """Return ``upstream`` and ``downstream``, or bases to be drawn if there is neither.
+
+        Raises:
+            UserError: If one of them has fewer than ``reach`` bases.
+        """
+        sides = {"upstream": self.upstream, "downstream": self.downstream}
+        if not any(map(len, sides.values())):
+            return super().flanks(tokens, reach)
+        for name, bases in sides.items():
+            if 0 < len(bases) < reach:
+                raise UserError(
+                    f"shift={reach} needs as many bases that move in, and model.processor.{name} "
+                    f"has {len(bases)}"
+                )
+        before, behind = self.upstream[-reach:], self.downstream[:reach]
+        return np.tile(before, (len(tokens), 1)), np.tile(behind, (len(tokens), 1))
 
     def name_flags(self, names: Sequence[str]) -> Flags:
         """Return is_reverse, which ``reverse_mark`` in a row's name says, (rows,)."""

@@ -117,6 +117,11 @@ class UnlockDNAProcessor(ScalingProcessor):
             first[rows, start : start + inner] = tokens[rows, self.head : self.head + inner]
         return np.concatenate([first, alphabet.reverse_complement(first)], axis=1)
 
+    def edit(self, tokens: Tokens, change: Callable[[Tokens], Tokens]) -> Tokens:
+        """Change the first half of the rows; the second becomes its reverse complement."""
+        first = change(tokens[:, : self.insert_length])
+        return np.concatenate([first, alphabet.reverse_complement(first)], axis=1)
+
     def training_view(self, tokens: Tokens, random: np.random.Generator) -> Tokens:
         """Mark the bases to be masked; an N never is one."""
         masked = random.random(tokens.shape, np.float32) < self.mask_rate

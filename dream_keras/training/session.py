@@ -29,11 +29,13 @@ from dream_keras.config.experiment import (
     load_experiment,
 )
 from dream_keras.config.smoke import shrink
+from dream_keras.data.adapters import ProcessorAdapters
 from dream_keras.data.alphabet import Tokens
+from dream_keras.data.augment import Augmentation
 from dream_keras.data.duplicates import Keys, strand_keys
 from dream_keras.data.memory import MEMORY, MemoryTable
 from dream_keras.data.parse import BadRow
-from dream_keras.data.processor import Lengths, Processor
+from dream_keras.data.processor import Lengths
 from dream_keras.data.shards import ShardedRows
 from dream_keras.data.stream import Stream, StreamSettings
 from dream_keras.data.table import Rows
@@ -270,8 +272,7 @@ def _train(run: Run, progress: bool | None) -> Result:
     test = read_test_part(run)
     run, rows, validation = _read_rows(run, test, source)
     check_tasks(network, rows.labels.shape[1], ", ".join(run.task_names))  # of a prepared folder
-    stream = _make_stream(run.processor, rows, trainer, strategy.process)
-    steps_per_epoch = trainer.steps_per_epoch or steps_in(stream.rows_per_pass, stream.batch_size)
+    stream, steps_per_epoch = _make_stream(run, rows, trainer, strategy.process)
     with strategy.scope():
         optimizer = trainer.optimizer(trainer.epochs * steps_per_epoch)
         slow_down(optimizer, network, trainer, steps_per_epoch)
@@ -355,8 +356,10 @@ def _read_rows(
 
 
 def _make_stream(
-    processor: Processor, rows: Rows | ShardedRows, trainer: Trainer, process: WorkerProcess
-) -> Stream:
+    run: Run, rows: Rows | ShardedRows, trainer: Trainer, process: WorkerProcess
+) -> tuple[Stream, int]:
+    """Return a run's batches, and the steps in an epoch."""
+    processor, augment = run.processor, run.experiment.augment
     settings = StreamSettings(
         trainer.batch_size,
         trainer.seed,
@@ -366,7 +369,24 @@ def _make_stream(
         host=process.worker,
         hosts=process.workers,
     )
-    return make_stream(rows, settings)
+    rows_per_pass = len(rows) * settings.strands
+    steps_per_epoch = trainer.steps_per_epoch or steps_in(rows_per_pass, trainer.batch_size)
+    if augment.operations:
+        left, right = ProcessorAdapters(processor, run.experiment.data.adapters).expected
+        epochs = max(trainer.epochs - augment.clean_epochs, 0)
+        settings = dataclasses.replace(
+            settings,
+            augment=Augmentation(augment, processor, (len(left), len(right))),
+            augmented_steps=epochs * steps_per_epoch,
+        )
+        log.log(
+            logging.INFO if epochs else logging.WARNING,
+            "%d of the %d epochs are augmented: %s",
+            epochs,
+            trainer.epochs,
+            ", ".join(augment.operations),
+        )
+    return make_stream(rows, settings), steps_per_epoch
 
 
 def _load_suite(run: Run) -> Suite | None:

@@ -12,6 +12,7 @@ from dream_keras.config.experiment import (
     preset,
 )
 from dream_keras.config.order import Order
+from dream_keras.data.augment import AugmentSettings
 
 MODEL = {"processor": "autosome", "first": "bhi", "core": "autosome", "final": "autosome"}
 
@@ -33,6 +34,10 @@ model:
 trainer:
   name: autosome
   learning_rate: 5e-3
+augment:
+  per_row: 3
+  mutation: 0.05
+  insertion: null
 """
 
 
@@ -78,6 +83,14 @@ def test_values_take_the_type_of_the_option(tmp_path):
         ("  core: autosome\n", "", 3, 'the model has no "core"'),
         ("core:", "centre:", 6, 'unknown slot of the model "centre"'),
         ("5e-3", "fast", 10, "expected a number, got 'fast'"),
+        (
+            "per_row:",
+            "per_rows:",
+            12,
+            'unknown setting of augment "per_rows". Did you mean "per_row"',
+        ),
+        ("mutation: 0.05", "mutation: 5", 13, "mutation=5.0: expected a share between 0 and 1"),
+        ("insertion: null", "insertion: long", 14, "expected a whole number or nothing"),
     ],
 )
 def test_mistakes_are_named_with_their_line(tmp_path, old, new, line, said):
@@ -119,6 +132,16 @@ def test_override_mistakes_name_the_nearest(tmp_path):
         load_experiment(config(tmp_path, FULL), ["trainer.epoch=3"])
 
 
+def test_augmentation_is_off_unless_it_is_set(tmp_path):
+    """Run folders of former versions have no such section."""
+    path = config(tmp_path, FULL.partition("augment:")[0])
+    assert load_experiment(path).augment == AugmentSettings()
+    overrides = ["augment.mutation=0.1", "augment.shift=4", "augment.hard=false"]
+    changed = load_experiment(path, overrides)
+    assert changed.augment == AugmentSettings(mutation=0.1, shift=4, hard=False)
+    assert load_experiment(config(tmp_path, FULL)).plain()["augment"]["insertion"] is None
+
+
 def test_unknown_config_lists_the_built_in_ones():
     with pytest.raises(UserError, match=r"configs: any_dream_attn, .*dream_rnn, .*quickstart"):
         load_experiment("dream_ccn")
@@ -137,7 +160,7 @@ def test_every_option_on_the_menu_is_typed_and_passes_through_a_config(item):
 
 def test_a_key_that_stands_twice_is_refused(tmp_path):
     path = config(tmp_path, FULL + "trainer: bhi\n")
-    with pytest.raises(UserError, match=r'experiment\.yaml:11: "trainer" stands on line 8 too'):
+    with pytest.raises(UserError, match=r'experiment\.yaml:15: "trainer" stands on line 8 too'):
         load_experiment(path)
 
 

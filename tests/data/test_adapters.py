@@ -45,6 +45,14 @@ def test_ends_are_put_on_sequences_of_any_length(left, right, random):
     assert got == [left + text + right for text in texts]
 
 
+def test_what_the_encoded_sequences_begin_and_end_with():
+    for setting in (None, "present", "add"):
+        ends = ProcessorAdapters(AutosomeProcessor(), setting).expected
+        assert [alphabet.decode(end) for end in ends] == [yeast.LEFT_ADAPTER, yeast.RIGHT_ADAPTER]
+    ends = ProcessorAdapters(AutosomeProcessor(), "ACG,T").expected
+    assert [alphabet.decode(end) for end in ends] == ["ACG", "T"]
+
+
 def refused(path, processor, setting=None):
     with pytest.raises(UserError) as caught:
         load_rows(path, processor, ReadSettings(adapters=setting))

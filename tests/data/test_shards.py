@@ -324,12 +324,14 @@ def test_rows_leave_as_bytes_of_their_own(rows):
     np.testing.assert_array_equal(stream.batch(0).tokens, before)
 
 
-def test_random_views_are_the_steps_and_the_hosts_own(rows):
-    def view(tokens, random):
+@pytest.mark.parametrize("what", ["view", "augment"])
+def test_random_views_and_changes_are_the_steps_and_the_hosts_own(rows, what):
+    def drawn(tokens, random):
         return random.integers(0, 256, tokens.shape, np.uint8)
 
     def seen(step, **host):
-        return ShardedStream(rows, StreamSettings(14, 5, True, view, **host)).batch(step).tokens
+        settings = StreamSettings(14, 5, True, augmented_steps=4, **{what: drawn}, **host)
+        return ShardedStream(rows, settings).batch(step).tokens
 
     np.testing.assert_array_equal(seen(2), seen(2))
     assert (seen(2) != seen(3)).any()

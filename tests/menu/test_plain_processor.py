@@ -87,19 +87,6 @@ def test_fixed_ends_stay_in_place_on_the_other_strand():
     np.testing.assert_array_equal(both[1], channels(processor, ["AACGGTTT"]))
 
 
-def test_rows_move_as_far_as_allowed_and_take_the_flanks_in(random):
-    one_way = PlainProcessor(6, shift=3, downstream="CCCG", reverse="random")
-    tokens = encoded(["ACGTAC"] * 400, one_way)
-    wanted = {"ACGTAC", "CGTACC", "GTACCC", "TACCCC"}
-    moved = texts(one_way.training_view(tokens, random))
-    assert set(moved) == wanted
-    assert min(moved.count(text) for text in wanted) > 60
-    two_ways = PlainProcessor(6, shift=1, upstream="AG", downstream="T")
-    moved = two_ways.training_view(tokens, random)
-    assert set(texts(moved)) == {"GACGTA", "ACGTAC", "CGTACT"}
-    assert one_way.prediction_views(tokens)[0] is tokens
-
-
 @pytest.mark.parametrize("reverse", ["rows", "random"])
 def test_strand_and_channel_agree(reverse):
     processor = PlainProcessor(6, reverse=reverse)
@@ -142,8 +129,6 @@ def test_labels_stay_unless_they_are_standardized():
         ({"left": "ACX"}, "left=ACX: expected bases"),
         ({"reverse": "flag"}, "reverse_mark"),
         ({"reverse_mark": "_rc"}, "reverse=flag and the text"),
-        ({"shift": 3}, "shift=3 needs upstream or downstream"),
-        ({"shift": 3, "downstream": "AC"}, "at least 3 bases"),
         ({"length": 4, "left": "ACGT"}, "the flanks alone have 4 bp"),
         ({"length": 0}, "length=0: at least 1"),
         ({"trim_left": -1}, "trim_left=-1"),

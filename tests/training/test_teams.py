@@ -1,5 +1,7 @@
 """Whole runs with each team's own processor, blocks and trainer."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import yaml
 
 import dream_keras
 from dream_keras.common.errors import UserError
+from dream_keras.data.augment import AugmentSettings
 from dream_keras.training.engine import Engine
 
 TEAMS = {
@@ -26,6 +29,8 @@ TEAMS = {
         "final": "unlockdna",
     },
 }
+AUGMENT = {"mutation": 0.1, "deletion": 8, "clean_epochs": 1}
+"""Two of the three epochs see changed rows."""
 each_team = pytest.mark.parametrize("team", TEAMS)
 
 
@@ -33,6 +38,7 @@ def settings(team, **trainer):
     rates = {"unlockdna": {"warmup_steps": 4, "learning_rate": 0.003}}.get(team, {})
     return {
         "model": {"processor": team, **TEAMS[team]},
+        "augment": AUGMENT if team == "bhi" else {},
         "trainer": {
             "name": team,
             "batch_size": 16,
@@ -71,7 +77,7 @@ def finished(request, training_table, tmp_path_factory):
     indirect=True,
 )
 def test_a_broken_run_resumes_to_the_same_weights(finished, training_table, tmp_path, monkeypatch):
-    """Padding, hidden bases and dropout are drawn again as the unbroken run drew them."""
+    """Changes, padding, hidden bases and dropout are drawn again as the unbroken run drew them."""
     team, whole = finished
     epoch = Engine._epoch
 
@@ -84,6 +90,8 @@ def test_a_broken_run_resumes_to_the_same_weights(finished, training_table, tmp_
     with pytest.raises(KeyboardInterrupt):
         train(team, tmp_path, training_table)
     monkeypatch.setattr(Engine, "_epoch", epoch)
+    with pytest.raises(UserError, match=r"was trained with augment\.hard=True, not False"):
+        train(team, tmp_path, training_table, resume=True, overrides=["augment.hard=false"])
     # With the config given again, whose processor names no statistics of the labels.
     resumed = train(team, tmp_path, training_table, resume=True)
     with np.load(whole.folder / "state.npz") as a, np.load(resumed.folder / "state.npz") as b:
@@ -91,6 +99,9 @@ def test_a_broken_run_resumes_to_the_same_weights(finished, training_table, tmp_
         assert len(names) > 10
         for name in names:
             np.testing.assert_array_equal(a[name], b[name])
+    written = yaml.safe_load((whole.folder / "config.yaml").read_text())["augment"]
+    changes = AUGMENT if team == "bhi" else {}
+    assert written == dataclasses.asdict(AugmentSettings(**changes))
 
 
 def test_predictions_are_on_the_labels_scale(finished, training_table):
