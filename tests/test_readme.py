@@ -1,5 +1,6 @@
 """The commands of the README work as written, one after the other."""
 
+import json
 import os
 import re
 import shlex
@@ -38,6 +39,21 @@ def run(words, folder):
     assert done.returncode == 0, f"{shlex.join(words)}\n{done.stderr}"
 
 
+ONE_AFTER_THE_OTHER = """
+import json, os, runpy, sys
+from dream_keras.common.cli import load_backend
+load_backend()
+for words in json.loads(sys.argv[1]):
+    if os.fork() == 0:
+        sys.argv = words
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        sys.exit()
+    if os.wait()[1]:
+        sys.exit(f"failed: {words}")
+"""
+"""Runs commands, each in a process of its own; importing Keras, most of their time, is shared."""
+
+
 @pytest.mark.parametrize(
     "part", ["own table", *(pytest.param(p, marks=pytest.mark.slow) for p in ("more", "search"))]
 )
@@ -50,14 +66,16 @@ def test_commands_of_the_readme(clone, part):
     search = part == "search"
     commands = [command for command in COMMANDS if part_of(command) == part]
     assert len(commands) >= {"own table": 4, "more": 6, "search": 1}[part]
+    tried = []
     for command in commands:
-        words = shlex.split(command)
-        assert words[:2] == ["python", "-m"]
-        if words[2] in ("dream_keras.train", "dream_keras.search"):
+        python, module, *words = shlex.split(command)
+        assert (python, module) == ("python", "-m")
+        if words[0] in ("dream_keras.train", "dream_keras.search"):
             # Of a setting that is given twice the last one counts.
-            steps = [] if search else ["--set", "trainer.steps_per_epoch=5"]
-            words += ["--smoke", *steps]
-        run([sys.executable, *words[1:]], clone)
+            few = ["--set", "trainer.epochs=1", "--set", "trainer.steps_per_epoch=5"]
+            words += ["--smoke", *([] if search else few)]
+        tried.append(words)
+    run([sys.executable, "-c", ONE_AFTER_THE_OTHER, json.dumps(tried)], clone)
     if part == "own table":
         predicted = (clone / "predictions.tsv").read_text().splitlines()
         assert len(predicted) == 100
