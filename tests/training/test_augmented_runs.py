@@ -12,6 +12,7 @@ import yaml
 import dream_keras
 from dream_keras.common.errors import UserError
 from dream_keras.config.check import check_experiment
+from dream_keras.config.completion import without_rows
 from dream_keras.config.smoke import shrink
 from dream_keras.data.augment import OPERATIONS, AugmentSettings
 from dream_keras.train import parser
@@ -90,6 +91,14 @@ def test_a_run_in_miniature_has_both_kinds_of_epochs():
     )
     small = shrink(experiment).augment
     assert small == dataclasses.replace(experiment.augment, clean_epochs=1)
+
+
+def test_a_run_from_another_one_trains_on_rows_as_they_are(tmp_path):
+    """EvoAug's second stage."""
+    experiment = dream_keras.load_experiment("dream_cnn", AUGMENT)
+    (tmp_path / "config.yaml").write_text(experiment.to_yaml())
+    config = without_rows(tmp_path / "config.yaml")
+    assert dream_keras.load_experiment(config).augment == AugmentSettings()
 
 
 def test_a_run_without_an_augmented_epoch_says_so(stream_of, caplog):
