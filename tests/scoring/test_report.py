@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dream_keras.scoring.card import Interval, Intervals, ScoreCard, SubsetScore
 from dream_keras.scoring.formulas import Formulas
-from dream_keras.scoring.metrics import Interval, Intervals, ScoreCard, SubsetScore, score
+from dream_keras.scoring.metrics import score
 from dream_keras.scoring.report import markdown_table, scatter_figure, table
 from dream_keras.scoring.suite import load_suite
 
