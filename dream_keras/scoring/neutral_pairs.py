@@ -27,8 +27,9 @@ SHARE = 0.2
 """Share of the pairs that each set calls unchanged. On the challenge's suite shares from .1 to .3
 give the same ceiling to within its interval, see docs/suites.md."""
 _MOST_BINS = 20
-_PAIRS_OF_BIN = 100
-"""Neutral pairs in a bin: the standard error of a variance of normal noise is then 14 %."""
+_PAIRS_OF_BIN = 25
+"""Fewest neutral pairs in one of several bins: a variance of normal noise then has a standard error
+of 28 %. Fewer bins would have less, but hide that noise depends on the level."""
 _FEWEST = 20
 """Neutral pairs below which nothing is estimated."""
 

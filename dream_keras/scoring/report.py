@@ -109,10 +109,11 @@ def _summary(card: ScoreCard) -> list[str]:
             f"rows and pairs, seed {card.intervals.seed}"
         )
     if card.ceiling is not None:
+        lines[0] += f"; ceiling {_with_interval(card.ceiling.pearson_score)}"
         lines.append(
-            f"ceiling of the Pearson Score {_with_interval(card.ceiling.pearson_score)}: what a "
-            f"perfect predictor is expected to reach, from the noise of {card.ceiling.pairs:,} "
-            "neutral pairs; too low where the predictions that chose these overlook changes"
+            "ceilings: what a perfect predictor is expected to reach, from the noise of "
+            f"{card.ceiling.pairs:,} neutral pairs; too low where the predictions that chose these "
+            "overlook changes"
         )
     return [*undefined, *lines, _PART_TEXT[card.part]]
 
