@@ -114,18 +114,18 @@ def evaluate(
     at_least(0, bootstrap=bootstrap)
     if (run is None) == (predictions is None):
         raise UserError("give either a run folder or a file of predictions (--predictions FILE).")
-    if run is not None:
-        check_run(run)
+    runs = [] if run is None else [run]
+    runs += [path for path in ceiling if Path(path).is_dir()]
+    for path in runs:
+        check_run(path)
     check_files(predictions, *ceiling)
-    for path in ceiling:
-        if Path(path).is_dir():
-            check_run(path)
     check_plugins(plugins := listed(plugins))
     loaded_suite = None if suite is None else load_suite(suite)
-    loaded_run = None
-    if run is not None:
+    if runs:
         load_backend()
         load_plugins(plugins)
+    loaded_run = None
+    if run is not None:
         loaded_run = load_run(run)
         suite = suite or loaded_run.suite_folder
     if suite is None:

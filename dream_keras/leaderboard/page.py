@@ -161,7 +161,8 @@ def _ceiling(ceiling: SuiteCeiling) -> str:
     """Return the table's last row; ranks and the Spearman Score have no ceiling."""
     r2 = "".join(_with_interval(estimate) for estimate in ceiling.r2.values())
     return (
-        '<tfoot><tr><td></td><td></td><th scope="row" class="of-team">Ceiling</th>'
+        '<tfoot><tr><td></td><td></td><th scope="row" class="of-team">'
+        '<span class="team">Ceiling</span></th>'
         f"{_with_interval(ceiling.pearson_score)}<td>–</td>{r2}</tr></tfoot>"
     )
 

@@ -60,12 +60,13 @@ def write_page(
         raise UserError(f"{folder} is a file; the page needs a folder.")
     standings = board.standings(phase)
     suite = board.suite
+    found = _ceiling(board, standings.part, ceiling) if ceiling else None
     text = render(
         standings,
         page_data(board, standings),
         title=suite.name or "Gold-standard suite",
         formulas=_formulas(suite),
-        ceiling=_ceiling(board, standings.part, ceiling) if ceiling else None,
+        ceiling=found,
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "index.html", text)

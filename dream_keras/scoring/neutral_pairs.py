@@ -81,11 +81,8 @@ class LevelNoise:
         edges = np.unique([chunk[0] for chunk in chunks])[1:]
         self.bin_of_row = np.searchsorted(edges, level, side="right")
         bin_of_pair = np.searchsorted(edges, level_of_pair, side="right")
-        self.bins = [
-            Bin(float(found.min()), float(found.max()), len(found))
-            for number in range(len(edges) + 1)
-            if len(found := level_of_pair[bin_of_pair == number])
-        ]
+        in_bin = [level_of_pair[bin_of_pair == number] for number in range(len(edges) + 1)]
+        self.bins = [Bin(float(each.min()), float(each.max()), len(each)) for each in in_bin]
         first, second = suite.measured[pairs, target].T
         cluster = _clusters(pairs)
         self.clusters = int(cluster.max()) + 1

@@ -16,6 +16,7 @@ from dream_keras.scoring.metrics import pearson
 from dream_keras.scoring.neutral_pairs import level_noises
 from dream_keras.scoring.noise_shares import NoiseShares
 from dream_keras.scoring.resampling import Draws, design
+from dream_keras.scoring.submission import read_submission
 from dream_keras.scoring.suite import Subset, Suite, load_suite
 from dream_keras.simulate import simulate
 from dream_keras.simulate.assay import deep_measurement
@@ -230,6 +231,8 @@ def test_resamples_are_those_of_their_members_written_out(random):
     noises = list(level_noises(suite, sets, "all", 0.6))
     shares = NoiseShares(suite, "all", noises)
     counts = Draws(shares.sizes)(5, 0)
+    sizes = design(suite, "all")[0]
+    np.testing.assert_array_equal(counts[: sum(sizes)], Draws(sizes)(5, 0)[: sum(sizes)])
     found = shares.ceilings(shares(counts))
     assert len(noises[0].bins) > 2
     for column in range(counts.shape[1]):
@@ -346,6 +349,21 @@ def test_evaluate_gives_the_ceiling_beside_the_score(simulated, random, tmp_path
     assert sum(level["pairs"] for level in plain["noise"]) == expected.pairs
     said = capsys.readouterr().out
     assert f"r^2 / 4.65; ceiling {expected.pearson_score.value:.4f}\n" in said
+
+
+@pytest.mark.data
+def test_the_real_test_set(real_data):
+    """The figures of docs/suites.md."""
+    folder = real_data / "dream"
+    suite = load_suite(folder)
+    winner = read_submission(folder / "autosome_submission.json", suite)
+    found = suite_ceiling(suite, [winner], "private", resamples=0)
+    assert found.pairs == 8_998
+    assert {name: round(estimate.value, 3) for name, estimate in found.r2.items()} == {
+        **{"all": 0.991, "high": 0.73, "low": 0.606, "yeast": 0.99, "random": 0.986},
+        **{"challenging": 0.994, "SNVs": 0.799, "motif_perturbation": 0.967, "motif_tiling": 0.898},
+    }
+    assert round(found.pearson_score.value, 3) == 0.888
 
 
 @pytest.mark.parametrize(
