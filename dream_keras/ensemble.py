@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dream_keras.common.cli import add_plugin_argument, load_backend, make_callable, run
 
 if TYPE_CHECKING:
-    from dream_keras.scoring.metrics import ScoreCard
+    from dream_keras.scoring.card import ScoreCard
 
 SUMMARY = __doc__
 """Of the command; ``make_callable`` gives the module the function's docstring."""

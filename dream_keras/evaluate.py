@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from dream_keras.scoring.suite import PARTS
 
 if TYPE_CHECKING:
     from dream_keras.interpret.measured import EffectScore
-    from dream_keras.scoring.metrics import ScoreCard
+    from dream_keras.scoring.card import ScoreCard
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,6 +52,15 @@ def parser() -> argparse.ArgumentParser:
         "10000 (default: none)",
     )
     result.add_argument(
+        "--ceiling",
+        nargs="+",
+        default=(),
+        metavar="SET",
+        help="also give what a perfect predictor is expected to reach, from pairs of the suite "
+        "that all of these run folders or files of predictions call unchanged; two or more of "
+        "unlike models are advised",
+    )
+    result.add_argument(
         "--variants",
         metavar="TABLE",
         help="score predicted effects of variants instead: a table of pairs with RUN (columns ref, "
@@ -68,6 +78,7 @@ def evaluate(
     suite: str | Path | None = None,
     part: str | None = None,
     bootstrap: int = 0,
+    ceiling: Sequence[str | Path] = (),
     plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
 ) -> "ScoreCard":
@@ -82,6 +93,8 @@ def evaluate(
             public.
         bootstrap: Number of bootstrap resamples for 95 % intervals, see
             ``dream_keras.scoring.bootstrap``; 0 for none.
+        ceiling: Run folders or files of predictions with which the noise ceiling is estimated, see
+            ``dream_keras.scoring.ceiling``; none for no ceiling.
         plugins: Files that put on the menu what the run was trained with, if it has no copies.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
@@ -90,9 +103,11 @@ def evaluate(
 
     Raises:
         UserError: Not exactly one of ``run`` and ``predictions`` is given, there is no suite, or
-            one of them is unusable, or ``bootstrap`` is negative.
+            one of them is unusable, ``bootstrap`` is negative, or a ceiling is asked for that the
+            suite has no pairs for.
     """
     from dream_keras.config.check import check_files
+    from dream_keras.leaderboard.source import predictions_of
     from dream_keras.menu.plugins import check_plugins, listed, load_plugins
     from dream_keras.runs.run import check_run, load_run
     from dream_keras.scoring.suite import load_suite
@@ -100,15 +115,18 @@ def evaluate(
     at_least(0, bootstrap=bootstrap)
     if (run is None) == (predictions is None):
         raise UserError("give either a run folder or a file of predictions (--predictions FILE).")
-    if run is not None:
-        check_run(run)
-    check_files(predictions)
+    runs = [] if run is None else [run]
+    runs += [path for path in ceiling if Path(path).is_dir()]
+    for path in runs:
+        check_run(path)
+    check_files(predictions, *ceiling)
     check_plugins(plugins := listed(plugins))
     loaded_suite = None if suite is None else load_suite(suite)
-    loaded_run = None
-    if run is not None:
+    if runs:
         load_backend()
         load_plugins(plugins)
+    loaded_run = None
+    if run is not None:
         loaded_run = load_run(run)
         suite = suite or loaded_run.suite_folder
     if suite is None:
@@ -120,16 +138,26 @@ def evaluate(
     from dream_keras.scoring.submission import read_submission
 
     part = loaded_suite.choose_part(part)
+    if ceiling:  # loads scipy, which takes a second
+        from dream_keras.scoring.ceiling import suite_ceiling
+        from dream_keras.scoring.neutral_pairs import check_pairs
+
+        check_pairs(loaded_suite, part)
     if loaded_run is not None:
         values = loaded_run.predict_suite(loaded_suite, part, progress)
     else:
         assert predictions is not None
         values = read_submission(predictions, loaded_suite)
-    if not bootstrap:
-        return score(loaded_suite, values, part)
-    return resample(
-        loaded_suite, values, part, resamples=bootstrap, progress=progress
-    ).card_with_intervals()
+    if bootstrap:
+        resampled = resample(loaded_suite, values, part, resamples=bootstrap, progress=progress)
+        card = resampled.card_with_intervals()
+    else:
+        card = score(loaded_suite, values, part)
+    if not ceiling:
+        return card
+    sets = [predictions_of(path, loaded_suite, part, progress) for path in ceiling]
+    found = suite_ceiling(loaded_suite, sets, part, resamples=bootstrap, progress=progress)
+    return replace(card, ceiling=found)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -146,6 +174,7 @@ def main(argv: list[str] | None = None) -> None:
         suite=arguments.suite,
         part=arguments.part,
         bootstrap=arguments.bootstrap,
+        ceiling=arguments.ceiling,
         plugins=arguments.plugin,
     )
     from dream_keras.common.files import write_text
@@ -207,7 +236,7 @@ def score_variants(
 
 def _print_variants(arguments: argparse.Namespace) -> None:
     """Score effects as the command does."""
-    for option in ("predictions", "suite", "part", "bootstrap"):
+    for option in ("predictions", "suite", "part", "bootstrap", "ceiling"):
         if getattr(arguments, option):
             raise UserError(f"--variants takes no --{option}")
     scores = score_variants(arguments.variants, arguments.run, plugins=arguments.plugin)

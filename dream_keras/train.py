@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dream_keras.config.experiment import Config, Experiment
     from dream_keras.data.memory import MemoryTable
     from dream_keras.runs.cross_validation import CrossValidation
-    from dream_keras.scoring.metrics import ScoreCard
+    from dream_keras.scoring.card import ScoreCard
     from dream_keras.training.session import Result
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from dream_keras.data.delimited import to_float
 from dream_keras.data.variants import PAIRS, read_header, read_rows
 from dream_keras.interpret.predictor import Predictor, distinct
 from dream_keras.scoring.bootstrap import percentile_interval
-from dream_keras.scoring.metrics import Interval, pearson, spearman
+from dream_keras.scoring.card import Interval
+from dream_keras.scoring.metrics import pearson, spearman
 
 Floats = npt.NDArray[np.float64]
 EFFECT = "effect"

@@ -21,7 +21,7 @@ from dream_keras.interpret.choices import Method
 from dream_keras.interpret.measured import auroc
 from dream_keras.interpret.predictor import Floats, Predictor
 from dream_keras.scoring.bootstrap import percentile_interval
-from dream_keras.scoring.metrics import Interval
+from dream_keras.scoring.card import Interval
 from dream_keras.simulate.assay import random_bases, with_adapters
 from dream_keras.simulate.designs import instance, plant
 from dream_keras.simulate.expression import motif_sites, noise_free_expression

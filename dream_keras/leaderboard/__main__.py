@@ -105,6 +105,14 @@ def _add_compare(commands: Commands) -> None:
 def _add_page(commands: Commands) -> None:
     page = _command(commands, "page", "write a web page that needs no server")
     page.add_argument("out", metavar="OUT", help="folder for index.html")
+    page.add_argument(
+        "--ceiling",
+        nargs="+",
+        default=(),
+        metavar="SET",
+        help="also show what a perfect predictor is expected to reach, from pairs that all of "
+        "these call unchanged: teams, numbers of submissions, run folders or files of predictions",
+    )
     _add_phase_option(page)
     _add_suite(page)
 
@@ -224,7 +232,7 @@ def _page(arguments: argparse.Namespace) -> None:
     from dream_keras.leaderboard.page_data import write_page
 
     board = leaderboard(arguments.board, suite=arguments.suite)
-    print(write_page(board, arguments.out, arguments.phase))
+    print(write_page(board, arguments.out, arguments.phase, arguments.ceiling))
 
 
 def _phase(arguments: argparse.Namespace) -> None:

@@ -99,7 +99,7 @@ def compare(
             public phase, or there is no suite.
     """
     for word in (a, b):
-        _check_known(word, board)
+        check_known(word, board)
     if board is None:
         loaded = load_suite(suite or _recorded_suite(a, b))
         part = phase or loaded.default_part
@@ -122,8 +122,12 @@ def compare(
     )
 
 
-def _check_known(word: str | Path, board: "Board | None") -> None:
-    """Refuse what cannot be compared, before any long computation."""
+def check_known(word: str | Path, board: "Board | None") -> None:
+    """Refuse what is no set of predictions, before any long computation.
+
+    Raises:
+        UserError: It is neither on the board nor a run folder nor a file.
+    """
     if board is not None and board.find(str(word)) is not None:
         return
     if Path(word).is_dir():

@@ -3,6 +3,7 @@
 All text is escaped on its way into the page.
 """
 
+import math
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from dream_keras.common.page import fill
 from dream_keras.leaderboard.entry import SCORE_NAMES, Estimate, SubsetInfo
 from dream_keras.leaderboard.standings import Row, Standings
+from dream_keras.scoring.card import Estimate as CardEstimate
+from dream_keras.scoring.card import SuiteCeiling
 
 _TEMPLATE = Path(__file__).parent / "web" / "page.html"
 _LEADS = {
@@ -19,7 +22,13 @@ _LEADS = {
 }
 
 
-def render(standings: Standings, data: dict[str, object], title: str, formulas: str) -> str:
+def render(
+    standings: Standings,
+    data: dict[str, object],
+    title: str,
+    formulas: str,
+    ceiling: SuiteCeiling | None = None,
+) -> str:
     """Return the page as HTML.
 
     Args:
@@ -27,6 +36,7 @@ def render(standings: Standings, data: dict[str, object], title: str, formulas: 
         data: What its script draws, see ``dream_keras.leaderboard.page_data``.
         title: What is scored.
         formulas: The formulas of the two scores, as text.
+        ceiling: What a perfect predictor is expected to reach, if it was estimated.
     """
     keys = {"pearson": SCORE_NAMES["pearson_score"], "spearman": SCORE_NAMES["spearman_score"]}
     columns = {"rank": "Rank", "team": "Team"} | keys
@@ -40,7 +50,8 @@ def render(standings: Standings, data: dict[str, object], title: str, formulas: 
         header_cells='<th scope="col"><span class="sr">Show in the charts</span></th>'
         + "".join(_header_cell(key, text) for key, text in columns.items()),
         rows="\n".join(_rows(standings)),
-        footnotes="".join(f"<p>{escape(text)}</p>" for text in _footnotes(standings)),
+        ceiling="" if ceiling is None else _ceiling(ceiling),
+        footnotes="".join(f"<p>{escape(text)}</p>" for text in _footnotes(standings, ceiling)),
         formulas=escape(formulas),
     )
 
@@ -139,11 +150,34 @@ def _r2(value: float | None, best: float) -> str:
     return f"<td{shape}>{value:.4f}</td>"
 
 
-def _footnotes(standings: Standings) -> Iterable[str]:
+def _ceiling(ceiling: SuiteCeiling) -> str:
+    """Return the table's last row; ranks and the Spearman Score have no ceiling."""
+    r2 = "".join(_with_interval(estimate) for estimate in ceiling.r2.values())
+    return (
+        '<tfoot><tr><td></td><td></td><th scope="row" class="of-team">'
+        '<span class="team">Ceiling</span></th>'
+        f"{_with_interval(ceiling.pearson_score)}<td>–</td>{r2}</tr></tfoot>"
+    )
+
+
+def _with_interval(estimate: CardEstimate) -> str:
+    if math.isnan(estimate.value):
+        return "<td>–</td>"
+    low, high = estimate.interval
+    return f'<td>{estimate.value:.4f}<span class="sub">{low:.4f} to {high:.4f}</span></td>'
+
+
+def _footnotes(standings: Standings, ceiling: SuiteCeiling | None) -> Iterable[str]:
     yield (
         "The columns of subsets show Pearson r², the best of each in bold. Below each score "
         "and rank stands its 95 % bootstrap interval. Of each team the latest submission counts."
     )
+    if ceiling is not None:
+        yield (
+            "Ceiling: what a perfect predictor is expected to reach, with 95 % intervals, from the "
+            f"noise of {ceiling.pairs:,} pairs that predictions call unchanged. It is too low "
+            "where these overlook changes."
+        )
     if any(row.entry.is_published for row in standings.rows):
         yield (
             "Published: the final leaderboard of the Random Promoter DREAM Challenge, on the "

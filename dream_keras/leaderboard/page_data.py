@@ -1,7 +1,7 @@
 """What the script of a leaderboard's page draws, as plain data."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +11,16 @@ import numpy.typing as npt
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import write_text
+from dream_keras.leaderboard.comparison import check_known
 from dream_keras.leaderboard.entry import SCORE_NAMES, Estimate
 from dream_keras.leaderboard.page import label, render
 from dream_keras.leaderboard.samples import Samples
+from dream_keras.leaderboard.source import predictions_of
 from dream_keras.leaderboard.standings import Row, Standings
+from dream_keras.scoring.card import SuiteCeiling
+from dream_keras.scoring.ceiling import suite_ceiling
 from dream_keras.scoring.formulas import FORMULAS
+from dream_keras.scoring.neutral_pairs import check_pairs
 
 if TYPE_CHECKING:
     from dream_keras.leaderboard.board import Board
@@ -31,34 +36,54 @@ _BINS = 41
 _DIGITS = 6
 
 
-def write_page(board: "Board", folder: str | Path, phase: str | None = None) -> Path:
+def write_page(
+    board: "Board", folder: str | Path, phase: str | None = None, ceiling: Sequence[str] = ()
+) -> Path:
     """Write the web page of a leaderboard.
 
     Args:
         board: The leaderboard.
         folder: Folder for ``index.html``; made when it does not exist.
         phase: ``"public"`` or ``"private"``; the leaderboard's own when left out.
+        ceiling: Teams, numbers of submissions, run folders or files of predictions with which the
+            noise ceiling is estimated, see ``dream_keras.scoring.ceiling``; none for no ceiling.
 
     Returns:
         The file.
 
     Raises:
-        UserError: The phase is not open yet, the suite is gone, or the folder is a file.
+        UserError: The phase is not open yet, the suite is gone, the folder is a file, or the
+            suite has no pairs for a ceiling, or the predictions for it are unusable.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; the page needs a folder.")
     standings = board.standings(phase)
     suite = board.suite
+    found = _ceiling(board, standings.part, ceiling) if ceiling else None
     text = render(
         standings,
         page_data(board, standings),
         title=suite.name or "Gold-standard suite",
         formulas=_formulas(suite),
+        ceiling=found,
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "index.html", text)
     return folder / "index.html"
+
+
+def _ceiling(board: "Board", part: str, words: Sequence[str]) -> SuiteCeiling:
+    """Estimate the noise ceiling with the submissions or other predictions that are named."""
+    for word in words:
+        check_known(word, board)
+    check_pairs(board.suite, part)
+    entries = [(word, board.find(word)) for word in words]
+    sets = [
+        predictions_of(word, board.suite, part) if entry is None else board.predictions(entry)
+        for word, entry in entries
+    ]
+    return suite_ceiling(board.suite, sets, part)
 
 
 def page_data(board: "Board", standings: Standings) -> dict[str, object]:

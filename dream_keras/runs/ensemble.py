@@ -14,7 +14,7 @@ from dream_keras.common.tables import markdown
 from dream_keras.runs.folder import RunFolder, open_folder
 from dream_keras.runs.report import score_run
 from dream_keras.runs.run import Run, load_run
-from dream_keras.scoring.metrics import ScoreCard
+from dream_keras.scoring.card import ScoreCard
 from dream_keras.scoring.suite import SIMULATED, load_suite
 
 LEFT_OUT = (f"{UNFINISHED}*", "state.npz", "last.weights.h5", "tensorboard", "analysis")

@@ -10,7 +10,8 @@ from dream_keras.runs.folder import RunFolder, State
 from dream_keras.runs.plots import learning_curve, mark_simulated
 from dream_keras.runs.run import Run
 from dream_keras.runs.tensorboard import EventWriter
-from dream_keras.scoring.metrics import ScoreCard, score
+from dream_keras.scoring.card import ScoreCard
+from dream_keras.scoring.metrics import score
 from dream_keras.scoring.report import markdown_table, scatter_figure
 from dream_keras.scoring.suite import SIMULATED, Suite
 

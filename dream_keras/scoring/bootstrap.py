@@ -28,9 +28,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dream_keras.common.errors import UserError, at_least
+from dream_keras.scoring.card import Interval, Intervals, ScoreCard
 from dream_keras.scoring.correlator import Correlator, Paired
 from dream_keras.scoring.formulas import FORMULAS
-from dream_keras.scoring.metrics import Floats, Interval, Intervals, ScoreCard, score
+from dream_keras.scoring.metrics import Floats, score
 from dream_keras.scoring.resampling import correlate_resamples, design
 from dream_keras.scoring.suite import Suite
 

@@ -1,147 +1,20 @@
-"""Correlations, and the two challenge scores made of them.
+"""Correlations of predicted and measured values, and the score card made of them.
 
 Training labels and test measurements are on different scales, so only correlations between
 prediction and measurement mean anything. Everything is computed in float64 from all rows.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dream_keras.common.errors import UserError
-from dream_keras.scoring.formulas import FORMULAS, OFFICIAL, Formulas
+from dream_keras.scoring.card import ScoreCard, SubsetScore
 from dream_keras.scoring.suite import Suite
 from dream_keras.scoring.text_files import refuse
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class SubsetScore:
-    """Scores of one subset.
-
-    Attributes:
-        weight: Weight of the subset in both scores.
-        n: Number of rows, or of pairs.
-        pearson: Pearson's r; NaN when it is undefined.
-        spearman: Spearman's rho; NaN when it is undefined.
-        undefined: Why the correlations are undefined; empty when they are defined.
-    """
-
-    weight: float
-    n: int
-    pearson: float
-    spearman: float
-    undefined: str = ""
-
-    @property
-    def r2(self) -> float:
-        """Square of Pearson's r."""
-        return self.pearson**2
-
-
-class Interval(NamedTuple):
-    """Two ends; NaN where there are none."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Intervals:
-    """Bootstrap intervals of the numbers of a card, see ``dream_keras.scoring.bootstrap``.
-
-    Attributes:
-        level: Their level, 0.95 for 95 %.
-        resamples: How many resamples they are made of.
-        seed: Seed of the resamples.
-        scores: Of ``pearson_score`` and ``spearman_score``.
-        subsets: Of ``pearson``, ``r2`` and ``spearman`` of each subset.
-        undefined: Share of the resamples in which a subset has no correlation.
-    """
-
-    level: float
-    resamples: int
-    seed: int
-    scores: Mapping[str, Interval]
-    subsets: Mapping[str, Mapping[str, Interval]]
-    undefined: Mapping[str, float]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return plain data for JSON: [low, high], or None where there is no interval."""
-        return {
-            "level": self.level,
-            "resamples": self.resamples,
-            "seed": self.seed,
-            **{name: _ends(interval) for name, interval in self.scores.items()},
-            "subsets": {
-                name: {kind: _ends(interval) for kind, interval in kinds.items()}
-                | {"undefined": self.undefined[name]}
-                for name, kinds in self.subsets.items()
-            },
-        }
-
-
-@dataclass(frozen=True)
-class ScoreCard:
-    """The scores of one set of predictions on one part of a suite.
-
-    Attributes:
-        part: The part that was scored.
-        subsets: The score of each subset, in the suite's order.
-        formulas: How the two scores are made of them.
-        intervals: Bootstrap intervals of all of these; None when there was no bootstrap.
-    """
-
-    part: str
-    subsets: Mapping[str, SubsetScore]
-    formulas: Formulas = OFFICIAL
-    intervals: Intervals | None = None
-
-    @property
-    def total_weight(self) -> float:
-        """Sum of the weights: 4.65 in the official suite."""
-        return math.fsum(subset.weight for subset in self.subsets.values())
-
-    @property
-    def pearson_score(self) -> float:
-        """Weighted mean over the subsets, of r^2 officially; an undefined r counts as 0."""
-        return self._weighted_mean(self.formulas.pearson)
-
-    @property
-    def spearman_score(self) -> float:
-        """Weighted mean of rho over the subsets; an undefined rho counts as 0."""
-        return self._weighted_mean(self.formulas.spearman)
-
-    def _weighted_mean(self, formula: str) -> float:
-        value = FORMULAS[formula].value
-        defined = [subset for subset in self.subsets.values() if not subset.undefined]
-        terms = [s.weight * value(s.pearson, s.spearman) for s in defined]
-        return math.fsum(terms) / self.total_weight
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the card as plain data for JSON; undefined correlations are None."""
-        plain: dict[str, object] = {
-            "part": self.part,
-            "pearson_score": self.pearson_score,
-            "spearman_score": self.spearman_score,
-            "subsets": {
-                name: {
-                    "n": subset.n,
-                    "pearson": _none_if_nan(subset.pearson),
-                    "r2": _none_if_nan(subset.r2),
-                    "spearman": _none_if_nan(subset.spearman),
-                }
-                for name, subset in self.subsets.items()
-            },
-        }
-        if self.intervals is not None:
-            plain["bootstrap"] = self.intervals.to_dict()
-        return plain
 
 
 def score(suite: Suite, predictions: npt.ArrayLike, part: str | None = None) -> ScoreCard:
@@ -172,13 +45,7 @@ def score(suite: Suite, predictions: npt.ArrayLike, part: str | None = None) -> 
         (0.9657, 1.0)
     """
     part = suite.default_part if part is None else part
-    needed = suite.rows(part)
-    predicted = suite.shaped(predictions)
-    finite = np.isfinite(predicted[needed]).all(axis=1)
-    refuse(
-        "predictions that are not finite numbers",
-        [f"position {row} ({', '.join(map(str, predicted[row]))})" for row in needed[~finite]],
-    )
+    predicted = checked(suite, predictions, part)
     return ScoreCard(
         part,
         {
@@ -189,6 +56,22 @@ def score(suite: Suite, predictions: npt.ArrayLike, part: str | None = None) -> 
         },
         suite.formulas,
     )
+
+
+def checked(suite: Suite, predictions: npt.ArrayLike, part: str) -> Floats:
+    """Return predictions as (rows, targets); those that the part needs are finite.
+
+    Raises:
+        UserError: What ``score`` raises.
+    """
+    needed = suite.rows(part)
+    predicted = suite.shaped(predictions)
+    finite = np.isfinite(predicted[needed]).all(axis=1)
+    refuse(
+        "predictions that are not finite numbers",
+        [f"position {row} ({', '.join(map(str, predicted[row]))})" for row in needed[~finite]],
+    )
+    return predicted
 
 
 def score_subset(predicted: Floats, measured: Floats, weight: float = 1.0) -> SubsetScore:
@@ -284,11 +167,3 @@ def centred_unit(values: Floats) -> Floats:
     # The mean was rounded; for nearly constant values that error is as large as the deviations.
     centred -= centred.mean()
     return centred / np.linalg.norm(centred)
-
-
-def _none_if_nan(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _ends(interval: Interval) -> list[float] | None:
-    return None if math.isnan(interval.low) else list(interval)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy.typing as npt
 
 from dream_keras.common.text import align
+from dream_keras.scoring.card import Estimate, Interval, Intervals, ScoreCard, SubsetScore
 from dream_keras.scoring.formulas import FORMULAS
-from dream_keras.scoring.metrics import Interval, Intervals, ScoreCard, SubsetScore, score
+from dream_keras.scoring.metrics import score
 from dream_keras.scoring.suite import Suite
 
 if TYPE_CHECKING:
@@ -61,7 +62,19 @@ def _rows(card: ScoreCard, heads: Sequence[str]) -> list[list[str]]:
             header.append(_level(card.intervals))
             for row in rows:
                 row.append(_ends(card.intervals.subsets[row[0]][kind]))
+        if card.ceiling is not None and kind == "r2":
+            header.append(f"ceiling of {head}")
+            for row in rows:
+                row.append(_with_interval(card.ceiling.r2[row[0]]))
     return [header, *rows]
+
+
+def _with_interval(estimate: Estimate) -> str:
+    """Return a number, and its interval if there was a bootstrap."""
+    if math.isnan(estimate.value):
+        return _UNDEFINED
+    interval = "" if math.isnan(estimate.interval.low) else f" {_ends(estimate.interval)}"
+    return f"{estimate.value:.4f}{interval}"
 
 
 def _level(intervals: Intervals) -> str:
@@ -94,6 +107,13 @@ def _summary(card: ScoreCard) -> list[str]:
         lines.append(
             f"intervals: percentiles of {card.intervals.resamples:,} bootstrap resamples of the "
             f"rows and pairs, seed {card.intervals.seed}"
+        )
+    if card.ceiling is not None:
+        lines[0] += f"; ceiling {_with_interval(card.ceiling.pearson_score)}"
+        lines.append(
+            "ceilings: what a perfect predictor is expected to reach, from the noise of "
+            f"{card.ceiling.pairs:,} neutral pairs; too low where the predictions that chose these "
+            "overlook changes"
         )
     return [*undefined, *lines, _PART_TEXT[card.part]]
 

@@ -1,7 +1,8 @@
-"""The draws of a bootstrap, and the correlations of all of its resamples."""
+"""The draws of a bootstrap, and what is computed in all of its resamples."""
 
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -147,12 +148,43 @@ def correlate_resamples(
     Returns:
         r and rho, shape (2, resamples), by subset; NaN where they are undefined.
     """
+    shape = (2, len(correlator.names))
+    found = each_resample(correlator, shape, sizes, resamples, seed, progress, threads, label)
+    return dict(zip(correlator.names, found.swapaxes(0, 1), strict=True))
+
+
+def each_resample(
+    compute: Callable[[Counts], Floats],
+    shape: tuple[int, ...],
+    sizes: tuple[int, ...],
+    resamples: int,
+    seed: int,
+    progress: bool | None = None,
+    threads: int | None = None,
+    label: str = "resampling",
+) -> Floats:
+    """Compute numbers in every resample, eight at a time in each thread.
+
+    Args:
+        compute: Turns how often each unit was drawn, shape (units + 1, WIDTH), the last row 0,
+            into numbers, shape (*shape, WIDTH).
+        shape: Shape of the numbers.
+        sizes: Number of units of each draw.
+        resamples: Number of resamples.
+        seed: Seed of the draws.
+        progress: Whether to show progress, see ``progress_bar``.
+        threads: Threads to use, None for one per processor.
+        label: What the progress is called.
+
+    Returns:
+        Shape (*shape, resamples).
+    """
     # The last block is as wide as the others, since rounding may depend on the width.
-    found = np.empty((2, len(correlator.names), -(-resamples // WIDTH) * WIDTH))
+    found = np.empty((*shape, -(-resamples // WIDTH) * WIDTH))
     draws = Draws(sizes)
 
     def work(start: int) -> int:
-        found[:, :, start : start + WIDTH] = correlator(draws(seed, start))
+        found[..., start : start + WIDTH] = compute(draws(seed, start))
         return min(WIDTH, resamples - start)
 
     pool = ThreadPoolExecutor(threads or min(os.cpu_count() or 1, _MAX_THREADS))
@@ -162,4 +194,4 @@ def correlate_resamples(
                 bar.update(done)
     finally:
         pool.shutdown(cancel_futures=True)
-    return dict(zip(correlator.names, found[:, :, :resamples].swapaxes(0, 1), strict=True))
+    return found[..., :resamples]

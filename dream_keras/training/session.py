@@ -56,7 +56,7 @@ from dream_keras.runs.test_part import (
 from dream_keras.runtime.cluster import WorkerProcess, find_worker_process
 from dream_keras.runtime.steps import Steps
 from dream_keras.runtime.strategy import make_strategy
-from dream_keras.scoring.metrics import ScoreCard
+from dream_keras.scoring.card import ScoreCard
 from dream_keras.scoring.suite import Suite, load_suite
 from dream_keras.training.data import (
     check_labels,

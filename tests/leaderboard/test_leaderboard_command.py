@@ -10,8 +10,10 @@ import time
 
 import pytest
 
+from dream_keras.evaluate import evaluate
 from dream_keras.leaderboard.__main__ import main
 from dream_keras.leaderboard.board import Board
+from dream_keras.scoring.ceiling import suite_ceiling
 
 
 def start(*arguments):
@@ -154,5 +156,8 @@ def test_runs_submit_and_compare(runs, desk, board, capsys):
     said = command(capsys, "compare", *runs, "--resamples", 10)
     assert said.startswith(f"A: {runs[0]}\nB: {runs[1]}\nprivate part; 10 resamples")
     with_board = command(capsys, "compare", runs[0], "ours", "--board", board.store.path)
+    card = evaluate(predictions=path, suite=desk.suite_folder, ceiling=runs[:1], progress=False)
+    ceiling = suite_ceiling(desk.suite, [expected], resamples=0).pearson_score.value
+    assert card.ceiling.pearson_score.value == pytest.approx(ceiling, rel=0.01)
     # Only the rows of the private part were predicted now: other batches, other last digits.
     assert with_board.count("0.0000, 95 % interval") == 2

@@ -11,6 +11,7 @@ import pytest
 from dream_keras.common.errors import UserError
 from dream_keras.common.page import script_json
 from dream_keras.leaderboard.page_data import page_data, write_page
+from dream_keras.scoring.ceiling import suite_ceiling
 
 EVIL = "<script>alert(1)</script>"
 
@@ -167,6 +168,23 @@ def test_points_are_the_rows_of_the_part(teams, desk):
     distance = np.abs((pairs[:, None] - expected[None]) / spans).max(axis=2)
     assert distance.min(axis=1).max() < 1.1 / data["steps"]
     assert distance.min(axis=0).max() < 1.1 / data["steps"]
+
+
+def test_the_last_row_is_the_ceiling(teams, desk, tmp_path):
+    path = str(desk.file("other.tsv", 0.95, seed=0))
+    text = write_page(teams, tmp_path / "web", "public", ["alpha", path]).read_text()
+    sets = [desk.predictions(1, seed=0), desk.predictions(0.95, seed=0)]
+    expected = suite_ceiling(desk.suite, sets, "public")
+    *_, row = Page(text).rows
+    (rank, pick, name, *cells) = (cell.strip() for cell in row)
+    assert (rank, pick, name) == ("", "", "Ceiling")
+    assert cells.pop(1) == "–"
+    for cell, estimate in zip(cells, [expected.pearson_score, *expected.r2.values()], strict=True):
+        numbers = (estimate.value, *estimate.interval)
+        assert cell.split() == "{:.4f} {:.4f} to {:.4f}".format(*numbers).split()
+    assert f"the noise of {expected.pairs:,} pairs" in text
+    with pytest.raises(UserError, match=r'"alpa" is neither a team .* Did you mean "alpha"'):
+        write_page(teams, tmp_path / "web", ceiling=["alpa"])
 
 
 def test_the_public_page_holds_nothing_private(teams, desk, tmp_path):

@@ -220,6 +220,10 @@ def test_bad_arguments(suite_files, tmp_path):
         ([*given[:2], "--suite", tmp_path / "nowhere"], "nowhere does not exist"),
         ([*given, "--json", tmp_path / "nowhere" / "scores.json"], "nowhere does not exist"),
         ([*given, "--json", tmp_path], "exists and is no ordinary file"),
+        ([*given, "--ceiling", tmp_path / "nowhere"], "no file .*nowhere"),
+        ([*given, "--ceiling", tmp_path], "is not a run folder"),
+        ([*given, "--ceiling", submission], "only 13 pairs of expression in the private part"),
+        (["--variants", submission, "--ceiling", submission], "takes no --ceiling"),
     ):
         with pytest.raises(UserError, match=said):
             main(list(map(str, arguments)))

@@ -9,16 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dream_keras.common.errors import UserError
-from dream_keras.scoring.metrics import (
-    Interval,
-    Intervals,
-    ScoreCard,
-    SubsetScore,
-    pearson,
-    score,
-    score_subset,
-    spearman,
-)
+from dream_keras.scoring.card import Interval, Intervals, ScoreCard, SubsetScore
+from dream_keras.scoring.metrics import pearson, score, score_subset, spearman
 from dream_keras.scoring.suite import Subset, Suite, load_suite
 
 CORRELATIONS = [pearson, spearman]

@@ -6,8 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dream_keras.scoring.card import (
+    Estimate,
+    Interval,
+    Intervals,
+    NoiseLevel,
+    ScoreCard,
+    SubsetScore,
+    SuiteCeiling,
+)
 from dream_keras.scoring.formulas import Formulas
-from dream_keras.scoring.metrics import Interval, Intervals, ScoreCard, SubsetScore, score
+from dream_keras.scoring.metrics import score
 from dream_keras.scoring.report import markdown_table, scatter_figure, table
 from dream_keras.scoring.suite import load_suite
 
@@ -104,6 +113,27 @@ def test_table_with_intervals():
         RESAMPLES,
         "public part: the public leaderboard's rows",
     ]
+
+
+@pytest.mark.parametrize("interval", [NONE, Interval(0.5, 0.75)])
+def test_table_with_ceilings(interval):
+    none = Estimate(math.nan, NONE)
+    r2 = {"all": Estimate(0.98765, interval), "motif_tiling": Estimate(0.6, interval), "SNVs": none}
+    noise = [NoiseLevel("expression", 0.0, 1.0, pairs, none) for pairs in (1_200, 34)]
+    ceiling = SuiteCeiling("public", Estimate(0.7, interval), r2, tuple(noise))
+    lines = [" ".join(line.split()) for line in table(replace(CARD, ceiling=ceiling)).splitlines()]
+    ends = "" if interval is NONE else " [0.5000, 0.7500]"
+    assert lines[0] == "subset weight n Pearson r r^2 ceiling of r^2 Spearman rho"
+    assert lines[2] == f"all 1.00 71,103 -0.500000 0.250000 0.9877{ends} 0.123457"
+    assert lines[4] == "SNVs 0.60 1 undefined undefined undefined undefined"
+    assert lines[7] == (
+        f"Pearson Score {PEARSON_SCORE} = sum of weight * r^2 / 2; ceiling 0.7000{ends}"
+    )
+    assert lines[9] == (
+        "ceilings: what a perfect predictor is expected to reach, from the noise of 1,234 neutral "
+        "pairs; too low where the predictions that chose these overlook changes"
+    )
+    assert "| ceiling of r² |" in markdown_table(replace(CARD, ceiling=ceiling))
 
 
 def test_markdown_table_with_intervals():
