@@ -11,7 +11,6 @@ from pathlib import Path
 from dream_keras.common.page import fill
 from dream_keras.leaderboard.entry import SCORE_NAMES, Estimate, SubsetInfo
 from dream_keras.leaderboard.standings import Row, Standings
-from dream_keras.scoring.card import Estimate as CardEstimate
 from dream_keras.scoring.card import SuiteCeiling
 
 _TEMPLATE = Path(__file__).parent / "web" / "page.html"
@@ -152,19 +151,19 @@ def _r2(value: float | None, best: float) -> str:
 
 def _ceiling(ceiling: SuiteCeiling) -> str:
     """Return the table's last row; ranks and the Spearman Score have no ceiling."""
-    r2 = "".join(_with_interval(estimate) for estimate in ceiling.r2.values())
+    score, *r2 = (
+        "–"
+        if math.isnan(estimate.value)
+        else f"{estimate.value:.4f}"
+        + '<span class="sub">{:.4f} to {:.4f}</span>'.format(*estimate.interval)
+        for estimate in (ceiling.pearson_score, *ceiling.r2.values())
+    )
+    cells = "".join(f"<td>{cell}</td>" for cell in r2)
     return (
         '<tfoot><tr><td></td><td></td><th scope="row" class="of-team">'
         '<span class="team">Ceiling</span></th>'
-        f"{_with_interval(ceiling.pearson_score)}<td>–</td>{r2}</tr></tfoot>"
+        f'<td class="of-score">{score}</td><td class="of-score">–</td>{cells}</tr></tfoot>'
     )
-
-
-def _with_interval(estimate: CardEstimate) -> str:
-    if math.isnan(estimate.value):
-        return "<td>–</td>"
-    low, high = estimate.interval
-    return f'<td>{estimate.value:.4f}<span class="sub">{low:.4f} to {high:.4f}</span></td>'
 
 
 def _footnotes(standings: Standings, ceiling: SuiteCeiling | None) -> Iterable[str]:
