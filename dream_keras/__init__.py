@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dream_keras.menu.plugins import load_plugins
     from dream_keras.model.build import build_network, expression, load_model
     from dream_keras.model.torch_weights import load_torch_weights
+    from dream_keras.runs.calibration import predict_interval
     from dream_keras.runs.run import load_run
 
 _HOME = {
@@ -33,6 +34,7 @@ _HOME = {
     "load_plugins": "dream_keras.menu.plugins",
     "load_torch_weights": "dream_keras.model.torch_weights",
     "load_run": "dream_keras.runs.run",
+    "predict_interval": "dream_keras.runs.calibration",
     "cross_validate": "dream_keras.train",
     "train_ensemble": "dream_keras.train",
     "score_attributions": "dream_keras.attribute",
@@ -82,6 +84,7 @@ __all__ = [
     "marginalise",
     "menu",
     "predict",
+    "predict_interval",
     "preflight",
     "prepare",
     "score_attributions",

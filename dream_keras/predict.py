@@ -161,8 +161,8 @@ def predict(
         long_rows: ``"fail"``, ``"drop"`` or ``"crop"``, for sequences that are too long.
         adapters: ``"present"``, ``"add"`` or ``"LEFT,RIGHT"``, as ``data.adapters``.
         interval: Share of measurements, 0 to 1, that the bounds written beside the predictions are
-            to cover (see ``dream_keras.runs.calibration``); needs ``out``. ``run.predict_interval``
-            returns bounds.
+            to cover (see ``dream_keras.runs.calibration``); needs ``out``.
+            ``dream_keras.predict_interval`` returns bounds.
         plugins: Files that put on the menu what the run was trained with, if it has no copies.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
@@ -186,7 +186,7 @@ def predict(
     elif out is not None:
         raise UserError("a list of sequences is predicted without a file to write: leave out out")
     if interval is not None and out is None:
-        raise UserError("interval needs out, a file to write; run.predict_interval returns bounds")
+        raise UserError("interval needs out, a file to write; predict_interval returns bounds")
     if out is not None and str(out) != "-" and not Path(out).parent.is_dir():
         raise UserError(f"{out}: the folder {Path(out).parent} does not exist")
     load_backend()

@@ -12,6 +12,7 @@ import dream_keras
 from dream_keras.menu import registry
 
 WITHOUT = {
+    "predict_interval": "needs a trained run; docs/ensembles.md shows it",
     "load_run": "opens what minutes of training leave; the README shows it",
     "score_attributions": "takes minutes; docs/attribution.md shows it",
     "cross_validate": "trains a run for each fold; docs/any_assay.md shows it",

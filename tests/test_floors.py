@@ -20,6 +20,7 @@ FLOORS = (
     ("training",),
     ("analyse", "leaderboard", "interpret"),
     # Commands; those that others call stand below them.
+    ("ensemble",),
     ("train", "evaluate", "predict", "convert", "prepare"),
     ("variants", "attribute", "marginalise", "design"),
     ("search", "doctor", "preflight", "testing"),

@@ -14,6 +14,7 @@ from dream_keras.nn.losses import GaussianError, mean_output, spread_output
     source="Nix and Weigend 1994, mean and variance trained by likelihood; layers of "
     "autosome_regression",
     head=Head(losses={"value": GaussianError}, expression=mean_output, spread=spread_output),
+    torch_names={"features": "features", "value": "mean", "log_variance": "log_variance"},
     smoke={"features": 16},
 )
 def gaussian(

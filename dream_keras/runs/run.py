@@ -29,7 +29,7 @@ from dream_keras.simulate.truth import has_truth
 if TYPE_CHECKING:
     from dream_keras.data.processor import Flags
     from dream_keras.model.network import Network
-    from dream_keras.runs.prediction import Distribution, Floats
+    from dream_keras.runs.prediction import Distribution
     from dream_keras.runtime.steps import Steps
     from dream_keras.scoring.suite import Suite
 
@@ -241,32 +241,6 @@ class Run:
                 for member, tokens in zip(self.members, encoded, strict=True)
             ]
         return Distribution.of_members(parts)
-
-    def predict_interval(
-        self, sequences: Sequence[str], coverage: float = 0.9, progress: bool | None = None
-    ) -> "tuple[Floats, Floats, Floats]":
-        """Predict sequences, with an interval for the measurement of each.
-
-        Args:
-            sequences: As for ``predict``.
-            coverage: Probability with which an interval covers a measurement, if the sequences are
-                like the validation rows; see ``dream_keras.runs.calibration``.
-            progress: As for ``predict``.
-
-        Returns:
-            Predictions, lower and upper bounds: each (rows,), or (rows, tasks) for several tasks.
-
-        Raises:
-            UserError: As for ``predict``, and if the run cannot be calibrated on its validation
-                rows.
-        """
-        from dream_keras.runs.calibration import calibrate
-
-        predicted = self.predict_distribution(sequences, progress)
-        low, high = calibrate(self, progress).bounds(predicted, coverage)
-        found = (predicted.mean, low, high)
-        one = predicted.mean.shape[1] == 1
-        return tuple(values[:, 0] if one else values for values in found)  # type: ignore[return-value]
 
     def encode(self, sequences: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return what the network is given for sequences, as they are written.

@@ -140,6 +140,7 @@ def test_every_loss_gives_one_value_per_row_and_saves(name):
     head = menu.get("final", name).head
     values = {
         "autosome": np.full((3, 18), 1 / 18, "float32"),
+        "gaussian": dict.fromkeys(("mean", "log_variance"), np.zeros((3, 1), "float32")),
         "unlockdna": {
             "expression": np.zeros((3, 1), "float32"),
             "nucleotides": np.zeros((3, 4, 5), "float32"),

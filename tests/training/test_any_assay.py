@@ -1,5 +1,6 @@
 """Sequences of an assay other than the challenge's: lengths, tasks and the end of a run."""
 
+import contextlib
 import logging
 import shutil
 from types import SimpleNamespace
@@ -129,7 +130,9 @@ def test_which_epoch_is_kept_and_which_is_the_last(best, patience, kept, epochs)
         write_table=lambda name, table: None,
     )
     steps = SimpleNamespace(
-        network=SimpleNamespace(variables=[]), optimizer=SimpleNamespace(variables=[])
+        network=SimpleNamespace(variables=[]),
+        optimizer=SimpleNamespace(variables=[]),
+        averaged_weights=contextlib.nullcontext,
     )
     settings = EngineSettings(len(ROWS), 1, best, patience)
     engine, state = Engine(steps, None, None, folder, None, ["a"], settings), State()

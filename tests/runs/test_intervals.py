@@ -142,7 +142,7 @@ def test_a_run_keeps_its_calibration_and_writes_intervals(kind, request, tmp_pat
     validation = load_data(run, run.processor)[1]
     assert len(validation) == 50
     sequences = [LEFT + "ACGTTGCAAC" * 8 + RIGHT, LEFT + "GGGTTGCAAC" * 8 + RIGHT]
-    mean, low, high = run.predict_interval(sequences, 0.8)
+    mean, low, high = dream_keras.predict_interval(run, sequences, 0.8)
     assert (low < mean).all()
     assert (mean < high).all()
     (tmp_path / "in.txt").write_text("\n".join(sequences))
@@ -178,7 +178,7 @@ def test_coverage_of_the_runs_own_test_rows_and_of_no_other(bins, table, tmp_pat
             "subsets: {y: {weight: 1, target: y}}\n"
         )
     found = measure_coverage(bins, load_suite(folder), "all", 0.9, progress=False).table
-    low, high = bins.predict_interval(rows["seq"].tolist(), 0.9)[1:]
+    low, high = dream_keras.predict_interval(bins, rows["seq"].tolist(), 0.9)[1:]
     share = np.mean((low <= rows["y"]) & (rows["y"] <= high))
     assert found["subset"].tolist() == ["y", "all"]
     assert found["rows"].tolist() == [200, 200]
@@ -197,7 +197,7 @@ def test_members_with_other_validation_rows_are_refused(bins, table, tmp_path):
     second = untrained(tmp_path / "second", "dream_cnn", other, "data.target_columns=[y]", seed=1)
     dream_keras.ensemble([bins.folder.path, second.folder.path], tmp_path / "both")
     with pytest.raises(UserError, match="were validated on different rows"):
-        dream_keras.load_run(tmp_path / "both").predict_interval([LEFT + "A" * 80 + RIGHT])
+        dream_keras.predict_interval(tmp_path / "both", [LEFT + "A" * 80 + RIGHT])
 
 
 def test_a_suite_on_another_scale_is_calibrated_on_its_public_part(bins, tmp_path):
