@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import importlib.util
 import logging
 import shlex
 import sys
@@ -170,18 +171,19 @@ def attribute(
     if motifs is not None and not modisco:
         raise UserError("--motifs are what the motifs of --modisco are compared with: give both")
     check_files(motifs)
+    where = ""
     if isinstance(source, str | Path):
         check_files(source)
+        where = f"{source}: "
         sequences = read_named_sequences(source)
     else:
         sequences = {str(number): sequence for number, sequence in enumerate(source, 1)}
     if not sequences:
         raise UserError("there are no sequences")
     if modisco:
-        from dream_keras.interpret.motif_discovery import check_installed
         from dream_keras.interpret.motif_file import read_meme
 
-        check_installed()
+        _check_modisco()
         if motifs is not None:
             read_meme(motifs)  # A mistake in it is named before the work begins.
     with contextlib.nullcontext() if out is None else new_folder(Path(out)) as folder:
@@ -194,7 +196,7 @@ def attribute(
 
         load_plugins(plugins)
         predictor = run_predictor(run, adapters)
-        predictor.check_named(sequences)
+        predictor.check_named(sequences, where)
         weights = task_weights(task, predictor.tasks)
         attributor = Attributor(predictor, weights, method, region, steps, shuffles, seed)
         names, texts = list(sequences), list(sequences.values())
@@ -285,9 +287,7 @@ def score_attributions(
     _check_options("ism", steps, shuffles, 0)
     at_least(2, sequences=sequences)
     if modisco:
-        from dream_keras.interpret.motif_discovery import check_installed
-
-        check_installed()
+        _check_modisco()
     with new_folder(Path(out)) as folder:
         load_backend()
         from dream_keras.interpret.planted_report import recovered_motifs, score_models, text
@@ -314,6 +314,11 @@ def _check_options(method: str, steps: int | None, shuffles: int, pictures: int)
         raise unknown("method", method, METHODS)
     at_least(1, steps=steps, shuffles=shuffles)
     at_least(0, pictures=pictures)
+
+
+def _check_modisco() -> None:
+    if importlib.util.find_spec("modiscolite") is None:
+        raise UserError('tf-modisco-lite is missing: pip install "dream-keras[motif]"')
 
 
 make_callable(__name__, attribute)

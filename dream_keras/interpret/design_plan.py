@@ -146,7 +146,7 @@ def _starts(plan: Plan, every: Sequence[Predictor], run: Run) -> Starts:
             length = min(length, yeast.INSERT_LENGTH) if yeast_run else length
         sequences = random_starts(plan.random, length, plan.shares, plan.seed, ends)
     for each in every:
-        each.check_named(sequences)
+        each.check_named(sequences, "" if plan.start is None else f"{plan.start}: ")
     starts = make_starts(sequences, plan.designs, kept, plan.protect)
     _check_distances(plan, starts, len(sequences))
     return starts

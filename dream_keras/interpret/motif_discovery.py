@@ -4,7 +4,6 @@ Source: Shrikumar et al. 2018, arXiv 1811.00416. Patterns are compared with know
 (Gupta et al. 2007, Genome Biology 8:R24) as memelite computes it.
 """
 
-import importlib.util
 import itertools
 import math
 import subprocess
@@ -72,16 +71,6 @@ class Pattern:
     def consensus(self) -> str:
         """The most frequent base at each position."""
         return "".join(BASES[base] for base in self.probabilities.argmax(axis=1))
-
-
-def check_installed() -> None:
-    """Refuse if tf-modisco-lite is missing.
-
-    Raises:
-        UserError: Says what to install.
-    """
-    if importlib.util.find_spec("modiscolite") is None:
-        raise UserError('tf-modisco-lite is missing: pip install "dream-keras[motif]"')
 
 
 def command(folder: Path, rows: int, width: int) -> list[str] | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -27,6 +28,9 @@ from dream_keras.interpret.planted import (
 from dream_keras.interpret.predictor import Predictor
 from dream_keras.runs.plots import mark_simulated, plain
 from dream_keras.simulate.motifs import MOTIFS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Scores = Mapping[tuple[str, str], MethodScore]
 """By model and method."""
@@ -172,22 +176,21 @@ def draw_scores(scores: Scores, path: Path) -> None:
         figure.savefig(temporary, dpi=120, format="png")
 
 
-def draw_example(
-    attributions: Mapping[str, Attribution], sites: Sequence[tuple[str, int, int]], path: Path
+def draw_logos(
+    rows: "Sequence[Axes]",
+    attributions: Mapping[str, Attribution],
+    sites: Sequence[tuple[str, int, int]],
 ) -> None:
-    """Draw the contributions in one promoter, a logo for each of several ways to compute them.
+    """Draw the contributions in one promoter as logos, one below the other.
 
     Args:
+        rows: Where to draw.
         attributions: By what they are called.
-        sites: Name, first position in the region from 0, and width of each planted site.
-        path: PNG to write.
+        sites: As for ``draw_example``.
     """
     import logomaker
     import pandas as pd
 
-    figure = Figure(figsize=(11, 1.5 * len(attributions)), layout="constrained")
-    FigureCanvasAgg(figure)
-    rows = figure.subplots(len(attributions), 1, sharex=True)
     for axes, (name, each) in zip(rows, attributions.items(), strict=True):
         letters = each.bases * each.contributions[:, None]
         logomaker.Logo(pd.DataFrame(letters, columns=list(BASES)), ax=axes, color_scheme="classic")
@@ -201,6 +204,21 @@ def draw_example(
             site, place, xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8
         )
     rows[-1].set_xlabel("position in the insert (bp, from 0)")
+
+
+def draw_example(
+    attributions: Mapping[str, Attribution], sites: Sequence[tuple[str, int, int]], path: Path
+) -> None:
+    """Draw the contributions in one promoter, a logo for each of several ways to compute them.
+
+    Args:
+        attributions: By what they are called.
+        sites: Name, first position in the region from 0, and width of each planted site.
+        path: PNG to write.
+    """
+    figure = Figure(figsize=(11, 1.5 * len(attributions)), layout="constrained")
+    FigureCanvasAgg(figure)
+    draw_logos(figure.subplots(len(attributions), 1, sharex=True), attributions, sites)
     mark_simulated(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100, format="png")

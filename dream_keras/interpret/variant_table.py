@@ -2,6 +2,8 @@
 
 import csv
 import io
+import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,12 +15,14 @@ from dream_keras.common.files import replacing
 from dream_keras.common.progress import progress_bar
 from dream_keras.interpret.effects import Effects, Scorer, quantiles
 from dream_keras.interpret.predictor import Floats
-from dream_keras.interpret.windows import Window
+from dream_keras.interpret.windows import OK, Window
 
 AT_A_TIME = 1024
 """Variants that are predicted and written together."""
 PART = ".part"
 """Suffix of a table that is being written."""
+
+log = logging.getLogger(__name__)
 
 
 def columns(tasks: Sequence[str], null: bool, members: bool = False) -> list[str]:
@@ -132,6 +136,7 @@ def _finish(part: Path, out: Path, header: str, names: Sequence[str]) -> None:
     at = [place - task for task, place in enumerate(deltas)]
     ranks = quantiles(_read(part, at))
     width = (len(names) - 8) // len(deltas)
+    reasons: Counter[str] = Counter()
     with (
         replacing(out) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
@@ -144,8 +149,13 @@ def _finish(part: Path, out: Path, header: str, names: Sequence[str]) -> None:
                 cells.insert(
                     6 + (task + 1) * (width - 1), "" if np.isnan(value) else f"{value:.7g}"
                 )
+            reasons[cells[-2]] += 1
             file.write(_text([cells]))
     part.unlink()
+    number = reasons.total() - reasons.pop(OK, 0)
+    if number:
+        named = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+        log.warning("%s variants have no prediction: %s", f"{number:,}", named)
 
 
 def _read(part: Path, at: Sequence[int]) -> Floats:

@@ -1,5 +1,6 @@
 """Attributions against brute force, closed forms and planted motifs; the command and its files."""
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -314,10 +315,14 @@ def test_mistakes(run, random, tmp_path, options, message, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_extra_is_named(monkeypatch):
-    monkeypatch.setattr(motif_discovery.importlib.util, "find_spec", lambda name: None)
+def test_a_missing_extra_is_named(run, tmp_path, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if "modisco" in name else find_spec(name)
+    )
     with pytest.raises(UserError, match=r'pip install "dream-keras\[motif\]"'):
-        motif_discovery.check_installed()
+        dream_keras.attribute(run.folder.path, ["ACGT"], tmp_path / "out", modisco=True)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

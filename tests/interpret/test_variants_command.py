@@ -111,7 +111,7 @@ def genome(tmp_path_factory):
     return folder, bases
 
 
-def test_windows_of_a_genome_get_the_adapters(run, genome, tmp_path):
+def test_windows_of_a_genome_get_the_adapters(run, genome, tmp_path, caplog):
     """And are as long as the run takes."""
     folder, bases = genome
     out = tmp_path / "out.tsv"
@@ -129,6 +129,7 @@ def test_windows_of_a_genome_get_the_adapters(run, genome, tmp_path):
     alternative = left + edited[start : start + length] + reference[len(left) + length :]
     assert first["alt_pred"] == pytest.approx(run.predict([alternative])[0], abs=2e-6)
     assert second["status"] == "edge_of_chromosome"
+    assert "1 variants have no prediction: edge_of_chromosome 1" in caplog.text
     assert f"window={length} bp; index={length // 2};" in out.read_text().splitlines()[0]
 
 
