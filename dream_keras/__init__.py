@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from dream_keras.menu.plugins import load_plugins
     from dream_keras.model.build import build_network, expression, load_model
     from dream_keras.model.torch_weights import load_torch_weights
-    from dream_keras.runs.calibration import predict_interval
     from dream_keras.runs.run import load_run
 
 _HOME = {
@@ -34,7 +33,7 @@ _HOME = {
     "load_plugins": "dream_keras.menu.plugins",
     "load_torch_weights": "dream_keras.model.torch_weights",
     "load_run": "dream_keras.runs.run",
-    "predict_interval": "dream_keras.runs.calibration",
+    "predict_interval": "dream_keras.predict",
     "cross_validate": "dream_keras.train",
     "train_ensemble": "dream_keras.train",
     "score_attributions": "dream_keras.attribute",

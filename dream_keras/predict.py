@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from dream_keras.data.parse import BadRow
     from dream_keras.data.table import ReadSettings
-    from dream_keras.runs.prediction import Bounds
+    from dream_keras.runs.prediction import Bounds, Floats
     from dream_keras.runs.run import Run
 
 SUMMARY = __doc__
@@ -230,6 +230,40 @@ def predict(
         rows, left_out = predict_file(members, source, file, settings, progress, bounds)
     _report(source, rows, left_out, Path(out) if Path(out).is_file() else None)
     return rows
+
+
+def predict_interval(
+    run: "Run | str | Path",
+    sequences: Sequence[str],
+    coverage: float = 0.9,
+    progress: bool | None = None,
+) -> "tuple[Floats, Floats, Floats]":
+    """Predict sequences, with an interval for the measurement of each.
+
+    Args:
+        run: A run or ensemble, opened or its folder.
+        sequences: A list of sequences, as in the training table.
+        coverage: Probability with which an interval covers a measurement, if the sequences are
+            drawn as the validation rows are.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Returns:
+        Predictions, lower and upper bounds: each (rows,), or (rows, tasks) for several tasks.
+
+    Raises:
+        UserError: What ``Run.predict`` raises; if the run cannot be calibrated on its validation
+            rows, or these are too few.
+    """
+    load_backend()
+    from dream_keras.runs.calibration import calibrate
+    from dream_keras.runs.run import load_run
+
+    run = load_run(run) if isinstance(run, str | Path) else run
+    predicted = run.predict_distribution(sequences, progress)
+    low, high = calibrate(run, progress).bounds(predicted, coverage)
+    if predicted.mean.shape[1] == 1:
+        return predicted.mean[:, 0], low[:, 0], high[:, 0]
+    return predicted.mean, low, high
 
 
 def _bounds(run: "Run", interval: float | None, progress: bool | None) -> "Bounds | None":

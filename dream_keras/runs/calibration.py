@@ -14,7 +14,6 @@ too narrow, by less the more rows there are.
 
 import math
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from dream_keras.common.errors import UserError
 from dream_keras.common.files import replacing, sha256
 from dream_keras.runs.prediction import Distribution, predict_distribution, progress_bar
 from dream_keras.runs.rows import load_data
-from dream_keras.runs.run import TEST_PART, Run, load_run
+from dream_keras.runs.run import TEST_PART, Run
 from dream_keras.scoring.suite import Positions, Suite
 
 FILE = "calibration.npz"
@@ -114,36 +113,6 @@ def _fit_variance(errors: Floats, variances: Floats) -> tuple[float, float]:
     squares, variances = np.square(errors[known]), variances[known]
     (noise, slope), _ = nnls(np.stack([np.ones_like(variances), variances], axis=1), squares)
     return max(noise, SMALLEST * squares.mean()), slope
-
-
-def predict_interval(
-    run: Run | str | Path,
-    sequences: Sequence[str],
-    coverage: float = 0.9,
-    progress: bool | None = None,
-) -> tuple[Floats, Floats, Floats]:
-    """Predict sequences, with an interval for the measurement of each.
-
-    Args:
-        run: A run or ensemble, opened or its folder.
-        sequences: A list of sequences, as in the training table.
-        coverage: Probability with which an interval covers a measurement, if the sequences are
-            drawn as the validation rows are.
-        progress: Whether to show a progress bar; None shows one on a terminal.
-
-    Returns:
-        Predictions, lower and upper bounds: each (rows,), or (rows, tasks) for several tasks.
-
-    Raises:
-        UserError: What ``Run.predict`` raises; if the run cannot be calibrated on its validation
-            rows, or these are too few.
-    """
-    run = run if isinstance(run, Run) else load_run(run)
-    predicted = run.predict_distribution(sequences, progress)
-    low, high = calibrate(run, progress).bounds(predicted, coverage)
-    if predicted.mean.shape[1] == 1:
-        return predicted.mean[:, 0], low[:, 0], high[:, 0]
-    return predicted.mean, low, high
 
 
 def calibrate(run: Run, progress: bool | None = None) -> Calibration:
