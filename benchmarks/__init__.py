@@ -1,1 +1,1 @@
-"""Speed, measured side by side with the published way. Not part of the package."""
+"""Speed beside the published way, and results beside the truth. Not part of the package."""
