@@ -54,7 +54,7 @@ class TwoEach(Scorer):
 
     def _predict(self, views: Sequence[tuple[list[View], list[View]]]) -> dict[View, Floats]:
         every = [view for pair in views for allele in pair for view in allele]
-        return dict(zip(every, self.predictor.views(every), strict=True))
+        return dict(zip(every, self.predictor.each(every), strict=True))
 
 
 class VariantWork:
