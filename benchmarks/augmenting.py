@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.results import RESULTS, machine, table, write_section
+from benchmarks.results import RESULTS, machine, rate_cells, table, write_section
 from dream_keras import menu
 from dream_keras.data.augment import Augmentation, AugmentSettings
 from dream_keras.data.stream import StreamSettings, TrainingStream
@@ -70,10 +70,9 @@ def main(argv: list[str] | None = None) -> None:
     ]
     lines = []
     for number, (length, alone) in enumerate(cases):
-        clock, used = np.array([turn[number] for turn in turns]).T
         what = "augmentation alone" if alone else "batches of the stream"
-        figures = (np.median(clock), clock.max(), np.median(used))
-        lines.append([f"{length} bp", what, *(f"{n:,.0f}" for n in figures)])
+        rates = rate_cells([turn[number] for turn in turns])
+        lines.append([f"{length} bp", what, *rates])
         print(" | ".join(lines[-1]), flush=True)
     head = ("rows", "what", "rows/s, median", "rows/s, best", "rows per processor second, median")
     text = [

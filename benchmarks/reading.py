@@ -12,9 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
-from benchmarks.results import RESULTS, machine, table, write_section
+from benchmarks.results import RESULTS, machine, rate_cells, table, write_section
 from benchmarks.settings import write_table
 from dream_keras.data.table import read_chunks
 
@@ -55,10 +53,7 @@ def main(argv: list[str] | None = None) -> None:
         ]
     lines = []
     for name in forms:
-        clock, used = np.array([turn[name] for turn in turns]).T
-        lines.append(
-            [name, *(f"{n:,.0f}" for n in (np.median(clock), clock.max(), np.median(used)))]
-        )
+        lines.append([name, *rate_cells([turn[name] for turn in turns])])
         print(" | ".join(lines[-1]), flush=True)
     head = ("table", "rows/s, median", "rows/s, best", "rows per processor second, median")
     text = [

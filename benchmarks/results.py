@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from statistics import median
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
@@ -13,6 +14,16 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a Markdown table."""
     return [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
+
+
+def rate_cells(turns: Sequence[tuple[float, float]]) -> list[str]:
+    """Return median and best rate by the clock, and the median by processor time, as cells.
+
+    Args:
+        turns: Both rates in each turn.
+    """
+    clock, used = zip(*turns, strict=True)
+    return [f"{rate:,.0f}" for rate in (median(clock), max(clock), median(used))]
 
 
 def write_section(path: Path, name: str, lines: Sequence[str]) -> None:

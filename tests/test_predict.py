@@ -9,7 +9,6 @@ import pytest
 import dream_keras
 from dream_keras.common.errors import UserError
 from dream_keras.data import sequences
-from dream_keras.runs.prediction import predict_sequences
 
 LEFT, RIGHT = "TGCATTTTTTTCACATC", "GGTTACGGCTGTT"
 
@@ -146,9 +145,7 @@ def test_by_default_rows_are_treated_as_in_training(run, inserts, tmp_path):
     assert values[:5] == pytest.approx(predictions(tmp_path / "whole.tsv")[1], abs=2e-6)
     # Also of sequences that are no file, as suites' are.
     opened = dream_keras.load_run(copy)
-    reading = opened.experiment.data.reading()
-    of_list = predict_sequences(opened.network, opened.processor, bare, settings=reading)
-    assert of_list[:, 0] == pytest.approx(values[:5], abs=2e-6)
+    assert opened.predict(bare) == pytest.approx(values[:5], abs=2e-6)
 
 
 def test_pipes_are_written_to_and_links_followed(run, inserts, tmp_path):
@@ -172,7 +169,7 @@ def test_sequences_without_adapters_are_refused(run, inserts, tmp_path):
     opened = dream_keras.load_run(run)
     for sequence, said in (("ACGT" * 20, "most sequences"), (LEFT, "sequence 1 has 17 bp")):
         with pytest.raises(UserError, match=said):
-            predict_sequences(opened.network, opened.processor, [sequence])
+            opened.predict([sequence])
     for adapters in ("add", f"{LEFT},{RIGHT}"):
         dream_keras.predict(run, tmp_path / "in", tmp_path / "out.tsv", adapters=adapters)
         assert predictions(tmp_path / "out.tsv")[0] == ["ACGT" * 20]

@@ -119,7 +119,7 @@ def test_validation_may_be_a_table_or_a_folder(prepared, training_table, validat
     settings = {"data.train": str(prepared), "data.validation": str(path)}
     experiment = dream_keras.load_experiment("dream_cnn", settings=settings)
     run = Run(RunFolder(prepared), experiment)
-    rows, held_out = load_data(run, run.processor)
+    rows, held_out = load_data(run)
     assert isinstance(rows, shards.ShardedRows)
     assert len(rows) == len(held_out) == 400
     assert held_out.labels.tolist() == rows.labels.tolist()
@@ -131,7 +131,7 @@ def test_few_rows_are_taken_from_the_front(prepared):
     settings = {"data.train": str(prepared), "data.max_rows": 50}
     experiment = dream_keras.load_experiment("dream_cnn", settings=settings)
     run = Run(RunFolder(prepared), experiment)
-    kept, held_out = load_data(run, run.processor)
+    kept, held_out = load_data(run)
     assert sorted([*kept.labels, *held_out.labels]) == sorted(opened(prepared).load().labels[:50])
 
 

@@ -14,7 +14,7 @@ from dream_keras.common.tables import markdown
 from dream_keras.data.columns import Columns
 from dream_keras.data.kmers import K
 from dream_keras.runs.calibration import measure_coverage
-from dream_keras.runs.rows import load_data
+from dream_keras.runs.rows import load_validation
 from dream_keras.scoring.metrics import pearson
 
 COVERAGE = 0.9
@@ -98,7 +98,7 @@ def bin_section(analysis: Analysis) -> Lines:
     if not inference.has_bins(run):
         return [*title, "No single network predicts probabilities of the sorting bins.", ""]
     try:
-        rows = load_data(run, run.processor)[1]
+        rows = load_validation(run)
     except UserError as error:
         return [*title, f"Not done, for want of the validation rows: {error}", ""]
     total = len(rows)

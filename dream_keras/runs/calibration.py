@@ -25,7 +25,7 @@ from scipy.optimize import nnls
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import replacing, sha256
 from dream_keras.runs.prediction import Distribution, predict_distribution, progress_bar
-from dream_keras.runs.rows import load_data
+from dream_keras.runs.rows import load_validation
 from dream_keras.runs.run import TEST_PART, Run
 from dream_keras.scoring.suite import Positions, Suite
 
@@ -132,7 +132,7 @@ def calibrate(run: Run, progress: bool | None = None) -> Calibration:
             pass  # made anew
     parts, labels = [], []
     for member in run.members:
-        rows = load_data(member, member.processor)[1]
+        rows = load_validation(member)
         if len(rows) > ROWS:
             chosen = np.random.default_rng(0).choice(len(rows), ROWS, replace=False)
             rows = rows.take(np.sort(chosen))
@@ -195,11 +195,11 @@ def measure_coverage(
     if Path(suite.source).resolve() in own:
         calibration, calibrated_on = calibrate(run, progress), "the validation rows"
         rows = suite.rows(part)
-        predicted = _predict_rows(run, suite, rows, progress)
+        predicted = run.predict_suite_rows(suite, rows, progress)
     elif "public" in suite.parts:
         part, calibrated_on = "private", "the public part of the suite, and brought to its scale"
         known, rows = suite.rows("public"), suite.rows(part)
-        both = _predict_rows(run, suite, np.concatenate([known, rows]), progress)
+        both = run.predict_suite_rows(suite, np.concatenate([known, rows]), progress)
         both = _on_scale(both, suite.measured[known])
         calibration = Calibration.fit(suite.measured[known], both.take(slice(len(known))))
         predicted = both.take(slice(len(known), None))
@@ -212,17 +212,6 @@ def measure_coverage(
     bounds = np.full((2, *suite.measured.shape), np.nan)
     bounds[:, rows] = calibration.bounds(predicted, coverage)
     return Coverage(part, calibrated_on, _count(suite, part, rows, bounds))
-
-
-def _predict_rows(run: Run, suite: Suite, rows: Positions, progress: bool | None) -> Distribution:
-    """Predict rows of a suite; the tasks are the suite's targets."""
-    columns = suite.columns_of(run.task_names)
-    flags = None
-    if run.processor.reverse_mark and suite.reverse is not None:
-        flags = suite.reverse[rows].astype(np.uint8)
-    found = run.predict_distribution([suite.sequences[row] for row in rows], progress, flags)
-    variances = None if found.variances is None else found.variances[..., columns]
-    return Distribution(found.values[..., columns], variances)
 
 
 def _on_scale(predicted: Distribution, measured: Floats) -> Distribution:

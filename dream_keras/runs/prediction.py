@@ -17,7 +17,6 @@ from dream_keras.data.parse import MAX_SEQUENCE_LENGTH, BadRow
 from dream_keras.data.processor import Flags, Lengths, Processor
 from dream_keras.data.sequences import read_fitting
 from dream_keras.data.table import DEFAULTS, ReadSettings, tokenize
-from dream_keras.model.network import Network
 from dream_keras.runtime.steps import Steps
 
 BATCH = 256
@@ -99,6 +98,11 @@ class Distribution(NamedTuple):
         """Return the predictions of some rows."""
         variances = None if self.variances is None else self.variances[:, rows]
         return Distribution(self.values[:, rows], variances)
+
+    def of_tasks(self, columns: Sequence[int]) -> "Distribution":
+        """Return the predictions of some tasks, in the order asked for."""
+        variances = None if self.variances is None else self.variances[..., columns]
+        return Distribution(self.values[..., columns], variances)
 
     @property
     def mean(self) -> Floats:
@@ -196,40 +200,6 @@ def encode_sequences(
             f"{processor.min_length} or more, adapters included"
         )
     return processor.encode(tokens, lengths)
-
-
-def predict_sequences(
-    network: Network,
-    processor: Processor,
-    sequences: Sequence[str],
-    progress: bool | None = False,
-    settings: ReadSettings = DEFAULTS,
-    flags: Flags | None = None,
-) -> npt.NDArray[np.float64]:
-    """Predict sequences, (rows, tasks), strands and other views averaged.
-
-    Args:
-        network: The network.
-        processor: The processor it was trained with.
-        sequences: As in the tables that it was trained on.
-        progress: Whether to show a progress bar; None shows one on a terminal.
-        settings: How those were read: whether adapters are put on, and long sequences cropped.
-        flags: (rows,), as the processor defines them; 0 by default.
-
-    Raises:
-        UserError: What ``encode_sequences`` raises.
-
-    Examples:
-        >>> from dream_keras import build_network, load_experiment
-        >>> from dream_keras.config.smoke import shrink
-        >>> experiment = shrink(load_experiment("dream_cnn"))
-        >>> network, processor = build_network(experiment.model), experiment.make_processor()
-        >>> predict_sequences(network, processor, ["TGCATTTTTTTCACATC" + "ACGT" * 20]).shape
-        (1, 1)
-    """
-    encoded = encode_sequences(processor, sequences, settings)
-    with progress_bar(progress, len(sequences)) as bar:
-        return predict_rows(Steps(network, processor), encoded, bar.update, flags)
 
 
 def predict_file(

@@ -11,7 +11,7 @@ from dream_keras.common.errors import UserError
 from dream_keras.common.remote import local_copy
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.kmers import Sequences
-from dream_keras.data.processor import Lengths, Processor
+from dream_keras.data.processor import Lengths
 from dream_keras.data.shards import ShardedRows, open_shards
 from dream_keras.data.similarity import hold_out_families
 from dream_keras.data.split import Part
@@ -31,9 +31,20 @@ def _no_visit(tokens: Tokens, lengths: Lengths) -> None:
     """Do nothing with rows that are read."""
 
 
-def load_data(
-    run: Run, processor: Processor, visit: Visit = _no_visit
-) -> tuple[Rows | ShardedRows, Rows]:
+def load_validation(run: Run) -> Rows:
+    """Read the rows to validate on; others only where these are held out of them.
+
+    Raises:
+        UserError: As for ``load_data``.
+    """
+    train, validation = run.tables()
+    table = train if run.experiment.data.split_column is not None else validation
+    if table is None:
+        return load_data(run)[1]
+    return _load(run, str(local_copy(table)), "validation")
+
+
+def load_data(run: Run, visit: Visit = _no_visit) -> tuple[Rows | ShardedRows, Rows]:
     """Read, or simulate and read, the rows to train and to validate on.
 
     The rows of a prepared folder to train on stay on the disk, unless only the first
@@ -41,7 +52,6 @@ def load_data(
 
     Args:
         run: The run.
-        processor: Its processor.
         visit: Called with the training rows, block by block, before they are encoded; not with
             those of a prepared folder.
 
@@ -60,9 +70,7 @@ def load_data(
                 f"{train} is a prepared folder, which has no column {settings.split_column}. Give "
                 "the table itself, or prepare each part of it."
             )
-        return _load(run, train, processor, "train", visit), _load(
-            run, train, processor, "validation"
-        )
+        return _load(run, train, "train", visit), _load(run, train, "validation")
     validation = validation and str(local_copy(validation))
     on_disk = _open_prepared(run, train) if prepared and settings.max_rows is None else None
     if validation is not None:
@@ -73,8 +81,8 @@ def load_data(
                 "leave --split out."
             )
         return (
-            on_disk or _load(run, train, processor, "train", visit),
-            _load(run, validation, processor, "validation"),
+            on_disk or _load(run, train, "train", visit),
+            _load(run, validation, "validation"),
         )
     if prepared and settings.split != "random":
         raise UserError(
@@ -85,12 +93,10 @@ def load_data(
     if on_disk is not None:
         of_disk, held_out = on_disk.hold_out(VALIDATION_SHARE, seed)
         return of_disk, held_out.load()
-    return _split(run, train, processor, seed, visit)
+    return _split(run, train, seed, visit)
 
 
-def _split(
-    run: Run, table: str, processor: Processor, seed: int, visit: Visit
-) -> tuple[Rows, Rows]:
+def _split(run: Run, table: str, seed: int, visit: Visit) -> tuple[Rows, Rows]:
     """Read a table and hold out a part of its rows."""
     by_family = run.experiment.data.split == "similarity"
     sequences: list[Sequences] = []
@@ -100,7 +106,7 @@ def _split(
         if by_family:
             sequences.append(Sequences.of(tokens, lengths))
 
-    rows = _load(run, table, processor, "train", visit_all)
+    rows = _load(run, table, "train", visit_all)
     if len(rows) < 2:
         raise UserError(f"{table}: one row is too few to learn from; give a table with more")
     if by_family:
@@ -120,14 +126,13 @@ def _open_prepared(run: Run, folder: str) -> ShardedRows:
 def _load(
     run: Run,
     path: str,
-    processor: Processor,
     part: Part,
     visit: Visit = _no_visit,
 ) -> Rows:
     settings = run.experiment.data
     if Path(path).is_dir():
         return _open_prepared(run, path).load(settings.max_rows)
-    rows = load_rows(path, processor, settings.reading(part), visit)
+    rows = load_rows(path, run.processor, settings.reading(part), visit)
     named = f" of the {part} part" if settings.split_column else ""
     log.info("%s: %s rows%s", path, f"{len(rows):,}", named)
     return rows.weighted_by_errors(settings.error_floor)

@@ -310,28 +310,28 @@ class Run:
         Raises:
             UserError: If the suite has other targets than the run has tasks, or not this part.
         """
-        from dream_keras.runs.prediction import predict_sequences
-
         if self.experiment.members:
             parts = [member.find_predictions(suite, part, progress) for member in self.members]
             return np.mean(parts, axis=0)
-        columns = suite.columns_of(self.task_names)
         rows = suite.rows(part)
         predictions = np.full(suite.measured.shape, np.nan)
-        sequences = [suite.sequences[row] for row in rows]
+        predictions[rows] = self.predict_suite_rows(suite, rows, progress).mean
+        return predictions
+
+    def predict_suite_rows(
+        self, suite: "Suite", rows: npt.NDArray[np.int64], progress: bool | None = None
+    ) -> "Distribution":
+        """Predict rows of a suite anew; its targets are the tasks of the result.
+
+        Raises:
+            UserError: If the suite has other targets than the run has tasks.
+        """
+        columns = suite.columns_of(self.task_names)
         flags = None
         if self.processor.reverse_mark and suite.reverse is not None:
             flags = suite.reverse[rows].astype(np.uint8)
-        values = predict_sequences(
-            self.network,
-            self.processor,
-            sequences,
-            progress,
-            self.experiment.data.reading(),
-            flags=flags,
-        )
-        predictions[rows] = values[:, columns]
-        return predictions
+        sequences = [suite.sequences[row] for row in rows]
+        return self.predict_distribution(sequences, progress, flags).of_tasks(columns)
 
 
 def _read_predictions(path: Path, suite: "Suite") -> npt.NDArray[np.float64]:

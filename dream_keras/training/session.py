@@ -345,7 +345,7 @@ def _read_rows(
         if test is not None:
             keys.append(strand_keys(tokens, lengths))
 
-    rows, validation = load_data(run, run.processor, visit)
+    rows, validation = load_data(run, visit)
     if test is not None:
         if keys:
             warn_of_shared(test, np.concatenate(keys), "the training rows")

@@ -11,7 +11,6 @@ from dream_keras.analyse import inference
 from dream_keras.config.experiment import load_experiment
 from dream_keras.data.table import Rows, tokenize
 from dream_keras.runs.folder import RunFolder
-from dream_keras.runs.prediction import predict_sequences
 from dream_keras.runs.run import Run
 from dream_keras.scoring.suite import load_suite
 from dream_keras.simulate import simulate
@@ -93,7 +92,7 @@ def test_strands_are_predicted_as_one_at_a_time(runs, sequences, name):
 def test_the_mean_of_the_strands_is_the_prediction(runs, sequences, name):
     run = runs(name)
     strands = inference.predict_strands(run, sequences, progress=False)
-    whole = predict_sequences(run.network, run.processor, sequences)
+    whole = run.predict(sequences)[:, None]
     np.testing.assert_allclose(strands.mean(axis=1), whole, rtol=1e-5, atol=1e-6)
 
 

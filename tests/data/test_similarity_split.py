@@ -240,7 +240,7 @@ def test_training_keeps_families_on_one_side(run, table):
 
     assert run.experiment.data.split == "similarity"
     assert "split: similarity" in run.folder.config.read_text()
-    kept, validation = load_data(run, run.processor)
+    kept, validation = load_data(run)
     assert (len(kept), len(validation)) == (270, 30)
     assert len(kmers_in(validation)) > 6 * 61  # six families of one parent each, or more
     assert not kmers_in(kept) & kmers_in(validation)

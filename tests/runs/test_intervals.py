@@ -139,7 +139,7 @@ def test_variances_are_those_of_the_heads_and_between_strands(kind, request):
 @pytest.mark.parametrize("kind", ["gaussian", "bins"])
 def test_a_run_keeps_its_calibration_and_writes_intervals(kind, request, tmp_path):
     run = request.getfixturevalue(kind)
-    validation = load_data(run, run.processor)[1]
+    validation = load_data(run)[1]
     assert len(validation) == 50
     sequences = [LEFT + "ACGTTGCAAC" * 8 + RIGHT, LEFT + "GGGTTGCAAC" * 8 + RIGHT]
     mean, low, high = dream_keras.predict_interval(run, sequences, 0.8)

@@ -8,7 +8,6 @@ import pytest
 
 import dream_keras
 from dream_keras.common.errors import UserError
-from dream_keras.runs.prediction import predict_sequences
 from dream_keras.scoring.metrics import pearson
 from dream_keras.training.engine import validation_scores
 
@@ -83,7 +82,7 @@ def test_targets_of_a_suite_are_those_of_their_names(result, desk):
     """The suite has the targets in another order than the run has the tasks."""
     run = dream_keras.load_run(result.folder)
     table = pd.read_csv(desk / "suite" / "rows.tsv", sep="\t")
-    values = predict_sequences(run.network, run.processor, table["seq"].tolist())
+    values = run.predict(table["seq"].tolist())
     assert values.shape == (200, 2)
     metrics = json.loads((result.folder / "metrics.json").read_text())["subsets"]
     for column, (task, subset) in enumerate(zip(TASKS, ("gc rows", "left rows"), strict=True)):
