@@ -243,8 +243,8 @@ def predict_file(
             for start in range(0, len(lines), WRITTEN_AT_A_TIME):
                 part = slice(start, start + WRITTEN_AT_A_TIME)
                 tokens, lengths = chunk.tokens[part], chunk.lengths[part]
-                values = columns(_predict_part(members, tokens, lengths, names[part]), bounds)
-                bar.update(len(values))
+                predicted = _predict_part(members, tokens, lengths, names[part], bar.update)
+                values = columns(predicted, bounds)
                 for line, name, row in zip(lines[part], names[part], values, strict=True):
                     while missing and missing[0].line < line:
                         _write(target, missing.popleft().name, nothing)
@@ -256,15 +256,26 @@ def predict_file(
 
 
 def _predict_part(
-    members: Sequence[Steps], tokens: Tokens, lengths: Lengths, names: Sequence[str]
+    members: Sequence[Steps],
+    tokens: Tokens,
+    lengths: Lengths,
+    names: Sequence[str],
+    done: Callable[[float], object],
 ) -> Distribution:
-    """Predict sequences that are not encoded yet with each member."""
+    """Predict sequences that are not encoded yet with each member.
+
+    ``done`` is called after each batch, with the rows it counts for.
+    """
+
+    def share_done(rows: int) -> None:
+        done(rows / len(members))
+
     parts = []
     for steps in members:
         processor = steps.processor
         encoded = processor.encode(tokens, lengths)
         flags = processor.name_flags(names)
-        parts.append(predict_distribution(steps, encoded, flags=flags))
+        parts.append(predict_distribution(steps, encoded, share_done, flags))
     return Distribution.of_members(parts)
 
 
