@@ -80,6 +80,14 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--from", metavar="RUN", help="start from the weights of this run")
     p.add_argument(
+        "--teacher", metavar="RUN", help="train on what this run or ensemble predicts of the rows"
+    )
+    p.add_argument(
+        "--unlabelled",
+        metavar="N|FILE",
+        help="also on N random sequences, or on those of a file, with --teacher",
+    )
+    p.add_argument(
         "--freeze", metavar="SLOTS", help="slots that are not trained, with --from: first,core"
     )
     p.add_argument(
@@ -278,6 +286,8 @@ def train(
     init_from: str | Path | None = None,
     freeze: str | Sequence[str] | None = None,
     lora: int | None = None,
+    teacher: str | Path | None = None,
+    unlabelled: int | str | Path | None = None,
     sequence_column: str | None = None,
     target_columns: str | Sequence[str] | None = None,
     target_column: str | None = None,
@@ -320,6 +330,10 @@ def train(
         freeze: Slots whose weights are then not trained: ``"first,core"``, or a list.
         lora: Then train first and core layers only by updates of this rank, as
             ``trainer.lora_rank``.
+        teacher: Run or ensemble whose predictions of the rows are trained on in place of their
+            measured values, which still validate.
+        unlabelled: With it, a number of random sequences, or a file of sequences, to train on
+            besides.
         sequence_column: Header name of the sequences, in tables and DataFrames; by default the
             column called seq or sequence, or the first one of a table without a header.
         target_columns: Header name of the measured values, or a list of names, one for each task;
@@ -375,6 +389,8 @@ def train(
         "trainer.freeze": freeze.split(",") if isinstance(freeze, str) else freeze,
         "trainer.lora_rank": lora,
         "init_from": init_from and absolute(init_from),
+        "distillation.teacher": teacher and absolute(teacher),
+        **_unlabelled(unlabelled),
         "runtime.deterministic": deterministic or None,
         "runtime.strategy": strategy,
         "runtime.tpu": tpu,
@@ -385,6 +401,8 @@ def train(
     if init_from is not None and config is None and not resume:
         check_run(init_from)
         config = without_rows(open_folder(init_from).config)
+    if teacher is not None and not resume:
+        check_run(teacher)
     _check(config, overrides, settings, plugins, out, resume)
     load_backend()
     from dream_keras.training.session import run_training
@@ -409,6 +427,13 @@ def _place(given: object, kept: str, tables: "Mapping[str, MemoryTable]") -> str
     if given is None or not (is_remote(str(given)) or Path(str(given)).exists()):
         return None if given is None else str(given)
     return absolute(str(given))
+
+
+def _unlabelled(given: int | str | Path | None) -> dict[str, object]:
+    """Return the setting of unlabelled rows: a number, or a file."""
+    if given is None or isinstance(given, int) or str(given).isdecimal():
+        return {"distillation.unlabelled": None if given is None else int(str(given))}
+    return {"distillation.unlabelled_file": absolute(given)}
 
 
 def _check(
@@ -444,6 +469,7 @@ def _check(
             files = [data.train, sections.scoring.suite]
             if data.split_column is None:
                 files = [data.validation, data.test, *files]
+            files = [sections.distillation.unlabelled_file, *files]
     *tables, suite = (None if file in (None, TRAIN, VALIDATION) else str(file) for file in files)
     check_files(*tables)
     check_suite(suite)

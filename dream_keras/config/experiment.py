@@ -1,9 +1,10 @@
 """Experiments as plain data: strict YAML in, resolved YAML out.
 
-An experiment has six sections: ``data`` (files), ``model`` (an order from the menu), ``augment``
-(random changes of training rows), ``trainer``, ``runtime`` (hardware, never mixed with science) and
-``scoring``; ``plugins`` lists files that put more on the menu. Whatever is not known is an error
-that names the file, the line and the nearest known name.
+An experiment has seven sections: ``data`` (files), ``model`` (an order from the menu), ``augment``
+(random changes of training rows), ``distillation`` (labels from another run), ``trainer``,
+``runtime`` (hardware, never mixed with science) and ``scoring``; ``plugins`` lists files that put
+more on the menu. Whatever is not known is an error that names the file, the line and the nearest
+known name.
 """
 
 import copy
@@ -21,6 +22,7 @@ from dream_keras.common.options import checked, refuse_unknown, yaml_values
 from dream_keras.config.order import Choice, Order
 from dream_keras.config.settings import (
     DataSettings,
+    DistillationSettings,
     RuntimeSettings,
     ScoringSettings,
     read_settings,
@@ -52,6 +54,7 @@ class Sections:
         trainer: Likewise.
         data: As of ``Experiment``.
         augment: Likewise.
+        distillation: Likewise.
         runtime: Likewise.
         scoring: Likewise.
         plugins: Likewise.
@@ -64,6 +67,7 @@ class Sections:
     trainer: object
     data: DataSettings
     augment: AugmentSettings
+    distillation: DistillationSettings
     runtime: RuntimeSettings
     scoring: ScoringSettings
     plugins: tuple[str, ...]
@@ -88,6 +92,10 @@ class Sections:
             data = read_settings(DataSettings, value.get("data"), "data")
         with within("augment"):
             augment = read_settings(AugmentSettings, value.get("augment"), "augment")
+        with within("distillation"):
+            distillation = read_settings(
+                DistillationSettings, value.get("distillation"), "distillation"
+            )
         with within("runtime"):
             runtime = read_settings(RuntimeSettings, value.get("runtime"), "runtime")
         with within("scoring"):
@@ -103,6 +111,7 @@ class Sections:
             value["trainer"],
             data,
             augment,
+            distillation,
             runtime,
             scoring,
             plugins,
@@ -121,6 +130,7 @@ class Experiment:
         trainer: The trainer from the menu.
         data: Files and how to read them.
         augment: Random changes of training rows.
+        distillation: The run that labels the training rows, if any.
         runtime: How it is computed.
         scoring: The gold-standard suite.
         plugins: Files whose blocks, processors and trainers are on the menu as well.
@@ -139,6 +149,7 @@ class Experiment:
     trainer: Choice
     data: DataSettings = field(default_factory=DataSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    distillation: DistillationSettings = field(default_factory=DistillationSettings)
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
     plugins: tuple[str, ...] = ()
@@ -177,6 +188,7 @@ class Experiment:
             "data": dataclasses.asdict(self.data),
             "model": self.model.plain(),
             "augment": dataclasses.asdict(self.augment),
+            "distillation": dataclasses.asdict(self.distillation),
             "trainer": {
                 "name": trainer.name,
                 **yaml_values({**trainer.options, **self.trainer.options}),

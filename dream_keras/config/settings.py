@@ -136,6 +136,36 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
+class DistillationSettings:
+    """Training on the predictions of another run in place of measured values.
+
+    Attributes:
+        teacher: The run, or ensemble, that labels the rows; None trains on measured values.
+        copies: Copies of each training row, changed as ``augment`` says (``shift`` aside) and
+            labelled as changed; none if it switches nothing on.
+        unlabelled: Further rows with random inserts, which have the lengths and the shares of bases
+            of the training rows'.
+        unlabelled_file: Sequences, in a table or FASTA, that are trained on as well.
+        measured: Share of the measured value in the label of a training row.
+    """
+
+    teacher: str | None = None
+    copies: int = 4
+    unlabelled: int = 0
+    unlabelled_file: str | None = None
+    measured: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing, and rows that nobody labels."""
+        at_least(0, copies=self.copies, unlabelled=self.unlabelled, measured=self.measured)
+        if self.measured > 1:
+            with within("measured"):
+                raise UserError(f"measured={self.measured}: expected a share between 0 and 1")
+        if self.teacher is None and (self.unlabelled or self.unlabelled_file):
+            raise UserError("unlabelled rows need a run that labels them: --teacher RUN")
+
+
+@dataclass(frozen=True)
 class RuntimeSettings:
     """How the experiment is computed; nothing here is meant to change its result.
 

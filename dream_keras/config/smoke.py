@@ -18,9 +18,9 @@ def shrink(experiment: Experiment, asked: Collection[str] = ()) -> Experiment:
     """Return the experiment in miniature.
 
     Sizes of blocks become at most what their menu entries say (``smoke``); training takes
-    ``TRAINER``'s steps on at most ``ROWS`` rows, of clean epochs at most one; of the suite only the
-    public part is predicted and scored. A network that starts from another run's weights keeps its
-    size.
+    ``TRAINER``'s steps on at most ``ROWS`` rows, of clean epochs and copies at most one; of the
+    suite only the public part is predicted and scored. A network that starts from another run's
+    weights keeps its size.
 
     Args:
         experiment: The experiment.
@@ -40,6 +40,12 @@ def shrink(experiment: Experiment, asked: Collection[str] = ()) -> Experiment:
     rows = {"simulated_rows": ROWS, "simulated_test_rows": TEST_ROWS, "max_rows": ROWS}
     data: dict[str, Any] = {k: v for k, v in rows.items() if f"data.{k}" not in asked}
     clean = min(experiment.augment.clean_epochs, 1)
+    distillation = experiment.distillation
+    distillation = dataclasses.replace(
+        distillation,
+        copies=min(distillation.copies, 1),
+        unlabelled=min(distillation.unlabelled, ROWS),
+    )
     scoring = experiment.scoring
     if "scoring.part" not in asked:
         scoring = dataclasses.replace(scoring, part="public")
@@ -49,6 +55,7 @@ def shrink(experiment: Experiment, asked: Collection[str] = ()) -> Experiment:
         trainer=Choice(experiment.trainer.name, {**experiment.trainer.options, **trainer}),
         data=dataclasses.replace(experiment.data, **data),
         augment=dataclasses.replace(experiment.augment, clean_epochs=clean),
+        distillation=distillation,
         scoring=scoring,
     )
 

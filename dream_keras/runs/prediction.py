@@ -94,6 +94,15 @@ class Distribution(NamedTuple):
             np.concatenate(variances) if len(variances) == len(parts) else None,
         )
 
+    @classmethod
+    def of_rows(cls, parts: "Sequence[Distribution]") -> "Distribution":
+        """Join predictions of the same networks for some rows and for those behind them."""
+        variances = [part.variances for part in parts if part.variances is not None]
+        return cls(
+            np.concatenate([part.values for part in parts], axis=1),
+            np.concatenate(variances, axis=1) if variances else None,
+        )
+
     def take(self, rows: slice) -> "Distribution":
         """Return the predictions of some rows."""
         variances = None if self.variances is None else self.variances[:, rows]

@@ -31,6 +31,12 @@ def _no_visit(tokens: Tokens, lengths: Lengths) -> None:
     """Do nothing with rows that are read."""
 
 
+def split_seed(run: Run) -> int:
+    """Return the seed of the rows that are held out: the trainer's, unless one is set."""
+    seed = run.experiment.data.split_seed
+    return run.seed if seed is None else seed
+
+
 def load_validation(run: Run) -> Rows:
     """Read the rows to validate on; others only where these are held out of them.
 
@@ -58,9 +64,7 @@ def load_data(run: Run, visit: Visit = _no_visit) -> tuple[Rows | ShardedRows, R
     Raises:
         UserError: If a table cannot be used, or not be split as asked.
     """
-    settings = run.experiment.data
-    seed = settings.split_seed
-    seed = run.experiment.make_trainer().seed if seed is None else seed
+    settings, seed = run.experiment.data, split_seed(run)
     train, validation = run.tables()
     train = str(local_copy(train))
     prepared = Path(train).is_dir()

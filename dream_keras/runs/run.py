@@ -101,6 +101,11 @@ class Run:
         )
 
     @property
+    def seed(self) -> int:
+        """The seed of everything random."""
+        return self.experiment.make_trainer().seed
+
+    @property
     def task_names(self) -> tuple[str, ...]:
         """The names of its tasks: those of the table's columns, or "expression" for the only one.
 

@@ -19,7 +19,7 @@ from dream_keras.search.space import (
     name_of,
 )
 
-ASKED = ("model", "trainer", "runtime")
+ASKED = ("model", "augment", "trainer", "runtime")
 """Sections that may hold questions; the others are the same for all trials."""
 _WORDS = ("choose", "between", "step", "scale", "follow")
 

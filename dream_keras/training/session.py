@@ -63,6 +63,13 @@ from dream_keras.training.data import (
     check_validation,
     make_stream,
 )
+from dream_keras.training.distillation import (
+    check_teacher,
+    keep_labels,
+    label_rows,
+    open_teacher,
+    split_changes,
+)
 from dream_keras.training.engine import Engine, EngineSettings, steps_in
 from dream_keras.training.fine_tuning import restrict_training, slow_down, take_weights
 
@@ -254,8 +261,10 @@ def _train(run: Run, progress: bool | None) -> Result:
 
     All inputs are read and checked before the folder is made.
     """
-    suite, source = _load_suite(run), _source(run)
-    run = Run(run.folder, _with_length(run, source))
+    suite, source, teacher = _load_suite(run), _source(run), open_teacher(run)
+    run = Run(run.folder, _with_length(run, source or teacher))
+    if teacher is not None:
+        check_teacher(run, teacher)
     trainer, runtime = run.experiment.make_trainer(), run.experiment.runtime
     if runtime.deterministic:
         _only_deterministic_kernels()
@@ -272,6 +281,8 @@ def _train(run: Run, progress: bool | None) -> Result:
     test = read_test_part(run)
     run, rows, validation = _read_rows(run, test, source)
     check_tasks(network, rows.labels.shape[1], ", ".join(run.task_names))  # of a prepared folder
+    if run.experiment.distillation.teacher is not None:
+        rows = label_rows(run, rows, teacher, network, progress)
     stream, steps_per_epoch = _make_stream(run, rows, trainer, strategy.process)
     with strategy.scope():
         optimizer = trainer.optimizer(trainer.epochs * steps_per_epoch)
@@ -282,6 +293,8 @@ def _train(run: Run, progress: bool | None) -> Result:
     check_labels(rows, run.processor, steps.target_type)
     check_validation(validation)
     _make_folder(run, computed_on, [*rows.skipped, *validation.skipped])
+    if isinstance(rows, Rows) and run.experiment.distillation.teacher is not None:
+        keep_labels(run, rows)
     if test is not None:
         test.write(run.folder.path)
         suite = suite or _load_suite(run)
@@ -360,6 +373,8 @@ def _make_stream(
 ) -> tuple[Stream, int]:
     """Return a run's batches, and the steps in an epoch."""
     processor, augment = run.processor, run.experiment.augment
+    if run.experiment.distillation.teacher is not None:
+        _, augment = split_changes(augment)
     settings = StreamSettings(
         trainer.batch_size,
         trainer.seed,
