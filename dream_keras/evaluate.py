@@ -61,6 +61,13 @@ def parser() -> argparse.ArgumentParser:
         "unlike models are advised",
     )
     result.add_argument(
+        "--interval",
+        metavar="SHARE",
+        type=float,
+        help="also count how often RUN's prediction intervals, made to cover this share of the "
+        "measurements, such as 0.9, do so",
+    )
+    result.add_argument(
         "--variants",
         metavar="TABLE",
         help="score predicted effects of variants instead: a table of pairs with RUN (columns ref, "
@@ -79,6 +86,7 @@ def evaluate(
     part: str | None = None,
     bootstrap: int = 0,
     ceiling: Sequence[str | Path] = (),
+    interval: float | None = None,
     plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
 ) -> "ScoreCard":
@@ -95,6 +103,8 @@ def evaluate(
             ``dream_keras.scoring.bootstrap``; 0 for none.
         ceiling: Run folders or files of predictions with which the noise ceiling is estimated, see
             ``dream_keras.scoring.ceiling``; none for no ceiling.
+        interval: Share of the measurements, 0 to 1, that prediction intervals are made to cover:
+            how often they do is counted, see ``dream_keras.runs.calibration.measure_coverage``.
         plugins: Files that put on the menu what the run was trained with, if it has no copies.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
@@ -103,8 +113,8 @@ def evaluate(
 
     Raises:
         UserError: Not exactly one of ``run`` and ``predictions`` is given, there is no suite, or
-            one of them is unusable, ``bootstrap`` is negative, or a ceiling is asked for that the
-            suite has no pairs for.
+            one of them is unusable, ``bootstrap`` is negative, a ceiling is asked for that the
+            suite has no pairs for, or intervals that cannot be calibrated.
     """
     from dream_keras.config.check import check_files
     from dream_keras.leaderboard.source import predictions_of
@@ -115,6 +125,8 @@ def evaluate(
     at_least(0, bootstrap=bootstrap)
     if (run is None) == (predictions is None):
         raise UserError("give either a run folder or a file of predictions (--predictions FILE).")
+    if interval is not None and run is None:
+        raise UserError("--interval needs a run: a file of predictions has no intervals")
     runs = [] if run is None else [run]
     runs += [path for path in ceiling if Path(path).is_dir()]
     for path in runs:
@@ -143,6 +155,16 @@ def evaluate(
         from dream_keras.scoring.neutral_pairs import check_pairs
 
         check_pairs(loaded_suite, part)
+    coverage = None
+    if loaded_run is not None and interval is not None:
+        from dream_keras.runs.calibration import measure_coverage
+
+        coverage = measure_coverage(loaded_run, loaded_suite, part, interval, progress)
+        if coverage.part != part:
+            raise UserError(
+                f"--interval: of {loaded_suite.source} the public part calibrates the intervals, "
+                f"and they are counted on the {coverage.part} part, not on --part {part}"
+            )
     if loaded_run is not None:
         values = loaded_run.predict_suite(loaded_suite, part, progress)
     else:
@@ -153,6 +175,7 @@ def evaluate(
         card = resampled.card_with_intervals()
     else:
         card = score(loaded_suite, values, part)
+    card = replace(card, coverage=coverage)
     if not ceiling:
         return card
     sets = [predictions_of(path, loaded_suite, part, progress) for path in ceiling]
@@ -175,6 +198,7 @@ def main(argv: list[str] | None = None) -> None:
         part=arguments.part,
         bootstrap=arguments.bootstrap,
         ceiling=arguments.ceiling,
+        interval=arguments.interval,
         plugins=arguments.plugin,
     )
     from dream_keras.common.files import write_text
@@ -236,7 +260,7 @@ def score_variants(
 
 def _print_variants(arguments: argparse.Namespace) -> None:
     """Score effects as the command does."""
-    for option in ("predictions", "suite", "part", "bootstrap", "ceiling"):
+    for option in ("predictions", "suite", "part", "bootstrap", "ceiling", "interval"):
         if getattr(arguments, option):
             raise UserError(f"--variants takes no --{option}")
     scores = score_variants(arguments.variants, arguments.run, plugins=arguments.plugin)

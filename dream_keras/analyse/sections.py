@@ -163,7 +163,7 @@ def interval_section(analysis: Analysis) -> Lines:
         f"and their mean width. They were calibrated on {found.calibrated_on}; subsets that are "
         "not drawn as those rows were need not reach that share.",
         "",
-        markdown(found.table),
+        markdown(pd.DataFrame([{"subset": k, **v._asdict()} for k, v in found.subsets.items()])),
         "",
     ]
 

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.optimize import nnls
 
 from dream_keras.common.errors import UserError
@@ -27,6 +26,7 @@ from dream_keras.common.files import replacing, sha256
 from dream_keras.runs.prediction import Distribution, predict_distribution, progress_bar
 from dream_keras.runs.rows import load_validation
 from dream_keras.runs.run import TEST_PART, Run
+from dream_keras.scoring.card import Coverage, SubsetCoverage
 from dream_keras.scoring.suite import Positions, Suite
 
 FILE = "calibration.npz"
@@ -155,22 +155,6 @@ def _checksum(run: Run) -> str:
     return " ".join(sha256(member.folder.best_weights) for member in run.members)
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """How often intervals cover the measurements of a suite.
-
-    Attributes:
-        part: The part of the suite.
-        calibrated_on: The rows that the intervals were calibrated on.
-        table: One row per subset, and ``all`` rows of the part: ``subset``, ``rows``, ``coverage``
-            (share), ``width`` (mean of upper minus lower bound). Rows of pairs count once each.
-    """
-
-    part: str
-    calibrated_on: str
-    table: pd.DataFrame
-
-
 def measure_coverage(
     run: Run, suite: Suite, part: str, coverage: float, progress: bool | None = None
 ) -> Coverage:
@@ -211,7 +195,7 @@ def measure_coverage(
         )
     bounds = np.full((2, *suite.measured.shape), np.nan)
     bounds[:, rows] = calibration.bounds(predicted, coverage)
-    return Coverage(part, calibrated_on, _count(suite, part, rows, bounds))
+    return Coverage(coverage, part, calibrated_on, _count(suite, part, rows, bounds))
 
 
 def _on_scale(predicted: Distribution, measured: Floats) -> Distribution:
@@ -225,18 +209,20 @@ def _on_scale(predicted: Distribution, measured: Floats) -> Distribution:
     return Distribution(predicted.values * slope + offset, variances)
 
 
-def _count(suite: Suite, part: str, rows: Positions, bounds: Floats) -> pd.DataFrame:
-    """Return the table of a ``Coverage``; bounds are (2, rows of the suite, targets)."""
+def _count(suite: Suite, part: str, rows: Positions, bounds: Floats) -> dict[str, SubsetCoverage]:
+    """Return the subsets of a ``Coverage``; bounds are (2, rows of the suite, targets)."""
     subsets = {name: (each.positions[part], each.target) for name, each in suite.subsets.items()}
     for number, name in enumerate(suite.targets):
         subsets[f"all {name}" if len(suite.targets) > 1 else "all"] = (rows, number)
-    found = []
+    found = {}
     for name, (positions, target) in subsets.items():
         chosen = np.unique(positions)
         chosen = chosen[np.isfinite(suite.measured[chosen, target])]
         low, high = bounds[:, chosen, target]
         measured = suite.measured[chosen, target]
         within = (low <= measured) & (measured <= high)
-        share, width = (np.mean(x) if len(chosen) else np.nan for x in (within, high - low))
-        found.append({"subset": name, "rows": len(chosen), "coverage": share, "width": width})
-    return pd.DataFrame(found)
+        share, width = (
+            float(np.mean(x)) if len(chosen) else math.nan for x in (within, high - low)
+        )
+        found[name] = SubsetCoverage(len(chosen), share, width)
+    return found

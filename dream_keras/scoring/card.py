@@ -135,6 +135,49 @@ class SuiteCeiling:
         }
 
 
+class SubsetCoverage(NamedTuple):
+    """How often intervals cover the measurements of a subset.
+
+    Attributes:
+        rows: Number of rows; those of pairs count once each.
+        coverage: Share of them whose measurement is covered; NaN without any.
+        width: Mean of upper minus lower bound, in the suite's units; NaN without any.
+    """
+
+    rows: int
+    coverage: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How often prediction intervals cover the measurements of a suite.
+
+    Attributes:
+        level: The share that they are made to cover, 0 to 1.
+        part: The part of the suite.
+        calibrated_on: The rows that the intervals were calibrated on.
+        subsets: Of each subset, and of ``all`` rows of the part (of each target, ``all TARGET``).
+    """
+
+    level: float
+    part: str
+    calibrated_on: str
+    subsets: Mapping[str, SubsetCoverage]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain data for JSON; None for what is undefined."""
+        subsets = {
+            name: {
+                "rows": each.rows,
+                "coverage": _none_if_nan(each.coverage),
+                "width": _none_if_nan(each.width),
+            }
+            for name, each in self.subsets.items()
+        }
+        return {"level": self.level, "calibrated_on": self.calibrated_on, "subsets": subsets}
+
+
 @dataclass(frozen=True)
 class ScoreCard:
     """The scores of one set of predictions on one part of a suite.
@@ -145,6 +188,7 @@ class ScoreCard:
         formulas: How the two scores are made of them.
         intervals: Bootstrap intervals of all of these; None when there was no bootstrap.
         ceiling: What a perfect predictor is expected to reach; None when it was not estimated.
+        coverage: How often prediction intervals cover the measurements; None when not counted.
     """
 
     part: str
@@ -152,6 +196,7 @@ class ScoreCard:
     formulas: Formulas = OFFICIAL
     intervals: Intervals | None = None
     ceiling: SuiteCeiling | None = None
+    coverage: Coverage | None = None
 
     @property
     def total_weight(self) -> float:
@@ -194,6 +239,8 @@ class ScoreCard:
             plain["bootstrap"] = self.intervals.to_dict()
         if self.ceiling is not None:
             plain["ceiling"] = self.ceiling.to_dict()
+        if self.coverage is not None:
+            plain["coverage"] = self.coverage.to_dict()
         return plain
 
 

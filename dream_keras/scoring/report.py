@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy.typing as npt
 
 from dream_keras.common.text import align
-from dream_keras.scoring.card import Estimate, Interval, Intervals, ScoreCard, SubsetScore
+from dream_keras.scoring.card import Coverage, Estimate, Interval, Intervals, ScoreCard, SubsetScore
 from dream_keras.scoring.formulas import FORMULAS
 from dream_keras.scoring.metrics import score
 from dream_keras.scoring.suite import Suite
@@ -66,6 +66,11 @@ def _rows(card: ScoreCard, heads: Sequence[str]) -> list[list[str]]:
             header.append(f"ceiling of {head}")
             for row in rows:
                 row.append(_with_interval(card.ceiling.r2[row[0]]))
+    if card.coverage is not None:
+        header += ["coverage", "width"]
+        for row in rows:
+            covered = card.coverage.subsets[row[0]]
+            row += [f"{covered.coverage:.3f}", f"{covered.width:.3f}"]
     return [header, *rows]
 
 
@@ -115,7 +120,19 @@ def _summary(card: ScoreCard) -> list[str]:
             f"{card.ceiling.pairs:,} neutral pairs; too low where the predictions that chose these "
             "overlook changes"
         )
+    if card.coverage is not None:
+        lines += _coverage(card.coverage)
     return [*undefined, *lines, _PART_TEXT[card.part]]
+
+
+def _coverage(found: Coverage) -> list[str]:
+    """Describe how often intervals cover the measurements of all rows."""
+    every = {name: each for name, each in found.subsets.items() if name.startswith("all")}
+    shares = ", ".join(f"{each.coverage:.3f} of {name}" for name, each in every.items())
+    return [
+        f"{100 * found.level:g} % intervals cover {shares}; calibrated on {found.calibrated_on}. "
+        "Subsets that are not drawn like those rows need not reach that share"
+    ]
 
 
 def _undefined_resamples(card: ScoreCard, intervals: Intervals) -> list[str]:

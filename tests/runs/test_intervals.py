@@ -15,6 +15,7 @@ from dream_keras.runs.folder import RunFolder
 from dream_keras.runs.prediction import Distribution
 from dream_keras.runs.rows import load_data
 from dream_keras.runs.run import Run
+from dream_keras.scoring.report import table as table_of
 from dream_keras.scoring.suite import load_suite
 from dream_keras.simulate import simulate
 
@@ -177,14 +178,19 @@ def test_coverage_of_the_runs_own_test_rows_and_of_no_other(bins, table, tmp_pat
             "scores: {pearson: weighted_mean_r, spearman: weighted_mean_rho}\n"
             "subsets: {y: {weight: 1, target: y}}\n"
         )
-    found = measure_coverage(bins, load_suite(folder), "all", 0.9, progress=False).table
+    found = measure_coverage(bins, load_suite(folder), "all", 0.9, progress=False)
     low, high = dream_keras.predict_interval(bins, rows["seq"].tolist(), 0.9)[1:]
     share = np.mean((low <= rows["y"]) & (rows["y"] <= high))
-    assert found["subset"].tolist() == ["y", "all"]
-    assert found["rows"].tolist() == [200, 200]
-    assert found["coverage"].tolist() == [share, share]
-    assert found["width"][0] == pytest.approx(np.mean(high - low))
+    width = pytest.approx(np.mean(high - low))
+    assert found.subsets == {"y": (200, share, width), "all": (200, share, width)}
+    assert found.calibrated_on == "the validation rows"
     assert 0.75 < share < 1
+    card = dream_keras.evaluate(bins.folder.path, suite=folder, interval=0.9, progress=False)
+    assert card.coverage == found
+    assert card.to_dict()["coverage"]["subsets"]["y"]["coverage"] == share
+    text = table_of(card)
+    assert f"90 % intervals cover {share:.3f} of all; calibrated on the validation rows" in text
+    assert text.splitlines()[2].split()[-2] == f"{share:.3f}"
     with pytest.raises(UserError, match="may measure on another scale"):
         measure_coverage(bins, load_suite(tmp_path / "elsewhere"), "all", 0.9)
 
@@ -210,9 +216,14 @@ def test_a_suite_on_another_scale_is_calibrated_on_its_public_part(bins, tmp_pat
         for scale in (1, -5)
     ]
     assert {each.part for each in found} == {"private"}
-    first, second = (each.table for each in found)
-    np.testing.assert_array_equal(first["coverage"], second["coverage"])
-    np.testing.assert_allclose(second["width"], 5 * first["width"], rtol=1e-6)
-    everything = first.set_index("subset").loc["all"]
-    assert everything["rows"] == len(suite.rows("private"))
-    assert 0.65 < everything["coverage"] < 0.95
+    for name, first in found[0].subsets.items():
+        second = found[1].subsets[name]
+        assert second.coverage == first.coverage
+        assert second.width == pytest.approx(5 * first.width)
+    everything = found[0].subsets["all"]
+    assert everything.rows == len(suite.rows("private"))
+    assert 0.65 < everything.coverage < 0.95
+    with pytest.raises(UserError, match="not on --part public"):
+        dream_keras.evaluate(
+            bins.folder.path, suite=suite.source, part="public", interval=0.8, progress=False
+        )

@@ -224,6 +224,7 @@ def test_bad_arguments(suite_files, tmp_path):
         ([*given, "--ceiling", tmp_path], "is not a run folder"),
         ([*given, "--ceiling", submission], "only 13 pairs of expression in the private part"),
         (["--variants", submission, "--ceiling", submission], "takes no --ceiling"),
+        ([*given, "--interval", "0.9"], "a file of predictions has no intervals"),
     ):
         with pytest.raises(UserError, match=said):
             main(list(map(str, arguments)))
