@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 OFFLINE_VARIABLE = "DREAM_KERAS_OFFLINE"
 """Environment variable that forbids the network if it is set to anything but 0."""
-CHUNK = 1 << 18
+CHUNK = 1 << 16
 """Bytes that are written at a time."""
 HEADERS = {
     "Accept-Encoding": "identity",  # sizes and ranges are those of the file
@@ -126,7 +126,8 @@ def download(
         else:
             part.replace(target)
             return
-    kept = f" {part.stat().st_size:,} bytes are kept: run it again." if part.exists() else ""
+    resumable = checksum is not None and part.exists()
+    kept = f" {_size(part):,} bytes are kept: run it again." if resumable else ""
     raise UserError(f"{target.name} could not be downloaded. {'; '.join(troubles)}.{kept}")
 
 
@@ -138,7 +139,7 @@ def _get_checked(
         if checksum is None or (size is not None and _size(part) > size):
             part.unlink(missing_ok=True)
         resumed = _size(part) > 0
-        _complete(url, part, size, progress)
+        _complete(url, part, size, checksum is not None, progress)
         if checksum is None or matches(part, checksum):
             return True
         part.unlink()
@@ -146,8 +147,10 @@ def _get_checked(
             return False
 
 
-def _complete(url: str, part: Path, size: int | None, progress: bool | None) -> None:
-    """Fetch the rest of a file, again and again as long as each time something arrives."""
+def _complete(
+    url: str, part: Path, size: int | None, resume: bool, progress: bool | None
+) -> None:
+    """Fetch the rest of a file; with ``resume`` again and again as long as something arrives."""
     import requests
 
     have = _size(part)
@@ -163,7 +166,7 @@ def _complete(url: str, part: Path, size: int | None, progress: bool | None) -> 
             raise
         except requests.RequestException as error:
             trouble = error
-        if _size(part) <= have:
+        if not resume or _size(part) <= have:
             raise trouble
         have = _size(part)
         log.info("%s: cut off after %s bytes, going on", url, f"{have:,}")

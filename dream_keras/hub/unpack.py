@@ -39,9 +39,9 @@ def make(target: Path, sources: Sequence[Path], member: str | None) -> None:
         else:
             with gzip.open(sources[0]) as packed:
                 _write(packed, target)
-    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error):
         raise UserError(
-            f"{sources[0]} cannot be unpacked ({error}): remove it, and fetch it again"
+            f"{sources[0]} is damaged or no archive: remove it, and fetch it again"
         ) from None
 
 
