@@ -9,8 +9,9 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED
@@ -20,6 +21,7 @@ from dream_keras.hub.records import TIMEOUT
 
 if TYPE_CHECKING:
     import requests
+    from tqdm import tqdm
 
 OFFLINE_VARIABLE = "DREAM_KERAS_OFFLINE"
 """Environment variable that forbids the network if it is set to anything but 0."""
@@ -147,9 +149,7 @@ def _get_checked(
             return False
 
 
-def _complete(
-    url: str, part: Path, size: int | None, resume: bool, progress: bool | None
-) -> None:
+def _complete(url: str, part: Path, size: int | None, resume: bool, progress: bool | None) -> None:
     """Fetch the rest of a file; with ``resume`` again and again as long as something arrives."""
     import requests
 
@@ -179,19 +179,38 @@ def _transfer(url: str, part: Path, progress: bool | None) -> None:
     have = _size(part)
     headers = HEADERS | ({"Range": f"bytes={have}-"} if have else {})
     name = part.name.removeprefix(UNFINISHED)
-    bar = progress_bar(progress, total=1, unit="B", unit_scale=True, desc=name)
+    bar = progress_bar(progress, unit="B", unit_scale=True, desc=name)
     with part.open("ab") as file, bar:
 
         def inspect(response: "requests.Response", **_: Any) -> None:
             if response.ok and not response.is_redirect:
-                if response.status_code != 206:
+                if response.status_code == 206:
+                    bar.initial = bar.n = have
+                else:
                     file.truncate(0)
-                check_space(part.parent, int(response.headers.get("Content-Length", 0)))
+                rest = int(response.headers.get("Content-Length", 0))
+                bar.total = bar.n + rest or None
+                check_space(part.parent, rest)
 
         transfer = pooch.HTTPDownloader(
-            bar, CHUNK, timeout=TIMEOUT, headers=headers, hooks={"response": inspect}
+            False, CHUNK, timeout=TIMEOUT, headers=headers, hooks={"response": inspect}
         )
-        transfer(url, file, None)
+        transfer(url, _Followed(file, bar), None)
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """A file that a progress bar follows."""
+
+    file: IO[bytes]
+    bar: "tqdm"
+
+    def write(self, piece: bytes) -> None:
+        self.file.write(piece)
+        self.bar.update(len(piece))
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 def _size(path: Path) -> int:

@@ -16,6 +16,7 @@ import zipfile
 from collections import namedtuple
 
 import pytest
+from tqdm import tqdm
 
 from dream_keras import fetch
 from dream_keras.common.errors import UserError
@@ -67,6 +68,24 @@ def test_what_breaks_off_goes_on(one, server, way, size, monkeypatch):
     starts = [int(ask[6:-1]) if ask else 0 for _, _, ask in server.seen]
     assert starts == sorted(starts)
     assert (starts[-1] > 0) == (way in ("cut", "stall"))
+
+
+def test_the_bar_shows_what_has_arrived(one, capsys, monkeypatch):
+    folder, bars = paths.home() / "one", []
+    folder.mkdir(parents=True)
+    (folder / f"{UNFINISHED}x.bin").write_bytes(CONTENT[:10000])
+
+    def progress_bar(_, **options):
+        bars.append(tqdm(file=io.StringIO(), **options))
+        return bars[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(download, "progress_bar", progress_bar)
+        path = one("plain")()
+    assert [(bar.initial, bar.n, bar.total) for bar in bars] == [(10000, *[len(CONTENT)] * 2)]
+    path.unlink()
+    fetch("one")  # not a terminal, and quick: nothing is shown
+    assert not capsys.readouterr().err
 
 
 def test_an_end_that_nobody_announced_is_noticed_by_the_size(one, server):
