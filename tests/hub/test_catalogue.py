@@ -4,10 +4,9 @@ import re
 
 import pytest
 
-from dream_keras.config.experiment import CONFIGS, load_experiment
+from dream_keras.config.experiment import CONFIGS, find_config, read_config
 from dream_keras.hub.catalogue import find, named, sets
 from dream_keras.hub.paths import is_elsewhere, table_of
-from dream_keras.menu.registry import load_all
 
 DIGITS = {"md5": 32, "sha256": 64, "git": 40}
 
@@ -35,8 +34,7 @@ def test_every_set_is_complete(name):
             assert source in entry.files or named(source)[0].files[named(source)[1]].urls
     assert [file.part for file in entry.files.values()].count("train") <= 1
     if entry.preset:
-        load_all()
-        assert load_experiment(entry.preset).model
+        assert find_config(entry.preset)
         assert len(entry.products) == 1
 
 
@@ -59,7 +57,7 @@ def test_the_configs_that_name_a_set():
     named_by = {
         path.stem: train
         for path in CONFIGS.glob("**/*.yaml")
-        if path.parent.name != "search" and (train := load_experiment(path).data.train)
+        if path.parent.name != "search" and (train := read_config(path)[1].get("data", {}).get("train"))
     }
     assert set(named_by) == {"fly_dream_cnn", "fly_dream_rnn", "fly_dream_attn", "deepstarr"}
     for train in named_by.values():
