@@ -57,7 +57,8 @@ def test_the_configs_that_name_a_set():
     named_by = {
         path.stem: train
         for path in CONFIGS.glob("**/*.yaml")
-        if path.parent.name != "search" and (train := read_config(path)[1].get("data", {}).get("train"))
+        if path.parent.name != "search"
+        and (train := read_config(path)[1].get("data", {}).get("train"))
     }
     assert set(named_by) == {"fly_dream_cnn", "fly_dream_rnn", "fly_dream_attn", "deepstarr"}
     for train in named_by.values():
