@@ -16,8 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED
 from dream_keras.common.progress import progress_bar
-from dream_keras.common.text import reason
-from dream_keras.hub.records import TIMEOUT
+from dream_keras.hub.records import TIMEOUT, trouble
 
 if TYPE_CHECKING:
     import requests
@@ -123,14 +122,14 @@ def download(
             if not _get_checked(url, part, checksum, size, progress):
                 raise requests.RequestException(f"damaged or another version: not {checksum}")
         except requests.RequestException as error:
-            troubles.append(f"{url}: {reason(error)}")
+            troubles.append(f"{url}: {trouble(error)}")
             log.warning("%s: %s", target.name, troubles[-1])
         else:
             part.replace(target)
             return
-    resumable = checksum is not None and part.exists()
-    kept = f" {_size(part):,} bytes are kept: run it again." if resumable else ""
-    raise UserError(f"{target.name} could not be downloaded. {'; '.join(troubles)}.{kept}")
+    kept = 0 if checksum is None else _size(part)
+    again = f" {kept:,} bytes are kept: run it again." if kept else ""
+    raise UserError(f"{target.name} could not be downloaded. {'; '.join(troubles)}.{again}")
 
 
 def _get_checked(

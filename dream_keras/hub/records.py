@@ -33,12 +33,19 @@ def published_checksum(record: str, name: str) -> str:
         checksum = _in_list(response.text, name) or _in_record(response.json(), name)
     except (requests.RequestException, ValueError) as error:
         raise UserError(
-            f"{name}: its checksum cannot be read from {record} ({reason(error)}). Nothing is "
+            f"{name}: its checksum cannot be read from {record} ({trouble(error)}). Nothing is "
             "downloaded that cannot be checked: try again later"
         ) from None
     if checksum is None:
         raise UserError(f"{name}: {record} does not have its checksum")
     return checksum
+
+
+def trouble(error: Exception) -> str:
+    """Return why a request failed, without the address, which messages name themselves."""
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    text = reason(error) if cause is None else str(cause).rpartition(": ")[2]
+    return text.partition(" for url: ")[0]
 
 
 def _in_list(text: str, name: str) -> str | None:

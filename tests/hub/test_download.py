@@ -141,7 +141,7 @@ def test_if_nothing_helps_all_addresses_are_named(one, server):
     with pytest.raises(UserError, match=r"/plain/x\.bin.*404.*/redirect/x\.bin.*404"):
         get()
     server.url = "http://127.0.0.1:9"
-    with pytest.raises(UserError, match=r"127\.0\.0\.1:9.*refused"):
+    with pytest.raises(UserError, match=r"x\.bin\?download=1: \S+ \d+\] Connection refused\.$"):
         one("plain")()
 
 
