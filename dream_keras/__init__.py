@@ -1,9 +1,10 @@
 """dream_keras: the models of the Random Promoter DREAM Challenge as Keras 3 building blocks.
 
-The commands (``python -m dream_keras.train``) are functions here too: ``simulate``, ``prepare``,
-``train``, ``ensemble``, ``evaluate``, ``predict``, ``variants``, ``attribute``, ``marginalise``,
-``design``, ``analyse``, ``leaderboard``, ``search``, ``convert``, ``preflight`` and ``doctor``;
-``help(dream_keras.train)`` explains one of them. ``load_run`` opens what ``train`` has left.
+The commands (``python -m dream_keras.train``) are functions here too: ``simulate``, ``fetch``,
+``prepare``, ``train``, ``ensemble``, ``evaluate``, ``predict``, ``variants``, ``attribute``,
+``marginalise``, ``design``, ``analyse``, ``leaderboard``, ``search``, ``convert``, ``preflight``
+and ``doctor``; ``help(dream_keras.train)`` explains one of them. ``load_run`` opens what ``train``
+has left.
 
 Everything public is imported on first use, so importing the package is quick and loads neither
 Keras nor TensorFlow.
@@ -43,6 +44,7 @@ COMMANDS = (
     "doctor",
     "menu",
     "simulate",
+    "fetch",
     "prepare",
     "train",
     "ensemble",
@@ -74,6 +76,7 @@ __all__ = [
     "ensemble",
     "evaluate",
     "expression",
+    "fetch",
     "leaderboard",
     "load_experiment",
     "load_model",

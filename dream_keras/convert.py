@@ -1,10 +1,9 @@
 """Turn published PyTorch weights into a run folder that every other command takes."""
 
 import argparse
-import dataclasses
 from pathlib import Path
 
-from dream_keras.common.cli import load_backend, make_callable, run
+from dream_keras.common.cli import make_callable, run
 
 SUMMARY = __doc__
 """Of the command; ``make_callable`` gives the module the function's docstring."""
@@ -45,26 +44,14 @@ def convert(checkpoint: str | Path, preset: str | Path, out: str | Path) -> Path
         UserError: If PyTorch is not installed, the file is not a checkpoint or does not fit.
     """
     from dream_keras.config.check import check_experiment, check_files
-    from dream_keras.config.experiment import load_experiment
+    from dream_keras.runs.checkpoint import convert_checkpoint
     from dream_keras.runs.folder import RunFolder
 
     check_experiment(preset)
     check_files(checkpoint)
     folder = RunFolder(Path(out))
     folder.check_new()
-    load_backend()
-    from dream_keras.model.build import build_network
-    from dream_keras.model.torch_weights import load_torch_weights, read_checkpoint
-
-    experiment = load_experiment(preset)
-    network = build_network(experiment.model)
-    load_torch_weights(network, read_checkpoint(Path(checkpoint)))
-    source = str(Path(checkpoint).resolve())
-    with folder.claimed():
-        folder.check_new()
-        folder.create(dataclasses.replace(experiment, weights_from=source))
-        folder.save_weights(network, folder.best_weights)
-        folder.save_weights(network, folder.last_weights)
+    convert_checkpoint(Path(checkpoint), preset, folder)
     return folder.path
 
 

@@ -117,7 +117,7 @@ def evaluate(
             suite has no pairs for, or intervals that cannot be calibrated.
     """
     from dream_keras.config.check import check_files
-    from dream_keras.leaderboard.source import predictions_of
+    from dream_keras.leaderboard.source import is_run, predictions_of
     from dream_keras.menu.plugins import check_plugins, listed, load_plugins
     from dream_keras.runs.run import check_run, load_run
     from dream_keras.scoring.suite import load_suite
@@ -128,7 +128,7 @@ def evaluate(
     if interval is not None and run is None:
         raise UserError("--interval needs a run: a file of predictions has no intervals")
     runs = [] if run is None else [run]
-    runs += [path for path in ceiling if Path(path).is_dir()]
+    runs += [path for path in ceiling if is_run(path)]
     for path in runs:
         check_run(path)
     check_files(predictions, *ceiling)

@@ -16,7 +16,8 @@ from dream_keras.common.cli import (
     run,
 )
 from dream_keras.common.errors import UserError, at_least
-from dream_keras.common.remote import absolute, is_remote
+from dream_keras.common.remote import is_remote
+from dream_keras.hub.paths import absolute, is_elsewhere
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -360,8 +361,7 @@ def train(
     from dream_keras.config.completion import without_rows
     from dream_keras.data.memory import TRAIN, VALIDATION, in_memory
     from dream_keras.menu.plugins import listed
-    from dream_keras.runs.folder import open_folder
-    from dream_keras.runs.run import check_run
+    from dream_keras.runs.run import check_run, run_folder
 
     columns = target_columns or target_column
     names = (columns,) if isinstance(columns, str) else tuple(columns or ())
@@ -400,7 +400,7 @@ def train(
     overrides, plugins = list(overrides), listed(plugins)
     if init_from is not None and config is None and not resume:
         check_run(init_from)
-        config = without_rows(open_folder(init_from).config)
+        config = without_rows(run_folder(init_from).config)
     if teacher is not None and not resume:
         check_run(teacher)
     _check(config, overrides, settings, plugins, out, resume)
@@ -424,7 +424,7 @@ def _place(given: object, kept: str, tables: "Mapping[str, MemoryTable]") -> str
     """Return where a table is or will be; what is no file may be a value of a column."""
     if kept in tables:
         return kept
-    if given is None or not (is_remote(str(given)) or Path(str(given)).exists()):
+    if given is None or not (is_elsewhere(str(given)) or Path(str(given)).exists()):
         return None if given is None else str(given)
     return absolute(str(given))
 

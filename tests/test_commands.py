@@ -22,6 +22,7 @@ COMMANDS = [
     "marginalise",
     "design",
     "simulate",
+    "fetch",
     "convert",
     "search",
     "leaderboard",
@@ -181,6 +182,8 @@ MISTAKES = [
     (["search", "--space", "prix_fixe_small", "--train", "missing"], "no file"),
     (["search", "--resume", "--out", "nowhere"], "nowhere is not the folder of a search"),
     (["simulate", "new", "--test-rows", "3"], "test_rows = 3 is out of range"),
+    (["fetch", "draem"], 'unknown set "draem". Did you mean "dream"?'),
+    (["fetch", "dream/trian.txt"], 'unknown file of dream "trian.txt". Did you mean "train.txt"?'),
     (["doctor", "--quik"], "unrecognized arguments"),
 ]
 WITH_KERAS = [

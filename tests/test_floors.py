@@ -8,6 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "dream_keras"
 FLOORS = (
     ("_version", "common"),
+    ("hub",),
     ("nn",),
     ("data",),
     ("simulate",),
@@ -21,7 +22,7 @@ FLOORS = (
     ("analyse", "leaderboard", "interpret"),
     # Commands; those that others call stand below them.
     ("ensemble",),
-    ("train", "evaluate", "predict", "convert", "prepare"),
+    ("train", "evaluate", "predict", "convert", "prepare", "fetch"),
     ("variants", "attribute", "marginalise", "design"),
     ("search", "doctor", "preflight", "testing"),
     ("__init__", "__main__", "_registration"),

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dream_keras.common.errors import UserError, within
-from dream_keras.common.remote import is_remote
 from dream_keras.config.experiment import Config, Sections, read_config
 from dream_keras.config.order import check_options, name_and_options, slots_of
 from dream_keras.config.yaml_file import located
+from dream_keras.hub.paths import is_elsewhere
 from dream_keras.menu.outline import outline
 from dream_keras.menu.plugins import check_plugins, listed
 from dream_keras.menu.registry import Slot, not_on_menu
@@ -77,13 +77,14 @@ def check_files(*paths: str | Path | None) -> None:
     """Refuse a table or prepared folder that is not there.
 
     Args:
-        paths: Of files, ``-`` for standard input, addresses, which are not looked up, or None.
+        paths: Of files, ``-`` for standard input, addresses and names of the catalogue, which are
+            not looked up, or None.
 
     Raises:
         UserError: Names it.
     """
     for path in paths:
-        if not (path is None or str(path) == "-" or is_remote(path) or Path(path).exists()):
+        if not (path is None or str(path) == "-" or is_elsewhere(path) or Path(path).exists()):
             raise UserError(f"no file {path}")
 
 
@@ -93,7 +94,7 @@ def check_suite(path: str | Path | None) -> None:
     Raises:
         UserError: Names it.
     """
-    if path is not None and not is_remote(path) and not Path(path).exists():
+    if path is not None and not is_elsewhere(path) and not Path(path).exists():
         raise UserError(
             f"the suite {path} does not exist. Give the folder of its data, or its YAML file."
         )

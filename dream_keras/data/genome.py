@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.text import reason
+from dream_keras.hub.paths import local_copy
 
 _OTHERS = re.compile("[^ACGT]")
 BLOCK = 2048
@@ -15,7 +16,8 @@ class Genome:
     r"""Chromosomes by name; ``1`` is found as ``chr1`` and the other way round.
 
     Args:
-        path: FASTA, plain or bgzipped. An index is written beside it unless there is one.
+        path: FASTA, plain or bgzipped, or a name of the catalogue. An index is written beside it
+            unless there is one.
 
     Raises:
         UserError: If the file, or pyfaidx, is missing.
@@ -34,7 +36,8 @@ class Genome:
             import pyfaidx
         except ImportError:
             raise UserError('a genome needs pyfaidx: pip install "dream-keras[genome]"') from None
-        if not Path(path).is_file():
+        path = local_copy(path)
+        if not path.is_file():
             raise UserError(f"no file {path}")
         try:
             self._fasta = pyfaidx.Fasta(str(path), as_raw=True, sequence_always_upper=True)
@@ -42,7 +45,7 @@ class Genome:
             raise UserError(f"{path} is compressed: {reason(error)}") from error
         except (OSError, ValueError, pyfaidx.FastaIndexingError) as error:
             raise UserError(f"{path}: not a readable FASTA file: {reason(error)}") from error
-        self.path = Path(path)
+        self.path = path
         self._lengths = {record.name: len(record) for record in self._fasta}
         self._block = ("", 0, "")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dream_keras.common.errors import UserError
+from dream_keras.hub.paths import local_copy
 
 GZIP, ZIP, PARQUET = b"\x1f\x8b", b"PK\x03\x04", b"PAR1"
 OTHERS = {
@@ -29,11 +30,13 @@ OTHERS = {
 def open_text(path: str | Path) -> IO[bytes]:
     """Open a text file, or standard input for ``-``, past any byte-order mark.
 
-    Gzip is unpacked. Parquet is turned into comma-separated text, if pyarrow is installed.
+    What an address or a name of the catalogue stands for is fetched. Gzip is unpacked. Parquet is
+    turned into comma-separated text, if pyarrow is installed.
 
     Raises:
         UserError: If it is missing, a folder, empty, or of a format that is not read.
     """
+    path = local_copy(path)
     if str(path) == "-":
         raw: Any = sys.stdin.buffer
     elif Path(path).is_dir():

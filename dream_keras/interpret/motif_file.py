@@ -15,6 +15,7 @@ from dream_keras.common.errors import UserError, unknown
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.text import open_text
+from dream_keras.hub.catalogue import find
 from dream_keras.simulate.motifs import IUPAC
 
 Floats = npt.NDArray[np.float64]
@@ -90,8 +91,8 @@ def read_motifs(given: Iterable[str | Path], consensus: bool = False) -> list[Mo
     """Return motifs as they are named on the command line.
 
     Args:
-        given: Each IUPAC letters, ``NAME=LETTERS``, a file in MEME format, or ``FILE:NAME`` for one
-            motif of it.
+        given: Each IUPAC letters, ``NAME=LETTERS``, a file in MEME format or a name of the
+            catalogue, or ``FILE:NAME`` for one motif of it.
         consensus: Take the most probable bases of the matrices of files.
 
     Raises:
@@ -106,9 +107,9 @@ def read_motifs(given: Iterable[str | Path], consensus: bool = False) -> list[Mo
         name, equals, letters = str(each).rpartition("=")
         file, colon, one = str(each).rpartition(":")
         matrices: Sequence[Motif] = ()
-        if Path(each).is_file():
+        if _is_file(each):
             matrices = read_meme(each)
-        elif colon and Path(file).is_file():
+        elif colon and _is_file(file):
             matrices = [_named(file, one)]
         elif isinstance(each, Path) or (not equals and re.search(r"[/\\.:]", str(each))):
             raise UserError(f"no file {each}")
@@ -124,6 +125,10 @@ def read_motifs(given: Iterable[str | Path], consensus: bool = False) -> list[Mo
         if names.count(name) > 1:
             raise UserError(f'two motifs are called "{name}": give them other names')
     return found
+
+
+def _is_file(path: str | Path) -> bool:
+    return Path(path).is_file() or find(path) is not None
 
 
 def read_meme(path: str | Path) -> list[Motif]:

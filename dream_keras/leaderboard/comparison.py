@@ -10,7 +10,7 @@ from dream_keras.common.errors import UserError, did_you_mean
 from dream_keras.common.text import align
 from dream_keras.leaderboard.entry import SCORE_NAMES
 from dream_keras.leaderboard.samples import PairedDifferences, Samples
-from dream_keras.leaderboard.source import config_of, predictions_of, suite_of
+from dream_keras.leaderboard.source import config_of, is_run, predictions_of, suite_of
 from dream_keras.scoring.bootstrap import RESAMPLES, PairedDifference, Sampled, bootstrap
 from dream_keras.scoring.suite import Suite, load_suite
 
@@ -130,9 +130,9 @@ def check_known(word: str | Path, board: "Board | None") -> None:
     """
     if board is not None and board.find(str(word)) is not None:
         return
-    if Path(word).is_dir():
+    if is_run(word):
         config_of(word)
-    if Path(word).exists():
+    if is_run(word) or Path(word).exists():
         return
     where, near = "", ""
     if board is not None:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from dream_keras.common.cli import load_backend
 from dream_keras.common.errors import UserError
+from dream_keras.hub.catalogue import find
 
 if TYPE_CHECKING:
     from dream_keras.runs.run import Run
@@ -38,18 +39,27 @@ def predictions_of(
     """
     from dream_keras.scoring.submission import read_submission
 
-    if Path(path).is_dir():
+    if is_run(path):
         return _run(path).find_predictions(suite, part, progress)
     return read_submission(path, suite)
 
 
+def is_run(path: str | Path) -> bool:
+    """Whether this is a folder, or the name of published weights, and not a file of predictions."""
+    return Path(path).is_dir() or find(path) is not None
+
+
 def suite_of(path: str | Path) -> Path | None:
     """Return the suite that a run folder records; None when it records none or is a file."""
-    return _run(path).suite_folder if Path(path).is_dir() else None
+    return _run(path).suite_folder if is_run(path) else None
 
 
 def config_of(run: str | Path) -> str:
     """Return the resolved config of a run folder, as YAML."""
+    if find(run) is not None:
+        from dream_keras.runs.run import run_folder
+
+        run = run_folder(run).path
     file = Path(run) / _CONFIG
     if not file.is_file():
         raise UserError(f"{run} is not a run folder: it has no {_CONFIG}")

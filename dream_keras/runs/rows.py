@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from dream_keras.common.errors import UserError
-from dream_keras.common.remote import local_copy
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.kmers import Sequences
 from dream_keras.data.processor import Lengths
@@ -17,6 +16,7 @@ from dream_keras.data.similarity import hold_out_families
 from dream_keras.data.split import Part
 from dream_keras.data.stream import hold_out
 from dream_keras.data.table import Rows, load_rows
+from dream_keras.hub.paths import local_copy
 from dream_keras.runs.run import Run
 
 VALIDATION_SHARE = 0.1

@@ -16,13 +16,15 @@ import yaml
 from dream_keras.common.cli import load_backend
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED, sha256
-from dream_keras.common.remote import cache, is_remote, local_copy
+from dream_keras.common.remote import cache
 from dream_keras.common.text import reason
 from dream_keras.config.experiment import Experiment, load_experiment
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.memory import TRAIN, VALIDATION, listed
 from dream_keras.data.processor import Processor
+from dream_keras.hub.paths import is_elsewhere, local_copy, table_of
 from dream_keras.menu.registry import NotOnMenuError
+from dream_keras.runs.checkpoint import published_run
 from dream_keras.runs.folder import RunFolder, events_folder, open_folder
 from dream_keras.simulate.truth import has_truth
 
@@ -130,11 +132,14 @@ class Run:
 
     @property
     def suite_folder(self) -> Path | None:
-        """The suite it is scored on, if any: its own, its test rows, or that of its simulation."""
+        """The suite it is scored on, if any: its own, its test rows, or that of its data."""
+        data = self.experiment.data
         if self.experiment.scoring.suite:
-            return local_copy(self.experiment.scoring.suite)
+            return local_copy(self.experiment.scoring.suite, "suite")
         if (self.folder.path / TEST_PART).is_dir():
             return self.folder.path / TEST_PART
+        if data.train is not None and data.test is None and table_of(data.train, "suite"):
+            return local_copy(data.train, "suite")
         if self.experiment.members:
             return self.members[0].suite_folder
         return self.simulated_folder if self.is_simulated else None
@@ -165,7 +170,11 @@ class Run:
         if self.experiment.members:
             return self.members[0].tables()
         if data.train is not None:
-            return self._own(data.train), data.validation and self._own(data.validation)
+            train = table_of(data.train, "train") or self._own(data.train)
+            validation = data.validation and self._own(data.validation)
+            if validation is None and data.split_column is None and data.split == "random":
+                validation = table_of(data.train, "validation")
+            return train, validation
         if not self.is_simulated:
             raise UserError(
                 f"the rows that {self.experiment.weights_from} was trained on are not known"
@@ -371,24 +380,33 @@ def _former_defaults(folder: RunFolder) -> dict[str, Any]:
 
 
 def check_run(path: str | Path | RunFolder) -> None:
-    """Refuse what is no run folder; an address is not looked up.
+    """Refuse what is no run folder; an address or a name of the catalogue is not looked up.
 
     Raises:
         UserError: Names it.
     """
-    if isinstance(path, RunFolder) or not is_remote(path):
+    if isinstance(path, RunFolder) or not is_elsewhere(path):
         folder = path if isinstance(path, RunFolder) else RunFolder(Path(path))
         if not folder.config.is_file():
             raise UserError(f"{folder} is not a run folder: it has no config.yaml")
 
 
+def run_folder(path: str | Path) -> RunFolder:
+    """Return the folder of a run: at a path or an address, or of published weights by name.
+
+    Raises:
+        UserError: If an address or published weights cannot be reached.
+    """
+    return published_run(path) or open_folder(path)
+
+
 def load_run(path: str | Path | RunFolder) -> Run:
-    """Open a run folder; a path, an address, or a folder that is open already.
+    """Open a run folder: a path, an address, a name of the catalogue, or one that is open already.
 
     Raises:
         UserError: If it is none.
     """
-    folder = path if isinstance(path, RunFolder) else open_folder(path)
+    folder = path if isinstance(path, RunFolder) else run_folder(path)
     check_run(folder)
     load_backend()
     try:

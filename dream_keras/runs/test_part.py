@@ -11,7 +11,6 @@ import yaml
 
 from dream_keras.common.errors import UserError, short_list
 from dream_keras.common.files import write_text
-from dream_keras.common.remote import local_copy
 from dream_keras.data import alphabet
 from dream_keras.data.adapters import ProcessorAdapters
 from dream_keras.data.duplicates import Keys, pair_strands, strand_keys
@@ -20,6 +19,7 @@ from dream_keras.data.processor import Processor
 from dream_keras.data.sequences import read_fitting
 from dream_keras.data.split import NoRowsError, Part
 from dream_keras.data.table import ReadSettings
+from dream_keras.hub.paths import local_copy
 from dream_keras.runs.run import TEST_PART, Run, load_run
 
 SHOWN = 3

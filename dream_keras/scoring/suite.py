@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dream_keras.common.errors import UserError, unknown
-from dream_keras.common.remote import local_copy
 from dream_keras.config.yaml_file import located
 from dream_keras.data.duplicates import pair_strands
+from dream_keras.hub.paths import local_copy
 from dream_keras.scoring.formulas import OFFICIAL, Formulas
 from dream_keras.scoring.membership import (
     Entry,
@@ -196,13 +196,13 @@ def load_suite(path: str | Path) -> Suite:
 
     Args:
         path: The folder of the data, with a ``suite.yaml`` or in the layout of a built-in suite;
-            or the YAML file of a suite, beside its data.
+            or the YAML file of a suite, beside its data; or a name of the catalogue.
 
     Raises:
         UserError: The declaration is wrong, or a file is missing, ambiguous, empty or malformed,
             names a row that does not exist, or belongs to another table.
     """
-    declaration, folder = find_declaration(local_copy(path))
+    declaration, folder = find_declaration(local_copy(path, "suite"))
     try:
         return _load(str(path), declaration, folder)
     except UserError as error:
@@ -228,7 +228,7 @@ def find_declaration(path: Path) -> tuple[Declaration, Path]:
         return read_declaration(path / SUITE_FILE), path
     for file in sorted(BUILT_IN.glob("*.yaml")):
         declaration = read_declaration(file)
-        names = (declaration.table[0], f"{declaration.table[0]}.gz")
+        names = (name + end for name in declaration.table for end in ("", ".gz"))
         if any(_looks_right(path / name, declaration) for name in names):
             return declaration, path
     return read_declaration(DEFAULT), path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dream_keras.common.cli import load_backend, make_callable
 from dream_keras.common.errors import UserError, unknown
-from dream_keras.common.remote import absolute
+from dream_keras.hub.paths import absolute
 
 if TYPE_CHECKING:
     from dream_keras.search.record import SearchResult

@@ -14,6 +14,7 @@ from dream_keras.common.files import UNFINISHED, write_text
 from dream_keras.common.locks import claimed, new_folder
 from dream_keras.config.experiment import parse_override, set_key
 from dream_keras.config.yaml_file import Yaml
+from dream_keras.hub.paths import is_elsewhere
 from dream_keras.search.chief import Chief, Outcome
 from dream_keras.search.journal import Journal
 from dream_keras.search.plan import PLAN, Plan, Terms, check_resumable, load_plan
@@ -136,9 +137,9 @@ def _check_files(plan: Plan) -> None:
 
 def _check_data(train: str | None, validation: str | None, suite: str | None) -> None:
     for file in (train, validation):
-        if file is not None and not Path(file).is_file():
+        if file is not None and not is_elsewhere(file) and not Path(file).is_file():
             raise UserError(f"no file {file}")
-    if suite is not None and not Path(suite).is_dir():
+    if suite is not None and not is_elsewhere(suite) and not Path(suite).is_dir():
         raise UserError(f"no folder {suite}")
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from dream_keras import menu
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import replacing, sha256
-from dream_keras.common.remote import cache, local_copy
+from dream_keras.common.remote import cache
 from dream_keras.data.adapters import ProcessorAdapters
 from dream_keras.data.alphabet import N, Tokens
 from dream_keras.data.augment import OPERATIONS, Augmentation, AugmentSettings
@@ -27,6 +27,7 @@ from dream_keras.data.processor import LABEL_STATISTICS, Flags
 from dream_keras.data.sequences import read_fitting
 from dream_keras.data.shards import ShardedRows
 from dream_keras.data.table import Rows
+from dream_keras.hub.paths import local_copy
 from dream_keras.model.network import Network
 from dream_keras.model.targets import choose_target_type
 from dream_keras.runs.prediction import Distribution, predict_distribution, progress_bar

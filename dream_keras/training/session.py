@@ -19,7 +19,6 @@ import pandas as pd
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED
 from dream_keras.common.locks import new_folder
-from dream_keras.common.remote import local_copy
 from dream_keras.config.completion import taken_options, with_length, with_options
 from dream_keras.config.experiment import (
     DEFAULT_CONFIG,
@@ -39,6 +38,7 @@ from dream_keras.data.processor import Lengths
 from dream_keras.data.shards import ShardedRows
 from dream_keras.data.stream import Stream, StreamSettings
 from dream_keras.data.table import Rows
+from dream_keras.hub.paths import local_copy
 from dream_keras.menu.plugins import load_plugins
 from dream_keras.menu.trainer import Trainer
 from dream_keras.model.network import Network

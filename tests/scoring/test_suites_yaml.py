@@ -576,7 +576,7 @@ def test_test_rows_by_a_column_of_a_whole_table(fly):
     folder, frame = fly
     text = (BUILT_IN / "fly_starr_seq.yaml").read_text()
     (folder / "sample_test.txt").rename(folder / "whole.tsv")
-    text = text.replace("table: sample_test.txt", "table: whole.tsv\nrows: {set: Test}")
+    text = text.replace("table: [sample_test.txt, test.txt]", "table: whole.tsv\nrows: {set: Test}")
     (folder / "suite.yaml").write_text(text)
     suite = load_suite(folder)
     assert list(suite.sequences) == frame.loc[frame["set"] == "Test", "Sequence"].tolist()

@@ -1,0 +1,1 @@
+"""Published data and weights by name: the catalogue, downloads, and where their files are."""
