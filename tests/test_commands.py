@@ -23,6 +23,7 @@ COMMANDS = [
     "design",
     "simulate",
     "convert",
+    "export",
     "search",
     "leaderboard",
     "analyse",
