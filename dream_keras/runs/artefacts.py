@@ -1,6 +1,8 @@
 """Files that other programs predict with: their formats, and how a run is written to one."""
 
+import logging
 import tempfile
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -128,7 +130,10 @@ def _write_model(model: "keras.Model", name: str, path: Path) -> None:
         model.export(path, format="litert", verbose=False, target_spec=target)
     else:
         onnx = path.with_suffix(".onnx")
-        model.export(onnx, format="onnx", verbose=False)
+        logging.getLogger("tf2onnx").setLevel(logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of numpy, which Keras looks into
+            model.export(onnx, format="onnx", verbose=False)
         if name == "openvino":
             import openvino
 

@@ -31,7 +31,7 @@ def exported_model(run: Run, takes: Takes = "tokens", unrolled: bool = False) ->
 
     It takes the sequences that ``run.predict`` takes, filled up behind their end: tokens A 0, C 1,
     G 2, T 3, N 4, and any other behind the end; or one-hot channels A, C, G, T, of which N and what
-    is behind the end have none. A sequence that is too short gets NaN. It computes in float32
+    is behind the end have none, so that a sequence cannot end with N. A sequence that is too short gets NaN. It computes in float32
     whatever the precision of the run.
 
     Args:
@@ -146,6 +146,7 @@ def _check(model: keras.Model, members: list[_Member], shortest: int, longest: i
     lengths = np.linspace(shortest, longest, CHECKED).astype(np.int32)
     tokens = random.integers(0, LETTERS, (CHECKED, longest)).astype(np.uint8)
     tokens[np.arange(longest) >= lengths[:, None]] = alphabet.END
+    tokens[np.arange(CHECKED), lengths - 1] = alphabet.A  # one-hot, an N there would be no end
     wanted = np.mean([member.predict(tokens, lengths) for member in members], axis=0)
     one_hot = model.inputs[0].name == "one_hot"
     inputs = np.eye(TOKENS, alphabet.N, dtype=np.float32)[tokens] if one_hot else tokens
