@@ -2,9 +2,9 @@
 
     python -m benchmarks.exporting [--presets dream_cnn] [--formats onnx] [--repeats 5]
 
-Networks have random weights. Each file predicts the same random sequences; the runtimes take turns,
-and so does the run itself, with TensorFlow. Writes its table to ``docs/export.md``. Needs the extras
-tensorflow and export.
+Networks have random weights. Each file predicts the same random sequences; the runtimes take
+turns, and so does the run itself, with TensorFlow. Writes its table to ``docs/export.md``. Needs
+the extras tensorflow and export.
 """
 
 import argparse
@@ -45,8 +45,8 @@ def open_saved_model(path: Path) -> Predict:
     """Open a SavedModel."""
     import tensorflow as tf
 
-    serve = tf.saved_model.load(path).signatures["serve"]
-    return lambda tokens: serve(tokens=tf.constant(tokens))["output_0"].numpy()
+    model = tf.saved_model.load(path)
+    return lambda tokens: model.serve(tf.constant(tokens)).numpy()
 
 
 def open_onnx(path: Path) -> Predict:
@@ -180,7 +180,9 @@ def main(argv: list[str] | None = None) -> None:
     for preset in args.presets:
         with tempfile.TemporaryDirectory() as folder:
             run = random_run(preset, Path(folder) / "run", args.overrides)
-            rows += [[preset, *row] for row in measure(run, args.formats, Path(folder), args.repeats)]
+            rows += [
+                [preset, *row] for row in measure(run, args.formats, Path(folder), args.repeats)
+            ]
         print("\n".join(table(rows[-1], rows[:-1])), flush=True)
     head = ("network", "format", "largest difference", "MiB", "sequences/s", "against TensorFlow")
     text = [

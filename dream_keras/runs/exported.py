@@ -31,8 +31,8 @@ def exported_model(run: Run, takes: Takes = "tokens", unrolled: bool = False) ->
 
     It takes the sequences that ``run.predict`` takes, filled up behind their end: tokens A 0, C 1,
     G 2, T 3, N 4, and any other behind the end; or one-hot channels A, C, G, T, of which N and what
-    is behind the end have none, so that a sequence cannot end with N. A sequence that is too short gets NaN. It computes in float32
-    whatever the precision of the run.
+    is behind the end have none, so that a sequence cannot end with N. A sequence that is too short
+    gets NaN. It computes in float32 whatever the precision of the run.
 
     Args:
         run: The run; of an ensemble it is the mean of its members.

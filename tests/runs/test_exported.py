@@ -12,7 +12,7 @@ from dream_keras.menu.plain import PlainProcessor
 from dream_keras.runs.exported import exported_model
 
 CNN = ("model.first.out_channels=4", "model.core.widths=[]", "model.core.out_channels=4")
-SCALED = '{name: %s, label_mean: [3.0], label_std: [2.0]%s}'
+SCALED = "{name: %s, label_mean: [3.0], label_std: [2.0]%s}"
 PROCESSORS = {
     "autosome": "{name: autosome, length: 40}",
     "bhi": SCALED % ("bhi", ", length: 40, shifts: 1"),
