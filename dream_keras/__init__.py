@@ -2,9 +2,9 @@
 
 The commands (``python -m dream_keras.train``) are functions here too: ``simulate``, ``fetch``,
 ``prepare``, ``train``, ``ensemble``, ``evaluate``, ``predict``, ``variants``, ``attribute``,
-``marginalise``, ``design``, ``analyse``, ``leaderboard``, ``search``, ``convert``, ``preflight``
-and ``doctor``; ``help(dream_keras.train)`` explains one of them. ``load_run`` opens what ``train``
-has left.
+``marginalise``, ``design``, ``analyse``, ``leaderboard``, ``search``, ``convert``,
+``export``, ``preflight`` and ``doctor``; ``help(dream_keras.train)`` explains one of them.
+``load_run`` opens what ``train`` has left.
 
 Everything public is imported on first use, so importing the package is quick and loads neither
 Keras nor TensorFlow.
@@ -58,6 +58,7 @@ COMMANDS = (
     "leaderboard",
     "search",
     "convert",
+    "export",
     "preflight",
 )
 """All commands, in the order in which ``python -m dream_keras`` lists them."""
@@ -75,6 +76,7 @@ __all__ = [
     "doctor",
     "ensemble",
     "evaluate",
+    "export",
     "expression",
     "fetch",
     "leaderboard",

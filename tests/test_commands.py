@@ -24,6 +24,7 @@ COMMANDS = [
     "simulate",
     "fetch",
     "convert",
+    "export",
     "search",
     "leaderboard",
     "analyse",

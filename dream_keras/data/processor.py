@@ -218,7 +218,16 @@ class Processor(ABC):
 
         The values are in the units of the labels.
         """
-        return outputs.mean(axis=1)
+        return self.in_label_units(outputs.mean(axis=1), target_type)
+
+    def in_label_units(self, values: Tensor, target_type: str) -> Tensor:
+        """Bring the mean over the views, (rows, tasks), to the units of the labels.
+
+        Args:
+            values: An array, or a symbolic tensor of a model that is exported.
+            target_type: One of ``targets``.
+        """
+        return values
 
 
 class ScalingProcessor(Processor):
@@ -266,15 +275,17 @@ class ScalingProcessor(Processor):
         found = zip(LABEL_STATISTICS, (tuple(means), tuple(stds)), strict=True)
         return {name: values for name, values in found if getattr(self, name) is None}
 
-    def to_expression(self, outputs: Values, target_type: str) -> Values:
-        """Average the views and undo the scaling of a network that was trained on values.
+    def in_label_units(self, values: Tensor, target_type: str) -> Tensor:
+        """Undo the scaling of a network that was trained on values.
 
         Imported weights come without their labels' statistics: theirs stays on their own scale.
         """
-        mean = outputs.mean(axis=1)
         if target_type not in ("value", "masked") or self.label_std is None:
-            return mean
-        return mean * np.array(self.label_std) + np.array(self.label_center)
+            return values
+        std, center = (
+            np.array(numbers, values.dtype) for numbers in (self.label_std, self.label_center)
+        )
+        return values * std + center
 
 
 def unpadded(tokens: Tokens) -> Bounds:

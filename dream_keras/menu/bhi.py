@@ -3,6 +3,7 @@
 Source: Prix Fixe, BHI blocks; the team's submission for the options.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,12 +11,13 @@ from types import MappingProxyType
 import keras
 import numpy as np
 import numpy.typing as npt
+from keras import ops
 from scipy.special import ndtr
 
 from dream_keras.common.errors import at_least
 from dream_keras.data import alphabet, yeast
 from dream_keras.data.alphabet import Tokens
-from dream_keras.data.processor import Lengths, ScalingProcessor, Values, one_hot, strand_of
+from dream_keras.data.processor import Lengths, ScalingProcessor, one_hot, strand_of
 from dream_keras.menu.registry import PRIX_FIXE, Head, register
 from dream_keras.menu.trainer import Trainer
 from dream_keras.nn import Tensor
@@ -142,14 +144,17 @@ class BHIProcessor(ScalingProcessor):
         """Make the four channels; shapes as in ``Processor.make_channels``."""
         return one_hot(strand_of(tokens, strand), CHANNELS)
 
-    def to_expression(self, outputs: Values, target_type: str) -> Values:
-        """Average the views; undo the scaling, or take the normal distribution function."""
+    def in_label_units(self, values: Tensor, target_type: str) -> Tensor:
+        """Undo the scaling, or take the normal distribution function."""
         if not self.normal_cdf or target_type != "value":
-            return super().to_expression(outputs, target_type)
-        mean = np.array(PUBLISHED_MEAN)
+            return super().in_label_units(values, target_type)
+        mean = np.array(PUBLISHED_MEAN, values.dtype)
         if self.label_mean is not None and self.label_std is not None:
             mean = (np.array(self.label_mean) - LABEL_CENTER) / np.array(self.label_std)
-        return ndtr(outputs.mean(axis=1) - mean)
+            mean = mean.astype(values.dtype)
+        if isinstance(values, np.ndarray):
+            return ndtr(values - mean)
+        return 0.5 * (1 + ops.erf((values - mean) / math.sqrt(2)))
 
 
 @register(

@@ -1,10 +1,11 @@
-"""Import of published PyTorch weights; every entry must be used."""
+"""Import of published PyTorch weights, in which every entry must be used, and their export."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,32 +37,29 @@ PARALLEL = "module."
 """What ``DataParallel`` puts in front of each name."""
 
 
+class _Layout(NamedTuple):
+    """How an array of a file becomes a weight, and back."""
+
+    turn: Callable[[Array], Array]
+    back: Callable[[Array], Array]
+
+
 @dataclass(frozen=True)
 class _Entry:
-    """One weight, the PyTorch entry it comes from, and the conversion."""
+    """One weight, and the PyTorch entry it comes from."""
 
     name: str
     variable: "keras.Variable"
-    turn: Callable[[Array], Array]
+    layout: _Layout
 
 
-def _same(array: Array) -> Array:
-    return array
-
-
-def _transposed(array: Array) -> Array:
-    """(out, in) to (in, out); (out, in / groups, k) to (k, in / groups, out)."""
-    return array.T
-
-
-def _depthwise(array: Array) -> Array:
-    """(channels, 1, k) to (k, channels, 1)."""
-    return np.transpose(array, (2, 0, 1))
-
-
-def _of_each_task(array: Array) -> Array:
-    """(tasks, 1, out) to (tasks, out)."""
-    return np.squeeze(array, axis=1)
+_same = _Layout(lambda array: array, lambda array: array)
+_transposed = _Layout(np.transpose, np.transpose)
+"""(out, in) to (in, out); (out, in / groups, k) to (k, in / groups, out)."""
+_depthwise = _Layout(lambda array: array.transpose(2, 0, 1), lambda array: array.transpose(1, 2, 0))
+"""(channels, 1, k) to (k, channels, 1)."""
+_of_each_task = _Layout(lambda array: array.squeeze(axis=1), lambda array: array[:, None])
+"""(tasks, 1, out) to (tasks, out)."""
 
 
 def _entries(layer: "keras.Layer", name: str) -> Iterator[_Entry]:
@@ -101,15 +99,19 @@ def _entries(layer: "keras.Layer", name: str) -> Iterator[_Entry]:
     elif isinstance(layer, keras.layers.DepthwiseConv1D):
         yield _Entry(f"{name}.weight", layer.kernel, _depthwise)
     else:
-        turn = _kmer_windows(layer) if name.endswith("kmer_dense") else _transposed
-        yield _Entry(f"{name}.weight", layer.kernel, turn)
+        layout = _kmer_windows(layer) if name.endswith("kmer_dense") else _transposed
+        yield _Entry(f"{name}.weight", layer.kernel, layout)
         if getattr(layer, "use_bias", False):
             yield _Entry(f"{name}.bias", layer.bias, _same)
 
 
-def _kmer_windows(layer: "keras.Layer") -> Callable[[Array], Array]:
+def _kmer_windows(layer: "keras.Layer") -> _Layout:
     """Turn the dense layer over flattened windows, (out, k * in), into a kernel (k, in, out)."""
-    return lambda array: array.T.reshape(layer.kernel.shape) if array.ndim == 2 else array
+    shape = tuple(layer.kernel.shape)
+    return _Layout(
+        lambda array: array.T.reshape(shape) if array.ndim == 2 else array,
+        lambda array: array.reshape(-1, shape[-1]).T,
+    )
 
 
 def _all_entries(network: "Network") -> Iterator[_Entry]:
@@ -175,7 +177,7 @@ def load_torch_weights(network: "Network", state_dict: Mapping[str, npt.ArrayLik
             continue
         array, wanted_shape = arrays[entry.name], tuple(entry.variable.shape)
         try:
-            value = entry.turn(array)
+            value = entry.layout.turn(array)
         except ValueError:  # it has another number of axes
             value = array
         if value.shape != wanted_shape:
@@ -195,6 +197,30 @@ def load_torch_weights(network: "Network", state_dict: Mapping[str, npt.ArrayLik
         variable.assign(value)
 
 
+def torch_weights(network: "Network") -> dict[str, Array]:
+    """Return a network's weights under the published names, in PyTorch's layout.
+
+    ``load_torch_weights`` takes them back to the last bit. What no forward pass learns from
+    (``IGNORED``) is left out, so PyTorch's own ``load_state_dict`` wants ``strict=False``.
+
+    Args:
+        network: What ``build_network`` returned.
+
+    Examples:
+        >>> from dream_keras import build_network, load_experiment
+        >>> from dream_keras.config.smoke import shrink
+        >>> network = build_network(shrink(load_experiment("dream_cnn")).model, 20, 4)
+        >>> torch_weights(network)["first.conv_list.0.conv.weight"].shape
+        (12, 4, 9)
+    """
+    import keras
+
+    return {
+        entry.name: entry.layout.back(keras.ops.convert_to_numpy(entry.variable))
+        for entry in _all_entries(network)
+    }
+
+
 def _unwrapped(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a state dict without what it is wrapped in."""
     for key in WRAPPERS:
@@ -210,18 +236,34 @@ def _to_numpy(value: Any) -> Array:
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
+def _torch(what: str) -> ModuleType:
+    try:
+        import torch
+    except ImportError:
+        raise UserError(
+            f'{what} a PyTorch file needs PyTorch: pip install "dream-keras[torch]"'
+        ) from None
+    return torch
+
+
+def write_checkpoint(network: "Network", path: Path) -> None:
+    """Write a network's weights as a PyTorch file that holds a state dict; see ``torch_weights``.
+
+    Raises:
+        UserError: If PyTorch is not installed, or a block has no PyTorch names.
+    """
+    torch = _torch("writing")
+    weights = torch_weights(network).items()
+    torch.save({name: torch.from_numpy(array.copy()) for name, array in weights}, path)
+
+
 def read_checkpoint(path: Path) -> dict[str, Array]:
     """Read the state dict of a PyTorch file; only weights, no code in the file is run.
 
     Raises:
         UserError: If PyTorch is not installed, or the file is missing or no such file.
     """
-    try:
-        import torch
-    except ImportError:
-        raise UserError(
-            'reading a PyTorch file needs PyTorch: pip install "dream-keras[torch]"'
-        ) from None
+    torch = _torch("reading")
     if not path.is_file():
         raise UserError(f"no file {path}")
     try:

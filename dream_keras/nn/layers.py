@@ -104,22 +104,36 @@ class GroupedConv1D(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Convolve (batch, length, channels) to the same shape."""
-        size, per_group = self.kernel_size, self.channels_per_group
-        length, channels = inputs.shape[1:]
-        groups = channels // per_group
-        kernel = ops.reshape(self.kernel, (size, per_group, groups, per_group))
-        grouped = ops.reshape(inputs, (-1, length, groups, per_group))
         terms = []
-        for turn in range(per_group):
-            # Turning a pair is flipping it, which costs far less than a roll.
-            x = ops.flip(grouped, -1) if per_group == 2 else ops.roll(grouped, -turn, axis=-1)
-            x = ops.reshape(x, (-1, length, channels)) if turn else inputs
-            # Output o of a group reads the group's input (o + turn) mod per_group.
-            reads = np.roll(np.eye(per_group, dtype=np.float32), turn, axis=0)
-            mask = ops.cast(reads[:, None, :], kernel.dtype)
-            turned = ops.reshape(ops.sum(kernel * mask, axis=1), (size, channels, 1))
-            terms.append(ops.depthwise_conv(x, turned, strides=1, padding="same"))
+        for turn in range(self.channels_per_group):
+            x, kernel = self.turned(inputs, turn), self.turned_kernel(turn)
+            terms.append(ops.depthwise_conv(x, kernel, strides=1, padding="same"))
         return sum(terms[1:], terms[0])
+
+    def turned(self, inputs: Tensor, turn: int) -> Tensor:
+        """Return (batch, length, channels) with the channels turned within their groups."""
+        if not turn:
+            return inputs
+        length, channels = inputs.shape[1:]
+        per_group = self.channels_per_group
+        x = ops.reshape(inputs, (-1, length, channels // per_group, per_group))
+        # Turning a pair is flipping it, which costs far less than a roll.
+        x = ops.flip(x, -1) if per_group == 2 else ops.roll(x, -turn, axis=-1)
+        return ops.reshape(x, (-1, length, channels))
+
+    def turned_kernel(self, turn: int) -> Tensor:
+        """Return what the channels that are turned by ``turn`` are convolved with.
+
+        Output o of a group reads the group's input (o + turn) mod channels_per_group.
+
+        Returns:
+            (k, channels, 1), for a depthwise convolution.
+        """
+        size, per_group, channels = self.kernel.shape
+        kernel = ops.reshape(self.kernel, (size, per_group, channels // per_group, per_group))
+        reads = np.roll(np.eye(per_group, dtype=np.float32), turn, axis=0)
+        mask = ops.cast(reads[:, None, :], kernel.dtype)
+        return ops.reshape(ops.sum(kernel * mask, axis=1), (size, channels, 1))
 
     def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""

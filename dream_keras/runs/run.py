@@ -119,15 +119,15 @@ class Run:
         tasks = self.members[0].network.tasks if self.experiment.weights_from else 1
         return ("expression",) if tasks == 1 else tuple(f"task{n + 1}" for n in range(tasks))
 
-    def untrained_network(self) -> "Network":
-        """Build the network with fresh weights."""
+    def untrained_network(self, precision: str | None = None) -> "Network":
+        """Build the network with fresh weights, with the run's precision by default."""
         from dream_keras.model.build import build_network
 
         return build_network(
             self.experiment.model,
             self.processor.length,
             self.processor.channels,
-            self.experiment.runtime.precision,
+            precision or self.experiment.runtime.precision,
         )
 
     @property

@@ -7,7 +7,12 @@ import pytest
 import dream_keras
 from dream_keras import menu
 from dream_keras.common.errors import UserError
-from dream_keras.model.torch_weights import load_torch_weights, read_checkpoint
+from dream_keras.model.torch_weights import (
+    load_torch_weights,
+    read_checkpoint,
+    torch_weights,
+    write_checkpoint,
+)
 
 SMALL = {
     "processor": "autosome",
@@ -25,6 +30,22 @@ def network():
 @pytest.fixture
 def weights(golden):
     return golden("trace_cnn")[1]
+
+
+def test_weights_are_written_as_they_were_published(network, weights):
+    load_torch_weights(network, weights)
+    written = torch_weights(network)
+    assert set(written) == set(weights)
+    for name, array in written.items():
+        np.testing.assert_array_equal(array, weights[name])
+
+
+def test_a_pytorch_file_is_read_back(network, tmp_path):
+    pytest.importorskip("torch")
+    write_checkpoint(network, tmp_path / "weights.pth")
+    read = read_checkpoint(tmp_path / "weights.pth")
+    for name, array in torch_weights(network).items():
+        np.testing.assert_array_equal(read[name], array)
 
 
 def test_pytorch_counters_and_unused_tables_are_passed_over(network, weights):
