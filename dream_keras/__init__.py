@@ -2,8 +2,9 @@
 
 The commands (``python -m dream_keras.train``) are functions here too: ``simulate``, ``prepare``,
 ``train``, ``ensemble``, ``evaluate``, ``predict``, ``variants``, ``attribute``, ``marginalise``,
-``design``, ``analyse``, ``leaderboard``, ``search``, ``convert``, ``preflight`` and ``doctor``;
-``help(dream_keras.train)`` explains one of them. ``load_run`` opens what ``train`` has left.
+``design``, ``analyse``, ``leaderboard``, ``search``, ``serve``, ``convert``, ``preflight`` and
+``doctor``; ``help(dream_keras.train)`` explains one of them. ``load_run`` opens what ``train`` has
+left.
 
 Everything public is imported on first use, so importing the package is quick and loads neither
 Keras nor TensorFlow.
@@ -55,6 +56,7 @@ COMMANDS = (
     "analyse",
     "leaderboard",
     "search",
+    "serve",
     "convert",
     "preflight",
 )
@@ -89,6 +91,7 @@ __all__ = [
     "score_attributions",
     "score_variants",
     "search",
+    "serve",
     "simulate",
     "train",
     "train_ensemble",

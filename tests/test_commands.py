@@ -24,6 +24,7 @@ COMMANDS = [
     "simulate",
     "convert",
     "search",
+    "serve",
     "leaderboard",
     "analyse",
     "doctor",
