@@ -259,9 +259,9 @@ def single_mutants(
         number of its new base, each (mutants,).
 
     Examples:
-        >>> texts, (_, positions, bases) = single_mutants(["ACN"], 1, 3)
+        >>> texts, (_, positions, bases) = single_mutants(["ACG"], 1, 3)
         >>> texts, positions.tolist(), bases.tolist()
-        (['AAN', 'AGN', 'ATN', 'ACA', 'ACC', 'ACG', 'ACT'], [0, 0, 0, 1, 1, 1, 1], [0, 2, 3, 0, 1, 2, 3])
+        (['AAG', 'AGG', 'ATG', 'ACA', 'ACC', 'ACT'], [0, 0, 0, 1, 1, 1], [0, 2, 3, 0, 1, 3])
     """
     references = np.array([list(s.encode()) for s in sequences], np.uint8)
     row, position, base = np.nonzero(references[:, start:end, None] != LETTERS)

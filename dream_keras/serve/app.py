@@ -108,14 +108,12 @@ class _Service:
         self.models, self.limits = models, limits
         self.bodies = Bodies(limits.body)
         self.name = predictor_name(models)
-        self.html = ""
+        self.html = render(models)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         self.batcher = Batcher(self.limits.waiting)
         worker = asyncio.create_task(self.batcher.run())
-        # The random promoters also compile each model before the first request.
-        self.html = await asyncio.to_thread(render, self.models)
         yield
         worker.cancel()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dream_keras.common.errors import UserError
 from dream_keras.common.page import fill
 from dream_keras.interpret.attribution import single_mutants
 from dream_keras.interpret.gradients import BASES
@@ -20,12 +21,19 @@ Row = dict[str, object]
 
 
 def render(models: Sequence[Model]) -> str:
-    """Return the page as HTML; predicts each model's random promoters."""
+    """Return the page as HTML; each model predicts random promoters, and is compiled by that.
+
+    Raises:
+        UserError: If one predicts what is no number.
+    """
     promoters = [model.random_promoters() for model in models]
     predictions = [
         model.predict([(model.whole(text), False) for text in texts]).mean
         for model, texts in zip(models, promoters, strict=True)
     ]
+    for model, values in zip(models, predictions, strict=True):
+        if not np.isfinite(values).all():
+            raise UserError(f"{model.name} predicts what is no finite number: train it anew")
     order = predictions[0][:, 0].argsort()
     examples = [
         {
