@@ -1,4 +1,4 @@
-"""The GAME protocol: every point of a predictor's contract, with the existing evaluators' shapes."""
+"""The GAME protocol: each point of a predictor's contract, in the shapes of the evaluators."""
 
 import contextlib
 import dataclasses

@@ -291,15 +291,17 @@
         "p", { class: "figure" },
         html("span", { class: "value" }, fixed(value)),
         moved ? html("span", { class: `delta ${direction(value - before)}` }, signed(value - before)) : "",
+      ),
+      html(
+        "p", { class: "note" },
         interval
-          ? html("span", { class: "muted" }, `${Math.round(100 * coverage)} % interval ${fixed(interval[0], 2)} to ${fixed(interval[1], 2)}`)
-          : "",
+          ? `${Math.round(100 * coverage)} % interval ${fixed(interval[0], 2)} to ${fixed(interval[1], 2)}`
+          : "No interval: the run is not calibrated.",
       ),
       histogram(random, value, interval, moved ? before : null),
       html(
         "p", { class: "note" },
         `Higher than ${Math.round(100 * below)} % of ${random.length} random promoters.`,
-        interval ? "" : " No interval: the run is not calibrated.",
         asItIs ? "" : ` Adapters ${left || "none"} and ${right || "none"} are put on where they are missing.`,
       ),
     );
@@ -436,7 +438,10 @@
     const cells = columns.flatMap((column, number) =>
       column.flatMap((effect, base) => {
         const box = { x: x(number) + 0.5, y: rows + base * cell + 0.5, width: cell - 1, height: cell - 1, rx: 2 };
-        if (base === own[number]) return svg("rect", { ...box, class: "own" });
+        if (base === own[number]) {
+          const middle = { x: box.x + cell / 2 - 0.5, y: box.y + cell / 2 + 3 };
+          return [svg("rect", { ...box, class: "own" }), svg("text", { class: "letter", ...middle }, BASES[base])];
+        }
         const strength = Math.abs(effect) / scale;
         return svg("rect", { ...box, class: direction(effect), "fill-opacity": strength.toFixed(3) });
       }),
@@ -470,7 +475,7 @@
       moveTo(position);
       change(position, base);
     });
-    const detail = html("small", {}, `changes from ${fixed(least)} to ${fixed(most)}; rows A, C, G, T`);
+    const detail = html("small", {}, `changes from ${fixed(least)} to ${fixed(most)}`);
     hit.addEventListener("pointermove", (event) => {
       const [position, base] = find(event);
       const effect = effectOf(view, position, base);
