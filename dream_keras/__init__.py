@@ -2,7 +2,7 @@
 
 The commands (``python -m dream_keras.train``) are functions here too: ``simulate``, ``fetch``,
 ``prepare``, ``train``, ``ensemble``, ``evaluate``, ``predict``, ``variants``, ``attribute``,
-``marginalise``, ``design``, ``analyse``, ``leaderboard``, ``search``, ``convert``,
+``marginalise``, ``design``, ``analyse``, ``leaderboard``, ``search``, ``serve``, ``convert``,
 ``export``, ``preflight`` and ``doctor``; ``help(dream_keras.train)`` explains one of them.
 ``load_run`` opens what ``train`` has left.
 
@@ -57,6 +57,7 @@ COMMANDS = (
     "analyse",
     "leaderboard",
     "search",
+    "serve",
     "convert",
     "export",
     "preflight",
@@ -94,6 +95,7 @@ __all__ = [
     "score_attributions",
     "score_variants",
     "search",
+    "serve",
     "simulate",
     "train",
     "train_ensemble",

@@ -26,6 +26,7 @@ COMMANDS = [
     "convert",
     "export",
     "search",
+    "serve",
     "leaderboard",
     "analyse",
     "doctor",

@@ -24,7 +24,7 @@ FLOORS = (
     ("ensemble",),
     ("train", "evaluate", "predict", "convert", "export", "prepare", "fetch"),
     ("variants", "attribute", "marginalise", "design"),
-    ("search", "doctor", "preflight", "testing"),
+    ("search", "serve", "doctor", "preflight", "testing"),
     ("__init__", "__main__", "_registration"),
 )
 """Folders and files of the package, the lowest floor first."""

@@ -1,4 +1,4 @@
-"""Parts of web pages that are one file and make no network requests."""
+"""Parts of web pages that are one file and load nothing else."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ from dream_keras._version import __version__
 _HEAD = """<head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-script-src '$script_hash'; style-src '$style_hash'; img-src $images; \
+script-src '$script_hash'; style-src '$style_hash'; img-src $images; connect-src $asked; \
 base-uri 'none'; form-action 'none'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
@@ -24,11 +24,18 @@ _SCRIPTS = """<script id="data" type="application/json">$data</script>
 <script>$script</script>"""
 
 
-def fill(template: Path, title: str, data: object, images: str = "data:", **texts: str) -> str:
+def fill(
+    template: Path,
+    title: str,
+    data: object,
+    images: str = "data:",
+    asked: str = "'none'",
+    **texts: str,
+) -> str:
     """Return a page as HTML.
 
-    A policy in its head forbids every request, and every script and style but the page's own, which
-    are named by their checksums.
+    A policy in its head forbids every request but those to ``asked``, and every script and style
+    but the page's own, which are named by their checksums.
 
     Args:
         template: HTML with the placeholders ``$head``, ``$scripts``, ``$version`` and those of
@@ -36,6 +43,7 @@ def fill(template: Path, title: str, data: object, images: str = "data:", **text
         title: Of the window.
         data: JSON that the script reads from the element ``data``.
         images: Where images may come from, as the policy says it.
+        asked: Where its script may send requests, likewise.
         texts: HTML by the name of its placeholder.
     """
     page, style, script = (
@@ -45,6 +53,7 @@ def fill(template: Path, title: str, data: object, images: str = "data:", **text
         script_hash=policy_hash(script),
         style_hash=policy_hash(style),
         images=images,
+        asked=asked,
         title=escape(title),
         style=style,
     )

@@ -57,7 +57,8 @@ def without_rows(config: Path) -> dict[str, Yaml]:
     """
     experiment = load_experiment(config)
     _, value, _ = read_config(config)
-    for section in ("data", "augment", "distillation", "scoring", "weights_from", "init_from"):
+    sections = ("data", "augment", "distillation", "scoring", "game")
+    for section in (*sections, "weights_from", "init_from"):
         value.pop(section, None)
     taken = taken_options(experiment)
     options_of_slots = {"processor": {*LABEL_STATISTICS, *taken}, "final": {"tasks"}}

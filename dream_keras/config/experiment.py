@@ -1,10 +1,10 @@
 """Experiments as plain data: strict YAML in, resolved YAML out.
 
-An experiment has seven sections: ``data`` (files), ``model`` (an order from the menu), ``augment``
+An experiment has eight sections: ``data`` (files), ``model`` (an order from the menu), ``augment``
 (random changes of training rows), ``distillation`` (labels from another run), ``trainer``,
-``runtime`` (hardware, never mixed with science) and ``scoring``; ``plugins`` lists files that put
-more on the menu. Whatever is not known is an error that names the file, the line and the nearest
-known name.
+``runtime`` (hardware, never mixed with science), ``scoring`` and ``game`` (what a server says that
+it predicts); ``plugins`` lists files that put more on the menu. Whatever is not known is an error
+that names the file, the line and the nearest known name.
 """
 
 import copy
@@ -23,6 +23,7 @@ from dream_keras.config.order import Choice, Order
 from dream_keras.config.settings import (
     DataSettings,
     DistillationSettings,
+    GameSettings,
     RuntimeSettings,
     ScoringSettings,
     read_settings,
@@ -57,6 +58,7 @@ class Sections:
         distillation: Likewise.
         runtime: Likewise.
         scoring: Likewise.
+        game: Likewise.
         plugins: Likewise.
         weights_from: Likewise.
         init_from: Likewise.
@@ -70,6 +72,7 @@ class Sections:
     distillation: DistillationSettings
     runtime: RuntimeSettings
     scoring: ScoringSettings
+    game: GameSettings
     plugins: tuple[str, ...]
     weights_from: str | None
     init_from: str | None
@@ -100,6 +103,8 @@ class Sections:
             runtime = read_settings(RuntimeSettings, value.get("runtime"), "runtime")
         with within("scoring"):
             scoring = read_settings(ScoringSettings, value.get("scoring"), "scoring")
+        with within("game"):
+            game = read_settings(GameSettings, value.get("game"), "game")
         plugins, members = (
             checked(value.get(key, []), tuple[str, ...], key) for key in ("plugins", "members")
         )
@@ -114,6 +119,7 @@ class Sections:
             distillation,
             runtime,
             scoring,
+            game,
             plugins,
             weights_from,
             init_from,
@@ -133,6 +139,7 @@ class Experiment:
         distillation: The run that labels the training rows, if any.
         runtime: How it is computed.
         scoring: The gold-standard suite.
+        game: What a server says that it predicts.
         plugins: Files whose blocks, processors and trainers are on the menu as well.
         weights_from: Where weights came from that were not trained by this experiment: the
             checkpoint that ``dream_keras.convert`` read.
@@ -152,6 +159,7 @@ class Experiment:
     distillation: DistillationSettings = field(default_factory=DistillationSettings)
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
+    game: GameSettings = field(default_factory=GameSettings)
     plugins: tuple[str, ...] = ()
     weights_from: str | None = None
     init_from: str | None = None
@@ -195,6 +203,7 @@ class Experiment:
             },
             "runtime": dataclasses.asdict(self.runtime),
             "scoring": dataclasses.asdict(self.scoring),
+            "game": dataclasses.asdict(self.game),
             "plugins": list(self.plugins),
             **({"weights_from": self.weights_from} if self.weights_from else {}),
             **({"init_from": self.init_from} if self.init_from else {}),

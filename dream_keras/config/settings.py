@@ -1,4 +1,4 @@
-"""Settings of an experiment beside its model and trainer: data, runtime and scoring."""
+"""Settings of an experiment beside its model and trainer."""
 
 import dataclasses
 import re
@@ -9,12 +9,17 @@ from typing import Literal, TypeVar
 
 from dream_keras.common.errors import UserError, at_least, within
 from dream_keras.common.options import checked, refuse_unknown, renamed
-from dream_keras.data.adapters import check_setting
+from dream_keras.data.adapters import ADD, PRESENT, check_setting
 from dream_keras.data.columns import Columns
 from dream_keras.data.split import Part, Split
 from dream_keras.data.table import ReadSettings
 
 Settings = TypeVar("Settings")
+GAME_TYPE = (
+    r"accessibility|expression(_(mRNA|pol1|pol2|pol3|splicing_acceptor|splicing_donor))?"
+    r"|(binding|conformation)_.+"
+)
+"""What a task of the GAME protocol, schema version 1.0, may predict, as a regular expression."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +218,55 @@ class ScoringSettings:
 
     suite: str | None = None
     part: Literal["private", "public", "all"] | None = None
+
+
+@dataclass(frozen=True)
+class GameSettings:
+    """What the tasks predict, in the words of the GAME protocol; see docs/serve.md.
+
+    Attributes:
+        species: Lower snake case, such as saccharomyces_cerevisiae; None is not served.
+        cell_types: Of each task, in their order, or one for all.
+        type: What is predicted, such as expression or accessibility.
+        scale: Whether the labels are logarithms to the base 2.
+        adapters: ``"LEFT,RIGHT"``: put on served sequences that lack them; None takes the
+            processor's.
+        authors: Of the run.
+        publication: Of the run.
+    """
+
+    species: str | None = None
+    cell_types: tuple[str, ...] = ()
+    type: str = "expression"
+    scale: Literal["log", "linear"] = "log"
+    adapters: str | None = None
+    authors: tuple[str, ...] = ()
+    publication: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what the protocol does not know."""
+        if self.species is not None and not re.fullmatch("[a-z]+(_[a-z0-9]+)+", self.species):
+            with within("species"):
+                raise UserError(
+                    f"species={self.species}: expected lower snake case, such as homo_sapiens"
+                )
+        if self.species is not None and not self.cell_types:
+            with within("cell_types"):
+                raise UserError("species needs cell_types: one of each task, or one for all")
+        if not re.fullmatch(GAME_TYPE, self.type):
+            with within("type"):
+                raise UserError(
+                    f"type={self.type}: expected expression, accessibility, expression_mRNA, "
+                    "binding_MOLECULE or another type of the protocol"
+                )
+        with within("adapters"):
+            if self.adapters in (ADD, PRESENT):
+                raise UserError(f"adapters={self.adapters}: expected LEFT,RIGHT")
+            check_setting(self.adapters)
+
+    def cell_type(self, task: int) -> str:
+        """Return the cell type of a task, by its number."""
+        return self.cell_types[0 if len(self.cell_types) == 1 else task]
 
 
 def read_settings(kind: type[Settings], value: object, section: str) -> Settings:

@@ -185,16 +185,11 @@ class Attributor:
     ) -> list[Attribution]:
         """Predict every sequence, and with every other base at every position of the region."""
         start, end = region
-        references = np.array([list(s.encode()) for s in sequences], np.uint8)
-        # (sequences, width, 4): where another base would stand.
-        other = references[:, start:end, None] != LETTERS
-        row, position, base = np.nonzero(other)
-        mutants = references[row]
-        mutants[np.arange(len(row)), start + position] = LETTERS[base]
-        views = [(text, turned) for text in (*sequences, *_strings(mutants))]
+        mutants, (row, position, base) = single_mutants(sequences, start, end)
+        views = [(text, turned) for text in (*sequences, *mutants)]
         values = self.predictor.views(views) @ self.weights
         predictions, of_mutants = values[: len(sequences)], values[len(sequences) :]
-        effects = np.zeros(other.shape)
+        effects = np.zeros((len(sequences), end - start, len(BASES)))
         effects[row, position, base] = of_mutants - predictions[row]
         scores = effects - effects.mean(axis=2, keepdims=True)
         return [
@@ -247,6 +242,32 @@ class Attributor:
         # Where the base is unknown there is no way from a baseline; all four count alike.
         reference = np.repeat(np.where(known > 0, ends, 1 / len(BASES)), self.steps + 1, axis=0)
         return _Path(points, reference, np.tile(trapezoid / len(ends), len(ends)))
+
+
+def single_mutants(
+    sequences: Sequence[str], start: int, end: int
+) -> tuple[list[str], tuple[npt.NDArray[np.int64], ...]]:
+    """Put every other base at every position from start to end.
+
+    Args:
+        sequences: Of one length, in capitals.
+        start: From 0.
+        end: From 0, excluded.
+
+    Returns:
+        The mutants; and of each the number of its sequence, its position from ``start`` on and the
+        number of its new base, each (mutants,).
+
+    Examples:
+        >>> texts, (_, positions, bases) = single_mutants(["ACG"], 1, 3)
+        >>> texts, positions.tolist(), bases.tolist()
+        (['AAG', 'AGG', 'ATG', 'ACA', 'ACC', 'ACT'], [0, 0, 0, 1, 1, 1], [0, 2, 3, 0, 1, 3])
+    """
+    references = np.array([list(s.encode()) for s in sequences], np.uint8)
+    row, position, base = np.nonzero(references[:, start:end, None] != LETTERS)
+    mutants = references[row]
+    mutants[np.arange(len(row)), start + position] = LETTERS[base]
+    return _strings(mutants), (row, position, base)
 
 
 @dataclass(frozen=True)

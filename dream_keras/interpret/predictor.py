@@ -12,6 +12,7 @@ from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet
 from dream_keras.data.adapters import ADD, PRESENT, ProcessorAdapters, check_setting
 from dream_keras.data.alphabet import Tokens
+from dream_keras.data.processor import Processor
 from dream_keras.data.table import tokenize
 from dream_keras.runs.run import Run, load_run
 
@@ -183,11 +184,7 @@ def _of_one(run: Run, adapters: str | None, bare: bool, trained: bool) -> Predic
             tokens, _ = tokenize(sequences, max(map(len, sequences)))
             ProcessorAdapters(processor, setting, "--adapters ").check("the sequences", tokens)
 
-    kept = (0, 0)
-    if not put_on and not bare:
-        fixed = (getattr(processor, "fixed_left", 0), getattr(processor, "fixed_right", 0))
-        kept = (len(processor.left_adapter), len(processor.right_adapter))
-        kept = (max(kept[0], fixed[0]), max(kept[1], fixed[1]))
+    kept = (0, 0) if put_on or bare else construct_ends(processor)
     return Predictor(
         lambda sequences: flagged([(sequence, False) for sequence in sequences]),
         run.task_names,
@@ -201,6 +198,15 @@ def _of_one(run: Run, adapters: str | None, bare: bool, trained: bool) -> Predic
         check,
         Gradients(steps, encode),
         run.has_simulated_rows,
+    )
+
+
+def construct_ends(processor: Processor) -> tuple[int, int]:
+    """Return how many bp at both ends of a whole sequence belong to the assay's construct."""
+    fixed = (getattr(processor, "fixed_left", 0), getattr(processor, "fixed_right", 0))
+    return (
+        max(len(processor.left_adapter), fixed[0]),
+        max(len(processor.right_adapter), fixed[1]),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dream_keras.common.errors import UserError, unknown, within
+from dream_keras.config.settings import GameSettings, read_settings
 from dream_keras.config.yaml_file import (
     Lines,
     Yaml,
@@ -82,6 +83,7 @@ class Declaration:
         rows: The words that rows must have to belong to the suite.
         formulas: How the two scores are made of the subsets' correlations.
         subsets: The subsets by name.
+        game: What its targets are, as a predictor is asked for them.
     """
 
     path: Path
@@ -95,6 +97,7 @@ class Declaration:
     rows: Filter
     formulas: Formulas
     subsets: Mapping[str, Members]
+    game: GameSettings
 
     @property
     def has_header(self) -> bool:
@@ -136,8 +139,10 @@ def _declaration(path: Path, lines: Lines, value: Yaml) -> Declaration:
         value,
         "a suite",
         required=("name", "table", "columns", "scores", "subsets"),
-        optional=("reverse", "rows"),
+        optional=("reverse", "rows", "game"),
     )
+    with within("game"):
+        game = read_settings(GameSettings, value.get("game"), "game")
     sequence, targets, identity = _columns(value["columns"])
     declaration = Declaration(
         path,
@@ -151,6 +156,7 @@ def _declaration(path: Path, lines: Lines, value: Yaml) -> Declaration:
         rows=_filter(value),
         formulas=_formulas(value["scores"]),
         subsets=_subsets(value["subsets"], list(targets)),
+        game=game,
     )
     for key, column in declaration.columns.items():
         if isinstance(column, str) != declaration.has_header:

@@ -237,6 +237,7 @@ def _check_same(run: Run, given: Experiment) -> None:
     ours.pop("plugins")  # a run has its own copies; the menu refuses files that differ from them
     ours.pop("weights_from", None)
     ours.pop("init_from", None)
+    ours.pop("game")  # said to others, not trained with
     for section, settings in ours.items():
         for key in {**settings, **theirs[section]}:
             if settings.get(key) != theirs[section].get(key):
