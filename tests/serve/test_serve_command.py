@@ -4,11 +4,14 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import threading
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import keras
@@ -232,6 +235,31 @@ def test_a_predictor_that_is_not_there(desk, tmp_path, monkeypatch):
     monkeypatch.setattr("dream_keras.serve.evaluator.PAUSE", 0)
     with pytest.raises(UserError, match="cannot be reached"):
         evaluate_predictor("127.0.0.1", 1, tmp_path, desk / "suite")
+
+
+CONTAINERS = Path(__file__).parents[2] / "docs" / "containers"
+
+
+def test_containers_start_the_server_with_their_arguments(monkeypatch):
+    docker = (CONTAINERS / "Dockerfile").read_text()
+    apptainer = (CONTAINERS / "predictor.def").read_text()
+    entry, arguments = (
+        json.loads(re.search(rf"^{word} (.*)$", docker, re.MULTILINE)[1])
+        for word in ("ENTRYPOINT", "CMD")
+    )
+    script = shlex.split(re.search(r"^    exec (.*)$", apptainer, re.MULTILINE)[1])
+    assert script == [*entry, "$@"]
+    assert entry[:3] == ["python", "-m", "dream_keras.serve"]
+    given = {}
+    monkeypatch.setattr(
+        "dream_keras.serve.__main__.serve", lambda runs, **options: given.update(options, runs=runs)
+    )
+    main([*entry[3:], *arguments, "10.0.0.1", "5000"])
+    assert (given["runs"], given["host"], given["port"]) == (["/run"], "0.0.0.0", 8080)
+    extras = tomllib.loads((CONTAINERS.parents[1] / "pyproject.toml").read_text())["project"]
+    for text in (docker, apptainer):
+        named = re.search(r"/src\[(.*?)\]", text)[1].split(",")
+        assert set(named) <= set(extras["optional-dependencies"])
 
 
 def test_arguments_behind_two_dashes():
