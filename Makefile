@@ -53,6 +53,7 @@ benchmark: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.variants
+	$(BIN)/python -m benchmarks.serving
 
 clean:
 	rm -rf $(VENV) .venv-oldest .venv-newest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -43,6 +43,10 @@ MIB = 1
 CLOSE = 1e-4
 """How far an answer may be from the run's own prediction; sums differ with the batch's size."""
 SLIM = ("model.first.out_channels=4", "model.core.widths=[4]", "model.core.out_channels=4")
+HEAD = (
+    *("requests", "requests/s", "sequences/s", "p50, s", "p99, s"),
+    *("MiB after a tenth", "at the end", "most", "answered after SIGTERM"),
+)
 TASK = {"name": "t", "type": "expression", "cell_type": "x", "species": "saccharomyces_cerevisiae"}
 
 
@@ -240,16 +244,17 @@ def stop(server: Server, clients: list[Client]) -> int:
         client.check(answer, answer.read(), rows)
         answered.append(1)
 
-    rows = np.arange(LARGEST)
-    texts = {str(row): clients[0].texts[row] for row in rows}
+    rows = np.resize(np.arange(POOL), 4 * LARGEST)
+    texts = {str(at): clients[0].texts[row] for at, row in enumerate(rows)}
     asked = {"readout": "point", "prediction_tasks": [TASK], "sequences": texts}
     body = json.dumps(asked).encode()
     for client in clients:
+        client.connection.close()
         client.connection.connect()  # before the server stops to accept any
     threads = [threading.Thread(target=last, args=(client, body, rows)) for client in clients]
     for thread in threads:
         thread.start()
-    time.sleep(0.2)
+    time.sleep(1)
     os.kill(server.process.pid, signal.SIGTERM)
     for thread in threads:
         thread.join()
@@ -305,15 +310,13 @@ def main(argv: list[str] | None = None) -> None:
         f"{answered} of {CLIENTS}",
     ]
     print(" | ".join(row), flush=True)
-    head = ("requests", "requests/s", "sequences/s", "p50, s", "p99, s")
-    head += ("MiB after a tenth", "at the end", "most", "answered after SIGTERM")
     kinds = ", ".join(f"{asked[kind]:,} {kind}" for kind in KINDS)
     text = [
         f"Serving: {about}. {CLIENTS} clients on the same cores, 1 to {LARGEST} sequences of 80 bp "
         f"in a request; {kinds}. No wrong answer. Rates and times are those behind the first "
         "tenth.",
         "",
-        *table(head, [row]),
+        *table(HEAD, [row]),
     ]
     write_section(args.results, "serving", text)
 

@@ -183,6 +183,8 @@ MISTAKES = [
     (["search", "--space", "prix_fixe_small", "--set", "search.tunr=grid"], '"tuner"'),
     (["search", "--space", "prix_fixe_small", "--train", "missing"], "no file"),
     (["search", "--resume", "--out", "nowhere"], "nowhere is not the folder of a search"),
+    (["serve", "nowhere"], "nowhere is not a run folder"),
+    (["serve", "run", "--", "0.0.0.0"], "expected HOST PORT"),
     (["simulate", "new", "--test-rows", "3"], "test_rows = 3 is out of range"),
     (["fetch", "draem"], 'unknown set "draem". Did you mean "dream"?'),
     (["fetch", "dream/trian.txt"], 'unknown file of dream "trian.txt". Did you mean "train.txt"?'),

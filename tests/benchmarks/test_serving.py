@@ -8,6 +8,7 @@ from benchmarks import serving
 
 
 def test_serving(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")  # the quicker one to import
     monkeypatch.setattr(serving, "LARGEST", 20)
     monkeypatch.setattr(serving, "POOL", 60)
     shares = (0.5, 0.15, 0.15, 0.1, 0.1)

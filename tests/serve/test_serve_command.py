@@ -4,10 +4,14 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import threading
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import keras
@@ -59,11 +63,11 @@ def desk(tmp_path_factory):
 @pytest.fixture
 def server(desk):
     """A process with both runs, started as a GAME container is; gives it and its port."""
-    command = ["-m", "dream_keras.serve", "yeast", "fly", "--", "127.0.0.1", "0", "10.0.0.1", "99"]
+    words = ["yeast", "fly", "--max-waiting", "8100", "--", "127.0.0.1", "0", "10.0.0.1", "99"]
     process = subprocess.Popen(
-        [sys.executable, *command],
+        [sys.executable, "-m", "dream_keras.serve", *words],
         cwd=desk,
-        env={**os.environ, "KERAS_BACKEND": keras.backend.backend()},
+        env={**os.environ, "KERAS_BACKEND": "jax"},  # the quicker one to import
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -103,24 +107,22 @@ def test_evaluators_score_what_the_run_predicts_and_sigterm_ends(server, desk, t
     assert len(json.loads(answer.read_text())["prediction_tasks"]) == 2
 
     # Requests in flight are finished.
-    texts = ["".join(row) for row in np.random.default_rng(1).choice(list("ACGT"), (4000, 80))]
+    texts = ["".join(row) for row in np.random.default_rng(1).choice(list("ACGT"), (8000, 80))]
     task = {"name": "t", "type": "expression", "cell_type": "x"}
     task["species"] = "saccharomyces_cerevisiae"
-    body = {"readout": "point", "prediction_tasks": [task]}
-    body["sequences"] = {str(at): text for at, text in enumerate(texts)}
-    answers = []
 
-    def ask():
-        address = f"http://127.0.0.1:{port}/predict"
-        answers.append(httpx.post(address, json=body, timeout=600))
+    def ask(number):
+        sequences = {str(at): text for at, text in enumerate(texts[:number])}
+        body = {"readout": "point", "prediction_tasks": [task], "sequences": sequences}
+        return httpx.post(f"http://127.0.0.1:{port}/predict", json=body, timeout=600)
 
-    thread = threading.Thread(target=ask)
-    thread.start()
-    threading.Event().wait(0.5)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(600) == 0
-    thread.join()
-    predictions = answers[0].json()["prediction_tasks"][0]["predictions"]
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask, len(texts))
+        while ask(200).status_code != 503:  # until the long one waits
+            assert not answer.done()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(600) == 0
+    predictions = answer.result().json()["prediction_tasks"][0]["predictions"]
     left, right = "TGCATTTTTTTCACATC", "GGTTACGGCTGTT"
     run = dream_keras.load_run(desk / "yeast")
     expected = run.predict([f"{left}{text}{right}" for text in texts], progress=False)
@@ -233,6 +235,31 @@ def test_a_predictor_that_is_not_there(desk, tmp_path, monkeypatch):
     monkeypatch.setattr("dream_keras.serve.evaluator.PAUSE", 0)
     with pytest.raises(UserError, match="cannot be reached"):
         evaluate_predictor("127.0.0.1", 1, tmp_path, desk / "suite")
+
+
+CONTAINERS = Path(__file__).parents[2] / "docs" / "containers"
+
+
+def test_containers_start_the_server_with_their_arguments(monkeypatch):
+    docker = (CONTAINERS / "Dockerfile").read_text()
+    apptainer = (CONTAINERS / "predictor.def").read_text()
+    entry, arguments = (
+        json.loads(re.search(rf"^{word} (.*)$", docker, re.MULTILINE)[1])
+        for word in ("ENTRYPOINT", "CMD")
+    )
+    script = shlex.split(re.search(r"^    exec (.*)$", apptainer, re.MULTILINE)[1])
+    assert script == [*entry, "$@"]
+    assert entry[:3] == ["python", "-m", "dream_keras.serve"]
+    given = {}
+    monkeypatch.setattr(
+        "dream_keras.serve.__main__.serve", lambda runs, **options: given.update(options, runs=runs)
+    )
+    main([*entry[3:], *arguments, "10.0.0.1", "5000"])
+    assert (given["runs"], given["host"], given["port"]) == (["/run"], "0.0.0.0", 8080)
+    extras = tomllib.loads((CONTAINERS.parents[1] / "pyproject.toml").read_text())["project"]
+    for text in (docker, apptainer):
+        named = re.search(r"/src\[(.*?)\]", text)[1].split(",")
+        assert set(named) <= set(extras["optional-dependencies"])
 
 
 def test_arguments_behind_two_dashes():

@@ -234,7 +234,7 @@
           html("td", {}, text.length.toLocaleString("en")),
           ...shown().map(({ at: model, task }) => {
             const { error, values, low, high } = rows[model];
-            if (error) return html("td", { class: "error" }, error);
+            if (error) return html("td", { class: "muted", title: error }, "–");
             const range = low ? html("span", { class: "muted" }, ` ${fixed(low[task], 2)} to ${fixed(high[task], 2)}`) : "";
             return html("td", {}, fixed(values[task]), range);
           }),
@@ -308,7 +308,7 @@
   }
 
   function histogram(random, value, interval, before) {
-    const [width, height, bins] = [340, 70, 34];
+    const [width, height, bins] = [250, 60, 30];
     const all = [...random, value, ...(interval ?? []), ...(before === null ? [] : [before])];
     const [least, most] = [Math.min(...all), Math.max(...all)];
     const span = most - least || 1;
@@ -381,7 +381,7 @@
           const effect = state.now.stale ? null : effectOf(view, state.base, base);
           if (effect === null) return [];
           const swatch = views.length > 1 ? html("span", { class: `swatch ${view.hue}`, title: view.label }) : "";
-          return [swatch, html("span", { class: `delta ${direction(effect)}` }, signed(effect))];
+          return html("span", { class: `delta ${direction(effect)}` }, swatch, signed(effect));
         });
         return clickable(
           html("button", { type: "button", class: "quiet", "data-base": letter, "aria-label": `Change to ${letter}` },
