@@ -12,12 +12,16 @@ import sys
 from typing import Any
 
 MODULES = (
+    "dream_keras.menu.autosome",
+    "dream_keras.menu.unlockdna",
+    "dream_keras.menu.vaishnav",
     "dream_keras.model.network",
+    "dream_keras.nn.layers",
     "dream_keras.nn.losses",
     "dream_keras.nn.optimizers",
     "dream_keras.nn.schedules",
 )
-"""Modules with objects that are registered with Keras; a network imports its blocks itself."""
+"""Modules with objects that are registered with Keras."""
 
 
 def register_with_keras() -> None:

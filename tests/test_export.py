@@ -1,5 +1,7 @@
 """The command export: files of every format, opened by the programs they are for."""
 
+import functools
+import itertools
 import json
 import subprocess
 import sys
@@ -17,7 +19,6 @@ from dream_keras.runs.artefacts import FORMATS
 
 RUNTIMES = {"onnx": "onnxruntime", "litert": "ai_edge_litert"}
 """Packages that predict with a file, other than those that write it."""
-LENGTH = "model.processor.length=20"
 CNN = ("model.first.out_channels=4", "model.core.widths=[]", "model.core.out_channels=4")
 RNN = ("model.first.out_channels=4", "model.core.units=4", "model.core.out_channels=4")
 ATTN = ("model.first.out_channels=8", "model.core.layers=1")
@@ -29,7 +30,7 @@ def runs(tmp_path_factory):
     """A slim run of each DREAM network, and the ensemble of a CNN and an RNN."""
     folder = tmp_path_factory.mktemp("runs")
     for seed, (name, slim) in enumerate(SLIM.items()):
-        settings = [LENGTH, *slim, "data.train=gone.txt", "data.adapters=present"]
+        settings = ["model.processor.length=20", *slim, "data.train=gone.txt"]
         random_run(name, folder / name, settings, seed)
     both = [folder / name for name in ("dream_cnn", "dream_rnn")]
     dream_keras.ensemble(both, folder / "both", progress=False)
@@ -37,24 +38,42 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def wanted(runs):
-    """Random sequences as tokens, and what the ensemble predicts of them."""
-    run = dream_keras.load_run(runs / "both")
-    tokens = random_tokens(run, 5)
+def export(runs, tmp_path_factory):
+    """Export a run in a format, once; return the file."""
+
+    @functools.cache
+    def write(run, name):
+        for package in (*FORMATS[name].packages, RUNTIMES.get(name, "keras")):
+            pytest.importorskip(package, reason=f"format {name} needs {package}")
+        out = tmp_path_factory.mktemp(name) / f"model{FORMATS[name].suffix}"
+        modules = dream_keras.export(runs / run, name, out)
+        assert bool(modules) == (run == "dream_attn")
+        assert {path.stem for path in out.parent.iterdir()} == {"model"}
+        return out
+
+    return write
+
+
+def predicted(runs, name, rows=5):
+    """Return random sequences as tokens, and what a run predicts of them."""
+    run = dream_keras.load_run(runs / name)
+    tokens = random_tokens(run, rows)
     return tokens, run.predict(decode_rows(tokens))
 
 
-@pytest.mark.parametrize("name", OPEN)
-def test_a_file_predicts_what_the_run_does(runs, wanted, tmp_path, name):
-    for package in (*FORMATS[name].packages, RUNTIMES.get(name, "keras")):
-        pytest.importorskip(package, reason=f"format {name} needs {package}")
-    out = tmp_path / f"model{FORMATS[name].suffix}"
-    assert dream_keras.export(runs / "both", name, out) == []
-    tokens, values = wanted
-    predict = OPEN[name](out)
+QUICK = {("onnx", "dream_cnn"), ("litert", "dream_cnn")}
+CASES = [
+    pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow)
+    for case in itertools.product(OPEN, ("dream_cnn", "dream_attn", "both"))
+]
+
+
+@pytest.mark.parametrize(("name", "run"), CASES)
+def test_a_file_predicts_what_the_run_does(runs, export, name, run):
+    predict = OPEN[name](export(run, name))
+    tokens, values = predicted(runs, run)
     for rows in (slice(5), slice(1)):  # any batch size
         np.testing.assert_allclose(predict(tokens[rows])[:, 0], values[rows], rtol=1e-5)
-    assert {path.stem for path in tmp_path.iterdir()} == {"model"}
 
 
 FRESH = """
@@ -62,35 +81,37 @@ import json, sys
 import keras
 import numpy as np
 import tensorflow as tf
-tokens = np.array(json.loads(sys.argv[1]), np.uint8)
-saved = tf.saved_model.load("both")
-whole = keras.saving.load_model("both.keras")
-found = [whole.predict_on_batch(tokens), saved.serve(tokens).numpy()]
+tokens, ours, saved, attn = json.loads(sys.argv[1])
+tokens, saved = np.array(tokens, np.uint8), tf.saved_model.load(saved)
+found = [keras.saving.load_model(ours)(tokens), saved.serve(tokens)]
 assert not any(name.startswith("dream_keras") for name in sys.modules)
 import dream_keras
-found.append(keras.saving.load_model("attn.keras").predict_on_batch(tokens))
+found.append(keras.saving.load_model(attn)(tokens))
 print(json.dumps(np.array(found).squeeze(-1).tolist()))
 """
 
 
-def test_files_open_in_a_fresh_process(runs, wanted, tmp_path, capsys):
-    pytest.importorskip("tensorflow", reason="a SavedModel needs TensorFlow")
-    dream_keras.export(runs / "both", "saved_model", tmp_path / "both")
-    for name, out in (("both", "both.keras"), ("dream_attn", "attn.keras")):
-        words = ["--format", "keras", "--out", str(tmp_path / out)]
-        sys.modules["dream_keras.export"].main([str(runs / name), *words])
-        assert ("import dream_keras" in capsys.readouterr().out) == (name == "dream_attn")
-    tokens, values = wanted
-    attn = dream_keras.load_run(runs / "dream_attn").predict(decode_rows(tokens))
-    words = [sys.executable, "-c", FRESH, json.dumps(tokens.tolist())]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+def test_files_open_in_a_fresh_process(runs, export):
+    files = [("dream_cnn", "keras"), ("dream_cnn", "saved_model"), ("dream_attn", "keras")]
+    tokens, cnn = predicted(runs, "dream_cnn")
+    given = json.dumps([tokens.tolist(), *(str(export(*file)) for file in files)])
+    done = subprocess.run([sys.executable, "-c", FRESH, given], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    np.testing.assert_allclose(found, [values, values, attn], rtol=1e-5)
+    np.testing.assert_allclose(found, [cnn, cnn, predicted(runs, "dream_attn")[1]], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", SLIM)
-def test_pytorch_weights_come_back_to_the_last_bit(runs, tmp_path, name):
+def test_the_command_says_what_a_keras_file_needs(tmp_path, monkeypatch, capsys):
+    command = sys.modules["dream_keras.export"]
+    monkeypatch.setattr(
+        command, "export", lambda *args, **kwargs: ["mine.layers", "dream_keras.nn"]
+    )
+    command.main(["run", "--format", "keras", "--out", "model.keras"])
+    assert "needs: import dream_keras, mine" in capsys.readouterr().out
+
+
+def test_pytorch_weights_come_back_to_the_last_bit(runs, tmp_path):
+    name = "dream_rnn"
     pytest.importorskip("torch", reason="format torch needs torch")
     dream_keras.export(runs / name, "torch", tmp_path / "weights.pth")
     config = runs / name / "config.yaml"
