@@ -129,10 +129,10 @@ def test_lower_bounds():
         "dependencies": ["some[extra]>=1.2,<4", "other", "third-one>=0.4.35"],
         "optional-dependencies": {
             **{"jax": ["jax>=1"], "tensorflow": ["t>=2.18"], "genome": ["g>=1"], "dev": ["d>=5"]},
-            **{"motif": ["m>=3.0"]},
+            **{"motif": ["m>=3.0"], "serve": ["s>=0.4"]},
         },
     }
-    wanted = ["some==1.2", "third-one==0.4.35", "t==2.18", "jax==1", "g==1", "m==3.0"]
+    wanted = ["some==1.2", "third-one==0.4.35", "t==2.18", "jax==1", "g==1", "m==3.0", "s==0.4"]
     assert lower_bounds(project) == wanted
 
 
