@@ -16,7 +16,6 @@ WITHOUT = {
     "load_run": "opens what minutes of training leave; the README shows it",
     "score_attributions": "takes minutes; docs/attribution.md shows it",
     "cross_validate": "trains a run for each fold; docs/any_assay.md shows it",
-    "export": "needs a trained run; docs/export.md shows it",
     "train_ensemble": "trains several runs; docs/ensembles.md shows it",
 }
 """What is public and has no example, and why."""
