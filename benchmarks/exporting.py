@@ -175,7 +175,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=PAGE)
     args = parser.parse_args(argv)
     about = machine()
-    logging.disable(logging.WARNING)
     rows: list[list[str]] = []
     for preset in args.presets:
         with tempfile.TemporaryDirectory() as folder:
@@ -195,4 +194,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)
     main()

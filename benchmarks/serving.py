@@ -298,7 +298,7 @@ def main(argv: list[str] | None = None) -> None:
     times = np.concatenate([client.seconds for client in clients])
     asked = sum((client.answered for client in clients), Counter())
     p50, p99 = np.percentile(times, [50, 99])
-    row = [
+    figures = [
         f"{args.requests:,}",
         f"{(args.requests - first) / seconds:,.1f}",
         f"{sum(client.sequences for client in clients) / seconds:,.0f}",
@@ -309,14 +309,14 @@ def main(argv: list[str] | None = None) -> None:
         f"{max([*server.samples, before, after]):,.0f}",
         f"{answered} of {CLIENTS}",
     ]
-    print(" | ".join(row), flush=True)
+    print(" | ".join(figures), flush=True)
     kinds = ", ".join(f"{asked[kind]:,} {kind}" for kind in KINDS)
     text = [
         f"Serving: {about}. {CLIENTS} clients on the same cores, 1 to {LARGEST} sequences of 80 bp "
         f"in a request; {kinds}. No wrong answer. Rates and times are those behind the first "
         "tenth.",
         "",
-        *table(HEAD, [row]),
+        *table(HEAD, [figures]),
     ]
     write_section(args.results, "serving", text)
 

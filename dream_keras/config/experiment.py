@@ -203,7 +203,7 @@ class Experiment:
             },
             "runtime": dataclasses.asdict(self.runtime),
             "scoring": dataclasses.asdict(self.scoring),
-            "game": dataclasses.asdict(self.game),
+            "game": yaml_values(dataclasses.asdict(self.game)),
             "plugins": list(self.plugins),
             **({"weights_from": self.weights_from} if self.weights_from else {}),
             **({"init_from": self.init_from} if self.init_from else {}),

@@ -83,8 +83,7 @@ def test_a_name_is_read_where_a_table_is(mini, tmp_path):
 @pytest.fixture
 def weights(server, declare, golden, tmp_path):
     """The checkpoint of a small network, published in an archive as model/small."""
-    import torch
-
+    torch = pytest.importorskip("torch", reason="published weights are read by PyTorch")
     checkpoint = io.BytesIO()
     arrays = golden("trace_cnn")[1]
     torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, checkpoint)
