@@ -131,7 +131,7 @@ def test_by_default_rows_are_treated_as_in_training(run, inserts, tmp_path):
         "adapters: null": "adapters: add",
     }.items():
         assert old in text
-        text = text.replace(old, new)
+        text = text.replace(old, new, 1)  # of the section data
     (copy / "config.yaml").write_text(text)
     bare = [insert.removeprefix(LEFT).removesuffix(RIGHT) for insert in inserts]
     rows = [f"p{n},{row},x" for n, row in enumerate([*bare, "ACX", "A" * 300])]
