@@ -54,6 +54,7 @@ benchmark: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.variants
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.exporting
 
 clean:
 	rm -rf $(VENV) .venv-oldest .venv-newest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

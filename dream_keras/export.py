@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--format", choices=FORMATS, required=True)
     p.add_argument("--out", metavar="PATH", required=True, help="file or folder to write")
     p.add_argument(
-        "--input",
+        "--takes",
         choices=["tokens", "one_hot"],
         default="tokens",
         help="A 0, C 1, G 2, T 3, N 4, more behind the end (default), or channels A, C, G, T",
@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
     args = parser().parse_args(argv)
-    modules = export(args.run, args.format, args.out, takes=args.input, plugins=args.plugin)
+    modules = export(args.run, args.format, args.out, takes=args.takes, plugins=args.plugin)
     print(f"written to {args.out}")
     if modules and args.format == "keras":
         names = sorted({name.partition(".")[0] for name in modules})

@@ -98,13 +98,7 @@ def test_public_names_need_no_backend():
     subprocess.run([sys.executable, "-c", NO_BACKEND + PUBLIC], check=True)
 
 
-OTHER_NAMES = {
-    "overrides": "set",
-    "plugins": "plugin",
-    "motifs": "motif",
-    "init_from": "from",
-    "takes": "input",
-}
+OTHER_NAMES = {"overrides": "set", "plugins": "plugin", "motifs": "motif", "init_from": "from"}
 """Arguments of functions whose option may be given several times, or is no name in Python."""
 NOT_OPTIONS = {"progress", "target_column", "targets", "validation_sequences"} | {
     "validation_targets"
