@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 # The oldest packages have no wheels for newer interpreters.
 OLDEST_PYTHON ?= python3.11
 
-.PHONY: demo test test-slow test-oldest test-newest lint format notebooks benchmark clean
+.PHONY: demo test test-slow test-oldest test-newest lint format notebooks models benchmark clean
 
 demo: $(VENV)/installed
 	@echo "Training, scoring and reporting the quick-start model on simulated data: minutes."
@@ -46,6 +46,10 @@ format: $(VENV)/installed-dev
 # Runs the notebooks in smoke mode and saves them with their outputs.
 notebooks: $(VENV)/installed-dev
 	$(BIN)/python tests/save_notebooks.py
+
+# Writes docs/models from the configs.
+models: $(VENV)/installed-dev
+	$(BIN)/python tests/save_model_pages.py
 
 benchmark: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -e '.[torch]'

@@ -4,7 +4,8 @@ The commands (``python -m dream_keras.train``) are functions here too: ``simulat
 ``prepare``, ``train``, ``ensemble``, ``evaluate``, ``predict``, ``variants``, ``attribute``,
 ``marginalise``, ``design``, ``analyse``, ``leaderboard``, ``search``, ``serve``, ``convert``,
 ``export``, ``preflight`` and ``doctor``; ``help(dream_keras.train)`` explains one of them.
-``load_run`` opens what ``train`` has left.
+``load_run``, or ``from_preset``, opens what ``train`` has left, published weights by name, and
+models on the Hugging Face hub.
 
 Everything public is imported on first use, so importing the package is quick and loads neither
 Keras nor TensorFlow.
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from dream_keras.menu.plugins import load_plugins
     from dream_keras.model.build import build_network, expression, load_model
     from dream_keras.model.torch_weights import load_torch_weights
-    from dream_keras.runs.run import load_run
+    from dream_keras.runs.push import push
+    from dream_keras.runs.run import from_preset, load_run
 
 _HOME = {
     "build_network": "dream_keras.model.build",
@@ -34,6 +36,8 @@ _HOME = {
     "load_plugins": "dream_keras.menu.plugins",
     "load_torch_weights": "dream_keras.model.torch_weights",
     "load_run": "dream_keras.runs.run",
+    "from_preset": "dream_keras.runs.run",
+    "push": "dream_keras.runs.push",
     "predict_interval": "dream_keras.predict",
     "cross_validate": "dream_keras.train",
     "train_ensemble": "dream_keras.train",
@@ -80,6 +84,7 @@ __all__ = [
     "export",
     "expression",
     "fetch",
+    "from_preset",
     "leaderboard",
     "load_experiment",
     "load_model",
@@ -92,6 +97,7 @@ __all__ = [
     "predict_interval",
     "preflight",
     "prepare",
+    "push",
     "score_attributions",
     "score_variants",
     "search",

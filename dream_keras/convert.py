@@ -46,12 +46,15 @@ def convert(checkpoint: str | Path, preset: str | Path, out: str | Path) -> Path
     from dream_keras.config.check import check_experiment, check_files
     from dream_keras.runs.checkpoint import convert_checkpoint
     from dream_keras.runs.folder import RunFolder
+    from dream_keras.runs.model_card import write_card
+    from dream_keras.runs.run import load_run
 
     check_experiment(preset)
     check_files(checkpoint)
     folder = RunFolder(Path(out))
     folder.check_new()
     convert_checkpoint(Path(checkpoint), preset, folder)
+    write_card(load_run(folder))
     return folder.path
 
 

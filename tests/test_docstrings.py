@@ -14,6 +14,8 @@ from dream_keras.menu import registry
 WITHOUT = {
     "predict_interval": "needs a trained run; docs/ensembles.md shows it",
     "load_run": "opens what minutes of training leave; the README shows it",
+    "from_preset": "is load_run",
+    "push": "needs an account; docs/hub.md shows it",
     "score_attributions": "takes minutes; docs/attribution.md shows it",
     "cross_validate": "trains a run for each fold; docs/any_assay.md shows it",
     "train_ensemble": "trains several runs; docs/ensembles.md shows it",

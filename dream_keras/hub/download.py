@@ -34,6 +34,11 @@ HEADERS = {
 log = logging.getLogger(__name__)
 
 
+def is_offline() -> bool:
+    """Whether the user has forbidden the network."""
+    return os.environ.get(OFFLINE_VARIABLE, "0") not in ("", "0")
+
+
 def check_online(wanted: Path) -> None:
     """Refuse to use the network where the user has forbidden it.
 
@@ -43,7 +48,7 @@ def check_online(wanted: Path) -> None:
     Raises:
         UserError: Names the file.
     """
-    if os.environ.get(OFFLINE_VARIABLE, "0") not in ("", "0"):
+    if is_offline():
         raise UserError(
             f"{wanted} is missing, and {OFFLINE_VARIABLE} forbids downloads: unset it, or put the "
             "file there"

@@ -12,6 +12,7 @@ from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED, write_text
 from dream_keras.common.tables import markdown
 from dream_keras.runs.folder import RunFolder, open_folder
+from dream_keras.runs.model_card import write_card
 from dream_keras.runs.report import score_run
 from dream_keras.runs.run import Run, load_run
 from dream_keras.scoring.card import ScoreCard
@@ -119,6 +120,7 @@ def _report(ensemble: Run, progress: bool | None) -> ScoreCard | None:
     rows = [_row(name, run) for name, run in zip(names, ensemble.members, strict=True)]
     lines += [markdown(pd.DataFrame(rows)), "", *section]
     write_text(folder.path / "report.md", "\n".join(lines))
+    write_card(ensemble)
     return card
 
 

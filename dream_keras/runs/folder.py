@@ -2,13 +2,14 @@
 
 config.yaml            the resolved experiment
 data/                  rows that were given in memory
-environment.json       versions, seed, devices
+environment.json       versions, seed, devices, numbers of rows
 best.weights.h5        weights of the best epoch
 last.weights.h5        weights of the last epoch
 state.npz              everything a resume needs
 history.csv            one row per epoch
 tensorboard/           events; of simulated data in simulated_data/
 metrics.json  report.md  plots/  predictions.tsv    the suite's score, when there is one
+MODEL.md               the model card
 skipped_rows.tsv       rows left out with --on-bad-row skip
 plugins/               copies of the user's files that are on the menu
 """

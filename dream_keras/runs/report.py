@@ -7,19 +7,26 @@ import pandas as pd
 
 from dream_keras.common.files import replacing, sha256, write_text
 from dream_keras.runs.folder import RunFolder, State
+from dream_keras.runs.model_card import write_card
 from dream_keras.runs.plots import learning_curve, mark_simulated
 from dream_keras.runs.run import Run
 from dream_keras.runs.tensorboard import EventWriter
+from dream_keras.scoring.bootstrap import bootstrap
 from dream_keras.scoring.card import ScoreCard
-from dream_keras.scoring.metrics import score
 from dream_keras.scoring.report import markdown_table, scatter_figure
 from dream_keras.scoring.suite import SIMULATED, Suite
+
+RESAMPLES = 1_000
+"""Bootstrap resamples of the suite behind the intervals of a run's score."""
 
 
 def write_report(
     run: Run, state: State, suite: Suite | None, progress: bool | None = None
 ) -> ScoreCard | None:
-    """Score a run on its suite and write ``metrics.json``, ``predictions.tsv`` and ``report.md``.
+    """Score a run on its suite and write its report.
+
+    That is ``metrics.json`` with bootstrap intervals, ``predictions.tsv``, ``report.md`` and the
+    model card ``MODEL.md``.
 
     ``predictions.sha256`` holds the checksum of the weights that predicted, as ``sha256sum`` writes
     it. The scores go to TensorBoard, too.
@@ -60,6 +67,7 @@ def write_report(
         lines += section
     lines += ["## Settings", "", "```yaml", folder.config.read_text().rstrip(), "```", ""]
     write_text(folder.path / "report.md", "\n".join(lines))
+    write_card(run)
     return card
 
 
@@ -77,7 +85,7 @@ def score_run(run: Run, suite: Suite, progress: bool | None) -> tuple[ScoreCard,
     folder, part = run.folder, suite.choose_part(run.experiment.scoring.part)
     # The private score needs nearly every row, so all are predicted: a whole submission.
     predictions = run.predict_suite(suite, "public" if part == "public" else "all", progress)
-    card = score(suite, predictions, part)
+    card = bootstrap(suite, predictions, part, RESAMPLES, progress=progress).card_with_intervals()
     table = pd.DataFrame(predictions, columns=list(suite.targets))
     table.insert(0, "sequence", suite.sequences)
     folder.write_table(
@@ -88,7 +96,7 @@ def score_run(run: Run, suite: Suite, progress: bool | None) -> tuple[ScoreCard,
         float_format="%.9g",  # float32 to the last bit: scored again it gives the same
     )
     _picture(folder, "plots/suite.png", scatter_figure(suite, predictions, part))
-    folder.write_json("metrics.json", card.to_dict())
+    folder.write_json("metrics.json", {"suite": suite.name, **card.to_dict()})
     lines = [f"## {suite.name or 'Gold-standard suite'}", "", markdown_table(card), ""]
     return card, [*lines, "![predicted against measured](plots/suite.png)", ""]
 

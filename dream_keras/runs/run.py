@@ -22,6 +22,7 @@ from dream_keras.config.experiment import Experiment, load_experiment
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.memory import TRAIN, VALIDATION, listed
 from dream_keras.data.processor import Processor
+from dream_keras.hub.huggingface import HUB, pull
 from dream_keras.hub.paths import is_elsewhere, local_copy, table_of
 from dream_keras.menu.registry import NotOnMenuError
 from dream_keras.runs.checkpoint import published_run
@@ -256,6 +257,12 @@ class Run:
             ]
         return Distribution.of_members(parts)
 
+    def push(self, address: str, license: str) -> str:
+        """Push the run to the Hugging Face hub: ``dream_keras.push``, which says more."""
+        import dream_keras
+
+        return dream_keras.push(self, address, license)
+
     def encode(self, sequences: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return what the network is given for sequences, as they are written.
 
@@ -392,19 +399,28 @@ def check_run(path: str | Path | RunFolder) -> None:
 
 
 def run_folder(path: str | Path) -> RunFolder:
-    """Return the folder of a run: at a path or an address, or of published weights by name.
+    """Return the folder of a run: at a path or address, on the hub, or of published weights.
 
     Raises:
         UserError: If an address or published weights cannot be reached.
     """
+    if str(path).startswith(HUB):
+        return RunFolder(pull(str(path)))
     return published_run(path) or open_folder(path)
 
 
 def load_run(path: str | Path | RunFolder) -> Run:
-    """Open a run folder: a path, an address, a name of the catalogue, or one that is open already.
+    """Open a run: a folder, an address, published weights by name, or a model on the hub.
+
+    ``from_preset`` is the same function, by the name that Keras users know.
+
+    Args:
+        path: A run folder, its address (``gs://...``), a name of the catalogue
+            (``dream_rnn/prixfixe``), or ``hf://user/name[@revision]``; the last two are fetched at
+            first use.
 
     Raises:
-        UserError: If it is none.
+        UserError: If it is none, or cannot be fetched.
     """
     folder = path if isinstance(path, RunFolder) else run_folder(path)
     check_run(folder)
@@ -419,3 +435,6 @@ def load_run(path: str | Path | RunFolder) -> Run:
             "of dream_keras), not by a plugin file: register it before you open the run, or write "
             f"its code to a file and give that with --plugin FILE. ({error})"
         ) from None
+
+
+from_preset = load_run

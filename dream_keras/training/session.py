@@ -282,6 +282,7 @@ def _train(run: Run, progress: bool | None) -> Result:
     test = read_test_part(run)
     run, rows, validation = _read_rows(run, test, source)
     check_tasks(network, rows.labels.shape[1], ", ".join(run.task_names))  # of a prepared folder
+    computed_on["rows"] = _count(rows, validation)
     if run.experiment.distillation.teacher is not None:
         rows = label_rows(run, rows, teacher, network, progress)
     stream, steps_per_epoch = _make_stream(run, rows, trainer, strategy.process)
@@ -367,6 +368,13 @@ def _read_rows(
             warn_of_rows_seen(test, source)
     statistics = run.processor.label_statistics(rows.labels)
     return Run(run.folder, with_options(run.experiment, statistics)), rows, validation
+
+
+def _count(rows: Rows | ShardedRows, validation: Rows) -> dict[str, object]:
+    """Return the numbers of rows, and the range of the training labels of each task."""
+    low, high = np.nanmin(rows.labels, axis=0), np.nanmax(rows.labels, axis=0)
+    ranges = {"lowest": low.tolist(), "highest": high.tolist()}
+    return {"training": len(rows), "validation": len(validation), **ranges}
 
 
 def _make_stream(
