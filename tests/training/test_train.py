@@ -30,6 +30,7 @@ SMALL = [
     "trainer.ema=0.5",
 ]
 FILES = [
+    "MODEL.md",
     "best.weights.h5",
     "config.yaml",
     "environment.json",
