@@ -1,6 +1,7 @@
 # Everything here sets itself up: a fresh machine needs Python 3.11 or newer, and make.
 #   make demo     train, score and report the quick-start model
 #   make test     run the tests
+#   make docs     build the documentation as a site, in site/
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 # The oldest packages have no wheels for newer interpreters.
 OLDEST_PYTHON ?= python3.11
 
-.PHONY: demo test test-slow test-oldest test-newest lint format notebooks benchmark clean
+.PHONY: demo test test-slow test-oldest test-newest lint format notebooks docs benchmark clean
 
 demo: $(VENV)/installed
 	@echo "Training, scoring and reporting the quick-start model on simulated data: minutes."
@@ -47,6 +48,11 @@ format: $(VENV)/installed-dev
 notebooks: $(VENV)/installed-dev
 	$(BIN)/python tests/save_notebooks.py
 
+# Ends with an error after any warning: a link that leads nowhere, a docstring that does not parse.
+docs: $(VENV)/installed-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	@echo "Open site/index.html; to search the pages: $(BIN)/python -m http.server -d site"
+
 benchmark: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -e '.[torch]'
 	$(BIN)/python -m benchmarks.compare
@@ -57,7 +63,7 @@ benchmark: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.exporting
 
 clean:
-	rm -rf $(VENV) .venv-oldest .venv-newest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest .venv-newest build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python3"; exit 2; }
@@ -76,3 +82,8 @@ $(VENV)/installed-dev: pyproject.toml requirements.txt | $(BIN)/python
 	$(call INSTALLING,what the tests need,3 GB)
 	@$(PIP_INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: pyproject.toml | $(BIN)/python
+	@echo "Installing dream_keras and what its site needs into $(VENV): about 1 GB, which takes minutes."
+	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[docs]'
+	@touch $@

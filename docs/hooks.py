@@ -36,7 +36,7 @@ MODULES = (
     *("nn.schedules", "runs.run", "scoring.ceiling", "scoring.metrics", "scoring.report"),
     *("scoring.suite", "simulate.expression", "simulate.motifs", "simulate.truth", "testing"),
 )
-"""Modules for blocks and scripts of one's own; those that pages and notebooks name are among them."""
+"""Modules for blocks and scripts of one's own."""
 MENU = (
     *("autosome", "bhi", "unlockdna", "plain", "gaussian"),
     *("deepstarr", "malinois", "mpralegnet", "mprann", "vaishnav"),
@@ -46,6 +46,8 @@ MENU = (
 LINK = re.compile(r"\]\((?![a-z]+:|[#/])([^)#\s]+)(#[^)\s]*)?\)")
 BADGE = re.compile(r"\[!\[([^]]*)\]\(https?:[^)]*\)\]")
 """A picture on another host that is a link; its text takes its place."""
+FRAME_STYLE = re.compile(r"<style scoped>.*?</style>\s*<table[^>]*>", re.DOTALL)
+"""The style that pandas gives a table; on the site it looks like the others."""
 sites: dict[str, str] = {}
 """Place on the site of each file of the repository that has one; filled by ``on_files``."""
 
@@ -110,7 +112,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def notebook_pages(path: Path) -> dict[str, str | bytes]:
     """Return the page of a notebook, with its saved outputs, and the pictures in it."""
     markdown, resources = MarkdownExporter().from_filename(str(path))
-    markdown = BADGE.sub(r"[\1]", markdown)
+    markdown = FRAME_STYLE.sub("<table>", BADGE.sub(r"[\1]", markdown))
     pictures = resources["outputs"]
     for name in pictures:
         markdown = markdown.replace(f"]({name})", f"]({path.stem}/{name})")
@@ -130,17 +132,18 @@ def api_pages() -> dict[str, str | bytes]:
 
     public = {name: f"dream_keras.{name}.{name}" for name in dream_keras.COMMANDS if name != "menu"}
     public |= {name: f"{module}.{name}" for name, module in dream_keras._HOME.items()}
-    table = [line(path, f"dream_keras.{name}") for name, path in sorted(public.items())]
+    listed = {**public, "menu": "dream_keras.menu"}
+    table = [line(path, f"dream_keras.{name}") for name, path in sorted(listed.items())]
     pages: dict[str, str | bytes] = {}
     modules = {path.rpartition(".")[0] for path in public.values()}
     for module in sorted(modules - {f"dream_keras.{name}" for name in MODULES}):
         parts = [path for path in public.values() if path.rpartition(".")[0] == module]
         blocks = "\n\n".join(f"::: {path}" for path in parts)
-        pages[f"api/package/{module.partition('.')[2]}.md"] = f"# {module}\n\n{blocks}\n"
+        pages[f"api/package/{module.partition('.')[2]}.md"] = titled(module, blocks)
     for folder, names in (("modules", MODULES), ("menu", [f"menu.{name}" for name in MENU])):
         for name in names:
-            page = f"# dream_keras.{name}\n\n::: dream_keras.{name}\n"
-            pages[f"api/{folder}/{name}.md"] = page + "    options: {show_root_heading: false}\n"
+            block = f"::: dream_keras.{name}\n    options: {{show_root_heading: false}}"
+            pages[f"api/{folder}/{name}.md"] = titled(f"dream_keras.{name}", block)
     pages["api/index.md"] = "\n".join(
         [
             "# API",
@@ -154,3 +157,8 @@ def api_pages() -> dict[str, str | bytes]:
         ]
     )
     return pages
+
+
+def titled(module: str, text: str) -> str:
+    """Return the page of a module; the navigation leaves out the name of the package."""
+    return f"---\ntitle: {module.partition('.')[2]}\n---\n\n# {module}\n\n{text}\n"
