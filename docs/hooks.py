@@ -68,7 +68,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages: dict[str, str | bytes] = api_pages()
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         sites[f"notebooks/{path.name}"] = f"notebooks/{path.stem}.md"
-        pages |= notebook_pages(path)
+        pages |= notebook_pages(path, config.extra["repository"])
     for place, content in pages.items():
         files.append(File.generated(config, place, content=content))
     config.nav = expand(config.nav, [file.src_uri for file in files.documentation_pages()])
@@ -109,10 +109,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return LINK.sub(on_the_site, markdown)
 
 
-def notebook_pages(path: Path) -> dict[str, str | bytes]:
-    """Return the page of a notebook, with its saved outputs, and the pictures in it."""
+def notebook_pages(path: Path, repository: str) -> dict[str, str | bytes]:
+    """Return the page of a notebook, with its saved outputs, and the pictures in it.
+
+    Its links are addresses, since it is also opened elsewhere; here they become paths.
+    """
     markdown, resources = MarkdownExporter().from_filename(str(path))
     markdown = FRAME_STYLE.sub("<table>", BADGE.sub(r"[\1]", markdown))
+    markdown = markdown.replace(f"]({repository}/blob/main/", "](../")
     pictures = resources["outputs"]
     for name in pictures:
         markdown = markdown.replace(f"]({name})", f"]({path.stem}/{name})")
