@@ -1,6 +1,7 @@
 # Everything here sets itself up: a fresh machine needs Python 3.11 or newer, and make.
 #   make demo     train, score and report the quick-start model
 #   make test     run the tests
+#   make docs     build the documentation as a site, in site/
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 # The oldest packages have no wheels for newer interpreters.
 OLDEST_PYTHON ?= python3.11
 
-.PHONY: demo test test-slow test-oldest test-newest lint format notebooks models benchmark clean
+.PHONY: demo test test-slow test-oldest test-newest lint format notebooks models docs benchmark clean
 
 demo: $(VENV)/installed
 	@echo "Training, scoring and reporting the quick-start model on simulated data: minutes."
@@ -51,6 +52,11 @@ notebooks: $(VENV)/installed-dev
 models: $(VENV)/installed-dev
 	$(BIN)/python tests/save_model_pages.py
 
+# Ends with an error after any warning: a link that leads nowhere, a docstring that does not parse.
+docs: $(VENV)/installed-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	@echo "Open site/index.html; to search the pages: $(BIN)/python -m http.server -d site"
+
 benchmark: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet -e '.[torch]'
 	$(BIN)/python -m benchmarks.compare
@@ -61,7 +67,7 @@ benchmark: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.exporting
 
 clean:
-	rm -rf $(VENV) .venv-oldest .venv-newest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest .venv-newest build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; name one: make PYTHON=/path/to/python3"; exit 2; }
@@ -80,3 +86,8 @@ $(VENV)/installed-dev: pyproject.toml requirements.txt | $(BIN)/python
 	$(call INSTALLING,what the tests need,3 GB)
 	@$(PIP_INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: pyproject.toml | $(BIN)/python
+	@echo "Installing dream_keras and what its site needs into $(VENV): about 1 GB, which takes minutes."
+	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[docs]'
+	@touch $@

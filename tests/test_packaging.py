@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 TOP = {
     *("dream_keras", "configs", "notebooks", "tests", "benchmarks", "docs"),
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE"),
-    *("pyproject.toml", "requirements.txt", "Makefile", ".gitignore", ".ci"),
+    *("pyproject.toml", "requirements.txt", "mkdocs.yml", "Makefile", ".gitignore", ".ci"),
 }
 """Everything that belongs at the top of the repository."""
 

@@ -2,7 +2,7 @@
 
 A folder holds ``manifest.json`` and ``rows-00000-of-00008.tfrecord`` and so on. Each record is a
 block of 1,024 rows (the very last one may have fewer), so that framing costs nothing and every
-block stands where arithmetic says::
+block stands where arithmetic says:
 
     tokens   rows * length bytes, uint8, row by row, as the processor encodes them
     labels   rows * tasks * 4 bytes, float32, little-endian, row by row

@@ -1,7 +1,7 @@
 """The menu: which processors, first, core and final blocks and trainers there are, by name.
 
 A block is a function on Keras tensors; its keyword arguments are its options. Registering is the
-whole interface, for the blocks that ship with the package and for a user's own::
+whole interface, for the blocks that ship with the package and for a user's own:
 
     from dream_keras import menu
 

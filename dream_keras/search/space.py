@@ -1,6 +1,6 @@
 """A search space: an experiment's config with questions in it.
 
-A question stands where a value would stand::
+A question stands where a value would stand:
 
     {choose: [bhi, {name: unlockdna, num_heads: {choose: [2, 4]}}]}    one of these
     {between: [1.0e-4, 1.0e-2], scale: log}                            a number, ends included

@@ -1,6 +1,6 @@
 """Checks for user-defined blocks, processors and trainers, in a notebook or in a test.
 
-Each tests what training, prediction and saving need of the part, and explains what is wrong::
+Each tests what training, prediction and saving need of the part, and explains what is wrong:
 
     from dream_keras.testing import check_block
 
