@@ -438,3 +438,4 @@ def load_run(path: str | Path | RunFolder) -> Run:
 
 
 from_preset = load_run
+"""``load_run``, by the name that Keras users know."""
