@@ -17,7 +17,9 @@ def lower_bounds(project: dict[str, Any]) -> list[str]:
         project: The table ``project`` of pyproject.toml.
     """
     extras = project["optional-dependencies"]
-    chosen = (extras[name] for name in ("tensorflow", "jax", "genome", "motif", "serve"))
+    chosen = (
+        extras[name] for name in ("tensorflow", "jax", "genome", "motif", "export", "serve", "hub")
+    )
     wanted = [*project["dependencies"], *itertools.chain(*chosen)]
     found = (re.match(r"([\w.-]+)(?:\[.*\])?>=([\w.]+)", requirement) for requirement in wanted)
     return ["==".join(match.groups()) for match in found if match]

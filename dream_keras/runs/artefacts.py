@@ -121,19 +121,19 @@ def _write_model(model: "keras.Model", name: str, path: Path) -> None:
     if name == "keras":
         model.save(path)
     elif name == "saved_model":
-        model.export(path, format="tf_saved_model", verbose=False)
+        model.export(str(path), format="tf_saved_model", verbose=False)
     elif name == "litert":
         import tensorflow as tf
 
         # Keras also allows TensorFlow's own operations, which the LiteRT runtime does not have.
         target = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
-        model.export(path, format="litert", verbose=False, target_spec=target)
+        model.export(str(path), format="litert", verbose=False, target_spec=target)
     else:
         onnx = path.with_suffix(".onnx")
         logging.getLogger("tf2onnx").setLevel(logging.WARNING)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of numpy, which Keras looks into
-            model.export(onnx, format="onnx", verbose=False)
+            model.export(str(onnx), format="onnx", verbose=False)
         if name == "openvino":
             import openvino
 
