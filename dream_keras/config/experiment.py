@@ -31,7 +31,7 @@ from dream_keras.config.settings import (
 from dream_keras.config.yaml_file import Lines, Yaml, located, read_yaml
 from dream_keras.data.adapters import PRESENT
 from dream_keras.data.augment import AugmentSettings
-from dream_keras.data.processor import LABEL_STATISTICS, Processor
+from dream_keras.data.processor import FROM_LABELS, Processor
 from dream_keras.menu.plugins import load_plugins
 from dream_keras.menu.trainer import Trainer
 
@@ -236,7 +236,7 @@ class Experiment:
         """
         choice = self.model.processor
         options = {**menu.get("processor", choice.name).options, **choice.options}
-        kept = {key: value for key, value in options.items() if key not in LABEL_STATISTICS}
+        kept = {key: value for key, value in options.items() if key not in FROM_LABELS}
         if self.data.adapters not in (None, PRESENT):
             kept["data.adapters"] = self.data.adapters
         return {"name": choice.name, **yaml_values(kept)}

@@ -137,6 +137,8 @@ class StepsBase(ABC):
             tokens, labels = ops.tile(tokens, [2, 1]), ops.tile(labels, [2, 1])
             flags, weights = ops.tile(flags, [2]), ops.tile(weights, [2])
             strand = ops.cast(ops.arange(2 * rows) >= rows, "uint8")
+        window = self.processor.training_window(tokens, strand, flags, labels)
+        tokens, strand, flags, labels = window
         channels = self.processor.make_channels(tokens, strand, flags)
         target = self.processor.make_target(labels, tokens, self.target_type)
         return channels, target, weights

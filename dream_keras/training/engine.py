@@ -49,7 +49,7 @@ class EngineSettings:
 
     epochs: int
     steps_per_epoch: int
-    best: Literal["pearson", "mse"] = "pearson"
+    best: Literal["pearson", "mse", "loss"] = "pearson"
     patience: int | None = None
     steps_per_call: int = 1
     checkpoint_minutes: float = 10.0
