@@ -365,7 +365,7 @@ def _read_rows(
             warn_of_shared(test, np.concatenate(keys), "the training rows")
         if source is not None:
             warn_of_rows_seen(test, source)
-    statistics = run.processor.label_statistics(rows.labels)
+    statistics = run.processor.label_statistics(rows.statistics_labels)
     return Run(run.folder, with_options(run.experiment, statistics)), rows, validation
 
 
