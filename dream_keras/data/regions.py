@@ -273,3 +273,18 @@ def read_narrow_peaks(path: Path, is_peak: bool) -> Regions:
         )
     centres = numbers.sum(axis=1).to_numpy(np.int64)
     return Regions(table[0].to_numpy(str), centres, np.full(len(centres), is_peak))
+
+
+def write_narrow_peaks(path: Path, regions: Regions, half: int, lengths: Mapping[str, int]) -> None:
+    """Write regions as narrowPeak, their centres as summits.
+
+    Args:
+        path: The file.
+        regions: The regions.
+        half: bp on either side of a centre, where the chromosome has so many.
+        lengths: Of the chromosomes.
+    """
+    with path.open("w") as file:
+        for chrom, centre in zip(regions.chroms.tolist(), regions.centres.tolist(), strict=True):
+            start, end = max(centre - half, 0), min(centre + half, lengths[chrom])
+            file.write(f"{chrom}\t{start}\t{end}\t.\t0\t.\t0\t-1\t-1\t{centre - start}\n")
