@@ -57,7 +57,7 @@ def without_rows(config: Path) -> dict[str, Yaml]:
     """
     experiment = load_experiment(config)
     _, value, _ = read_config(config)
-    sections = ("data", "augment", "distillation", "scoring", "game")
+    sections = ("data", "regions", "augment", "distillation", "scoring", "game")
     for section in (*sections, "weights_from", "init_from"):
         value.pop(section, None)
     taken = taken_options(experiment)

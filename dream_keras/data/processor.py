@@ -22,6 +22,8 @@ Flags = npt.NDArray[np.uint8]
 """Flags that a network is given with each sequence, (rows,), as its processor defines them."""
 Values = npt.NDArray[np.float64]
 
+PROFILE = "profile"
+"""Target type of processors whose rows are regions of a genome."""
 LABEL_STATISTICS = ("label_mean", "label_std")
 """Options that processors of scaled labels take from the training labels where they are not set."""
 FROM_LABELS = (*LABEL_STATISTICS, "counts_weight")

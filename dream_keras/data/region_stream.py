@@ -69,10 +69,15 @@ class RegionStream(Stream):
         return self._plans[number]
 
     def _part(self, number: int, start: int, stop: int) -> Batch:
-        picked, starts, strand = (column[start:stop] for column in self.plan(number))
-        rows = self.rows
+        plan, rows = self.plan(number), self.rows
+        part = slice(start, stop)
+        picked = plan.rows[part]
         return Batch(
-            rows.tokens[picked], strand, starts, rows.profiles[picked], rows.weights[picked]
+            rows.tokens[picked],
+            plan.strand[part],
+            plan.starts[part],
+            rows.profiles[picked],
+            rows.weights[picked],
         )
 
     def _draw(self, number: int) -> Plan:

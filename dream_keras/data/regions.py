@@ -208,7 +208,7 @@ def _paths(path: Path, key: str, value: object) -> tuple[Path, ...]:
     given = value if isinstance(value, list) else [value]
     if not given or not all(isinstance(name, str) and name for name in given):
         raise UserError(f"{path}: {key}: expected a file or a list of files, not {value!r}")
-    found = tuple(path.parent / Path(name).expanduser() for name in given)
+    found = tuple(path.parent / Path(str(name)).expanduser() for name in given)
     for file in found:
         if not file.is_file():
             raise UserError(f"{path}: {key}: no file {file}")

@@ -30,8 +30,8 @@ class Batch(NamedTuple):
 
     tokens: Tokens
     strand: npt.NDArray[np.uint8]
-    flags: Flags
-    labels: Labels
+    flags: Flags | npt.NDArray[np.uint16]
+    labels: Labels | npt.NDArray[np.uint16]
     weights: Weights
 
     @classmethod

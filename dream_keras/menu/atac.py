@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from dream_keras.common.errors import UserError, at_least
-from dream_keras.data.processor import Labels, strand_of
+from dream_keras.data.processor import PROFILE, Labels, strand_of
 from dream_keras.menu.plain import PlainProcessor
 from dream_keras.menu.registry import Head, register
 from dream_keras.menu.trainer import Trainer
@@ -48,7 +48,7 @@ class ProfileProcessor(PlainProcessor):
         (12, 8)
     """
 
-    targets = ("profile",)
+    targets = (PROFILE,)
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ with a variant. Consensus sequences are published; strengths are this simulator'
 
 import functools
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -93,7 +93,7 @@ class Sites(NamedTuple):
 
 def find_sites(tokens: Tokens) -> Sites:
     """Return the sites of all factors on both strands of a sequence, (length,)."""
-    columns: list[tuple[npt.NDArray, ...]] = []
+    columns: list[tuple[npt.NDArray[Any], ...]] = []
     for number, factor in enumerate(FACTORS):
         for strand in (1, -1):
             weights = factor.log_affinities[::strand, ::strand]
@@ -104,9 +104,9 @@ def find_sites(tokens: Tokens) -> Sites:
             columns.append(
                 (np.full(len(start), number), start, np.full(len(start), strand), occupancy)
             )
-    factor, start, strand, occupancy = map(np.concatenate, zip(*columns, strict=True))
-    order = np.lexsort((strand, factor, start))
-    return Sites(factor[order], start[order], strand[order], occupancy[order])
+    factors, start, strands, occupancy = map(np.concatenate, zip(*columns, strict=True))
+    order = np.lexsort((strands, factors, start))
+    return Sites(factors[order], start[order], strands[order], occupancy[order])
 
 
 def accessibility(tokens: Tokens, sites: Sites | None = None) -> Floats:

@@ -1,0 +1,168 @@
+"""Runs on regions of a genome: what they leave, that they resume, and the frozen bias model."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import dream_keras
+from dream_keras.common.errors import UserError
+from dream_keras.runs.prediction import predict_profiles
+from dream_keras.runs.rows import load_data
+from dream_keras.runs.run import load_run
+from dream_keras.scoring.profiles import score_regions
+from dream_keras.simulate import simulate_genome
+from dream_keras.training.engine import Engine
+
+SHORT = [
+    "model.processor={name: profile, length: 120, positions: 40, jitter: 10}",
+    "model.final={name: profile, positions: 40, kernel_size: 15}",
+    "model.first.out_channels=8",
+    "trainer.batch_size=16",
+    "trainer.steps_per_epoch=4",
+    "trainer.epochs=3",
+]
+BIAS = [*SHORT, "model.core.layers=2"]
+MAIN = [*SHORT, "model.core.widths=[8]", "model.core.out_channels=8", "trainer.patience=null"]
+
+
+@pytest.fixture(scope="module")
+def regions(tmp_path_factory):
+    return simulate_genome(tmp_path_factory.mktemp("genome") / "g", 400_000) / "regions.yaml"
+
+
+def train(config, overrides, regions, out, **settings):
+    return dream_keras.train(
+        config, train=regions, out=out, overrides=overrides, progress=False, **settings
+    )
+
+
+@pytest.fixture(scope="module")
+def bias_run(regions, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "bias"
+    train("bpnet_bias", BIAS, regions, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def main_run(regions, bias_run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "main"
+    train("atac_dream_cnn", MAIN, regions, out, bias=bias_run)
+    return out
+
+
+def test_a_bias_model_is_trained_on_regions_without_peaks(bias_run):
+    run = load_run(bias_run)
+    rows, validation = load_data(run)
+    assert not rows.regions.is_peak.any()
+    assert not validation.regions.is_peak.any()
+    assert not run.folder.bias.exists()
+
+
+def test_a_run_keeps_what_belongs_to_it(main_run, bias_run, regions):
+    config = yaml.safe_load((main_run / "config.yaml").read_text())
+    assert config["data"]["train"] == str(regions)
+    assert config["regions"]["bias"] == str(bias_run)
+    weight = config["model"]["processor"]["counts_weight"]
+    history = pd.read_csv(main_run / "history.csv")
+    assert len(history) == 3
+    assert history.loss.iloc[-1] < history.loss.iloc[0]
+    run = load_run(main_run)
+    rows, validation = load_data(run)
+    assert weight == max(1.0, round(np.median(np.expm1(rows.statistics_labels)) / 10, 2))
+    # The scores of the best epoch, from the files that are left.
+    logits, counts = predict_profiles(run.steps, validation.tokens, joint=True)
+    found = score_regions(validation.profiles[:, 0], logits[:, 0], counts[:, 0])
+    best = history.loc[history.val_loss.idxmin()]
+    assert found.loss(weight) == pytest.approx(best.val_loss, rel=1e-5)
+    assert found.summary()["jsd"] == pytest.approx(best.val_jsd, rel=1e-5)
+    assert found.summary()["mse"] == pytest.approx(best.val_mse, rel=1e-4)
+
+
+def test_the_bias_model_is_shifted_and_otherwise_frozen(main_run, bias_run):
+    trained, kept = load_run(bias_run), load_run(main_run).bias
+    differ = [
+        ours.path
+        for ours, theirs in zip(kept.weights, trained.network.weights, strict=True)
+        if not np.array_equal(ours, theirs)
+    ]
+    assert differ == ["final_counts/bias"]
+    rows, validation = load_data(load_run(main_run))
+    others = [
+        part.take(np.flatnonzero(~part.regions.is_peak)).without_jitter()
+        for part in (rows, validation)
+    ]
+    steps = dream_keras.load_run(bias_run).steps
+    steps.network.get_layer("final_counts").bias.assign(kept.get_layer("final_counts").bias)
+    left = [part.labels - predict_profiles(steps, part.tokens)[1] for part in others]
+    assert abs(np.concatenate(left).mean()) < 1e-5
+
+
+def test_the_network_alone_is_what_predicts(main_run, random):
+    """The value of a sequence is its log count without the bias model's."""
+    run = load_run(main_run)
+    sequences = ["".join(random.choice(list("ACGT"), 120)) for _ in range(3)]
+    values = run.predict(sequences, progress=False)
+    outputs = run.network.predict(run.encode(sequences), verbose=0)
+    np.testing.assert_allclose(values, outputs["counts"][:, 0], rtol=1e-5)
+    tokens = run._encoded(sequences)
+    joint = predict_profiles(run.steps, tokens, joint=True)[1][:, 0]
+    assert (joint > values).all()  # counts are added
+
+
+def test_a_run_resumes_as_if_it_had_not_stopped(regions, bias_run, main_run, tmp_path, monkeypatch):
+    out, epoch = tmp_path / "run", Engine._epoch
+
+    def stopped(engine, number, *arguments):
+        if number == 2:
+            raise KeyboardInterrupt
+        epoch(engine, number, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "_epoch", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train("atac_dream_cnn", MAIN, regions, out, bias=bias_run)
+    assert len(pd.read_csv(out / "history.csv")) == 1
+    dream_keras.train(out=out, resume=True, progress=False)
+    # The bias model is the one that the folder keeps, not one that is shifted once more.
+    wanted, found = (pd.read_csv(folder / "history.csv") for folder in (main_run, out))
+    columns = ["loss", "val_loss", "val_pearson", "val_jsd"]
+    pd.testing.assert_frame_equal(found[columns], wanted[columns], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "said"),
+    [
+        ("atac_dream_cnn", {"validation": "x.txt"}, "the file of folds"),
+        ("atac_dream_cnn", {"overrides": ["augment.mutation=0.1"]}, "are not augmented"),
+        ("any_dream_cnn", {"overrides": ["trainer.best=loss"]}, "networks that predict profiles"),
+        ("any_dream_cnn", {"overrides": ["regions.bias=x"]}, "joined to networks"),
+        ("atac_dream_cnn", {"overrides": ["regions.fold=3"]}, "names 1 files of folds"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(regions, tmp_path, config, settings, said):
+    table = tmp_path / "table.txt"
+    table.write_text("ACGTACGT\t1\nACGTACGA\t2\nACGTACGC\t3\n")
+    settings = dict(settings)
+    if "validation" in settings:
+        (tmp_path / "x.txt").write_text("ACGT\t1\n")
+        settings["validation"] = tmp_path / "x.txt"
+    options = settings.pop("overrides", [])
+    train_file = regions if config == "atac_dream_cnn" else table
+    overrides = [*(MAIN if config == "atac_dream_cnn" else []), *options]
+    with pytest.raises(UserError, match=said):
+        train(config, overrides, train_file, tmp_path / "run", **settings)
+
+
+def test_a_table_is_no_regions_file(tmp_path):
+    table = tmp_path / "table.txt"
+    table.write_text("ACGT\t1\n")
+    with pytest.raises(UserError, match="trained on a regions file"):
+        train("atac_dream_cnn", MAIN, table, tmp_path / "run")
+
+
+def test_a_bias_model_of_another_size_is_refused(regions, bias_run, tmp_path):
+    longer = [option for option in MAIN if "processor" not in option]
+    longer.append("model.processor={name: profile, length: 140, positions: 40, jitter: 10}")
+    with pytest.raises(UserError, match=r"processor\.length=120, this run has 140"):
+        train("atac_dream_cnn", longer, regions, tmp_path / "run", bias=bias_run)
