@@ -1,8 +1,8 @@
 """dream_keras: the models of the Random Promoter DREAM Challenge as Keras 3 building blocks.
 
 The commands (``python -m dream_keras.train``) are functions here too: ``simulate``, ``fetch``,
-``prepare``, ``train``, ``ensemble``, ``evaluate``, ``predict``, ``variants``, ``attribute``,
-``marginalise``, ``design``, ``analyse``, ``leaderboard``, ``search``, ``serve``, ``convert``,
+``regions``, ``prepare``, ``train``, ``ensemble``, ``evaluate``, ``predict``, ``variants``,
+``attribute``, ``marginalise``, ``design``, ``analyse``, ``leaderboard``, ``search``, ``serve``, ``convert``,
 ``export``, ``preflight`` and ``doctor``; ``help(dream_keras.train)`` explains one of them.
 ``load_run`` opens what ``train`` has left.
 
@@ -45,6 +45,7 @@ COMMANDS = (
     "menu",
     "simulate",
     "fetch",
+    "regions",
     "prepare",
     "train",
     "ensemble",
@@ -92,6 +93,7 @@ __all__ = [
     "predict_interval",
     "preflight",
     "prepare",
+    "regions",
     "score_attributions",
     "score_variants",
     "search",

@@ -51,6 +51,11 @@ class Genome:
         self._lengths = {record.name: len(record) for record in self._fasta}
         self._block = ("", 0, "")
 
+    @property
+    def chroms(self) -> list[str]:
+        """Names of the chromosomes, as in the file."""
+        return list(self._lengths)
+
     def find(self, chrom: str) -> str | None:
         """Return the name that a chromosome has in the file; None if it is not there."""
         other = chrom.removeprefix("chr") if chrom.startswith("chr") else f"chr{chrom}"

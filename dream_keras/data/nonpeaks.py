@@ -1,6 +1,6 @@
 """Regions without peaks that have the peaks' shares of G and C."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def gc_matched(
-    genome: Mapping[str, Tokens], peaks: Regions, width: int, seed: int, per_peak: int = 1
+    genome: Callable[[str], Tokens], peaks: Regions, width: int, seed: int, per_peak: int = 1
 ) -> Regions:
     """Choose windows without peaks, on the peaks' chromosomes, that have as much G and C.
 
@@ -27,7 +27,7 @@ def gc_matched(
     or else with the nearest that is left. No candidate is taken twice. Source: ChromBPNet.
 
     Args:
-        genome: Tokens of the chromosomes, by name.
+        genome: Returns the tokens of a chromosome, by name.
         peaks: Their centres.
         width: bp of the window whose G and C are counted.
         seed: Of the draw.
@@ -36,34 +36,33 @@ def gc_matched(
     Examples:
         >>> genome = {"chr1": np.tile(np.array([0, 1, 2, 3], np.uint8), 2_000)}
         >>> peaks = Regions(np.array(["chr1"]), np.array([4_000]), np.array([True]))
-        >>> gc_matched(genome, peaks, width=1_000, seed=0).centres.tolist()
+        >>> gc_matched(genome.__getitem__, peaks, width=1_000, seed=0).centres.tolist()
         [6500]
     """
     found = []
     for number, (chrom, rows) in enumerate(peaks.by_chrom()):
         random = np.random.default_rng([seed, number])
-        tokens, centres = genome[chrom], peaks.centres[rows]
-        shares, unknown = _shares(tokens, width)
-        candidates = np.arange(width // 2, len(tokens) - width + width // 2 + 1, STRIDE)
-        known = unknown[candidates - width // 2] == 0
-        candidates = candidates[known & _free(candidates, centres, width)]
-        starts = np.clip(centres - width // 2, 0, max(len(shares) - 1, 0))
-        wanted = np.repeat(shares[starts], per_peak)
-        chosen = _matched(shares[candidates - width // 2], random.permutation(wanted), random)
+        tokens, centres, half = genome(chrom), peaks.centres[rows], width // 2
+        last = len(tokens) - width
+        candidates = np.arange(half, last + half + 1, STRIDE)
+        candidates = candidates[_free(candidates, centres, width)]
+        unknown = _in_windows(tokens > alphabet.T, candidates - half, width)
+        candidates = candidates[unknown == 0]
+        strong = (tokens == alphabet.G) | (tokens == alphabet.C)
+        wanted, offered = (
+            np.rint(BINS * _in_windows(strong, starts, width) / width).astype(np.int64)
+            for starts in (np.clip(centres - half, 0, max(last, 0)), candidates - half)
+        )
+        chosen = _matched(offered, random.permutation(np.repeat(wanted, per_peak)), random)
         at = np.sort(candidates[chosen])
         found.append(Regions(np.full(len(at), chrom), at, np.zeros(len(at), bool)))
     return Regions.joined(found)
 
 
-def _shares(tokens: Tokens, width: int) -> tuple[Ints, Ints]:
-    """Return per cent of G and C, and unknown bases, of the window that starts at each position."""
-
-    def in_window(marked: npt.NDArray[np.bool_]) -> Ints:
-        sums = np.concatenate([[0], np.cumsum(marked)])
-        return sums[width:] - sums[:-width]
-
-    strong = in_window((tokens == alphabet.G) | (tokens == alphabet.C))
-    return np.rint(BINS * strong / width).astype(np.int64), in_window(tokens > alphabet.T)
+def _in_windows(marked: npt.NDArray[np.bool_], starts: Ints, width: int) -> Ints:
+    """Return how many bases are marked in the windows that start at some positions."""
+    sums = np.concatenate([np.zeros(1, np.int32), np.cumsum(marked, dtype=np.int32)])
+    return (sums[np.minimum(starts + width, len(marked))] - sums[starts]).astype(np.int64)
 
 
 def _free(candidates: Ints, centres: Ints, width: int) -> npt.NDArray[np.bool_]:
@@ -78,11 +77,13 @@ def _matched(shares: Ints, wanted: Ints, random: np.random.Generator) -> Ints:
     pools = [
         random.permutation(np.flatnonzero(shares == share)).tolist() for share in range(BINS + 1)
     ]
+    order = [
+        sorted(range(BINS + 1), key=lambda each: abs(each - share)) for share in range(BINS + 1)
+    ]
     chosen = []
     for share in wanted.tolist():
-        left = [each for each, pool in enumerate(pools) if pool]
-        if not left:
+        pool = next((pools[each] for each in order[share] if pools[each]), None)
+        if pool is None:
             break
-        nearest = min(left, key=lambda each: (abs(each - share), each))
-        chosen.append(pools[nearest].pop())
+        chosen.append(pool.pop())
     return np.array(chosen, np.int64)

@@ -150,7 +150,7 @@ class Source:
                     raise UserError(
                         f"{self.tracks.paths[0]}: {values[at]:g} at {chrom}:{start + at + 1:,} is "
                         "no count. Give counts as they are, not scaled or smoothed: "
-                        "python -m dream_keras.regions counts makes them."
+                        "python -m dream_keras.regions makes them."
                     )
                 cut += int((whole > MOST).sum())
                 profiles[row] = np.minimum(whole, MOST)

@@ -203,6 +203,26 @@ def read_regions_file(path: str | Path) -> RegionFiles:
     )
 
 
+def regions_file(
+    genome: str | Path,
+    counts: Sequence[str | Path],
+    peaks: str | Path,
+    nonpeaks: str | Path,
+    folds: Sequence[str | Path],
+) -> str:
+    """Return the text of a regions file; arguments are what stands at its keys."""
+    import yaml
+
+    content = {
+        "genome": str(genome),
+        "counts": list(map(str, counts)),
+        "peaks": str(peaks),
+        "nonpeaks": str(nonpeaks),
+        "folds": list(map(str, folds)),
+    }
+    return yaml.safe_dump(content, sort_keys=False)
+
+
 def _paths(path: Path, key: str, value: object) -> tuple[Path, ...]:
     """Return the file or files at a key, from where the regions file stands."""
     given = value if isinstance(value, list) else [value]

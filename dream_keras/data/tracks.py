@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +24,7 @@ class Tracks:
     """
 
     def __init__(self, paths: Sequence[Path]):
-        try:
-            import pybigtools
-        except ImportError:
-            raise UserError(
-                'bigWig files need pybigtools: pip install "dream-keras[genome]"'
-            ) from None
+        pybigtools = _library()
         self.paths = tuple(paths)
         self._files = []
         for path in self.paths:
@@ -76,23 +72,61 @@ def write_track(path: Path, lengths: Mapping[str, int], counts: Mapping[str, npt
     Raises:
         UserError: If pybigtools is missing.
     """
-    try:
-        import pybigtools
-    except ImportError:
-        raise UserError('bigWig files need pybigtools: pip install "dream-keras[genome]"') from None
+    places = {}
+    for chrom, values in counts.items():
+        at = np.flatnonzero(values)
+        places[chrom] = (at, np.asarray(values, np.float64)[at])
+    _write(path, lengths, places)
+
+
+def write_cuts(path: Path, lengths: Mapping[str, int], cuts: Mapping[str, npt.NDArray]) -> None:
+    """Write how many cuts there are at each base as a bigWig.
+
+    Args:
+        path: The file.
+        lengths: Of all chromosomes, in bp.
+        cuts: Positions of the cuts on some or all of them, (cuts,) each, in any order.
+
+    Raises:
+        UserError: If pybigtools is missing.
+    """
+    places = {}
+    for chrom, positions in cuts.items():
+        at, number = np.unique(positions, return_counts=True)
+        places[chrom] = (at.astype(np.int64), number.astype(np.float64))
+    _write(path, lengths, places)
+
+
+def _write(
+    path: Path, lengths: Mapping[str, int], places: Mapping[str, tuple[npt.NDArray, Counts]]
+) -> None:
+    """Write values at some positions, ascending; neighbours with the same value are joined."""
+    pybigtools = _library()
+    none = (np.zeros(0, np.int64), np.zeros(0))
 
     def intervals() -> Iterator[tuple[str, int, int, float]]:
         for chrom in sorted(lengths):
-            values = np.asarray(counts.get(chrom, np.zeros(1)), np.float64)
-            edges = np.flatnonzero(np.diff(values, prepend=np.nan, append=np.nan) != 0)
-            kept = np.flatnonzero(values[edges[:-1]] != 0)
-            kept = kept if len(kept) else np.array([0])  # a chromosome without any would be missing
-            columns = (edges[kept].tolist(), edges[kept + 1].tolist(), values[edges[kept]].tolist())
+            at, values = places.get(chrom, none)
+            if not len(at):  # a chromosome without any would be missing
+                at, values = np.zeros(1, np.int64), np.zeros(1)
+            first = np.flatnonzero(
+                np.diff(at, prepend=-2) + 2 * (np.diff(values, prepend=np.nan) != 0) != 1
+            )
+            last = np.append(first[1:], len(at)) - 1
+            columns = (at[first].tolist(), (at[last] + 1).tolist(), values[first].tolist())
             for start, end, value in zip(*columns, strict=True):
                 yield chrom, start, end, value
 
     writer = pybigtools.open(str(path), "w")
     writer.write({chrom: int(length) for chrom, length in lengths.items()}, intervals())
+
+
+def _library() -> ModuleType:
+    try:
+        import pybigtools
+    except ImportError:
+        raise UserError('bigWig files need pybigtools: pip install "dream-keras[genome]"') from None
+    return pybigtools
 
 
 def _some(names: dict[str, int]) -> str:

@@ -18,11 +18,14 @@ def simulate(
     test_rows: int = TEST_ROWS,
     seed: int = 0,
     progress: bool = True,
+    genome: bool = False,
+    bp: int = GENOME_BP,
 ) -> Path:
     """Simulate the random-promoter experiment and write the official files and the truth.
 
     The same arguments give the same bytes. The test table and everything about it depend on
-    ``test_rows`` and ``seed`` only.
+    ``test_rows`` and ``seed`` only. With ``genome`` it is an ATAC-seq experiment on a genome
+    instead; see ``simulate_genome``.
 
     Args:
         out: Folder to create; it appears only when complete. If it holds the same simulation
@@ -31,6 +34,8 @@ def simulate(
         test_rows: Rows of the test table, at least 600.
         seed: A number, 0 or more.
         progress: Whether to show a progress bar on a terminal when it takes long.
+        genome: Simulate a genome with ATAC-seq counts.
+        bp: Its length.
 
     Returns:
         The folder.
@@ -39,6 +44,8 @@ def simulate(
         UserError: If an argument is out of range, or ``out`` holds something else or cannot be
             written.
     """
+    if genome:
+        return simulate_genome(out, bp, seed)
     from dream_keras.simulate.writer import write_simulation
 
     return write_simulation(out, train_rows, test_rows, seed, progress)

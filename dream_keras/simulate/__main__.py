@@ -3,7 +3,7 @@
 import argparse
 
 from dream_keras.common.cli import run
-from dream_keras.simulate import GENOME_BP, TEST_ROWS, TRAIN_ROWS, simulate, simulate_genome
+from dream_keras.simulate import GENOME_BP, TEST_ROWS, TRAIN_ROWS, simulate
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,10 +47,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
     options = parser().parse_args(argv)
-    if options.genome:
-        print(simulate_genome(options.out, options.bp, options.seed))
-        return
-    print(simulate(options.out, options.train_rows, options.test_rows, options.seed))
+    print(simulate(**vars(options)))
 
 
 if __name__ == "__main__":

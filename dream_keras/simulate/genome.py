@@ -12,7 +12,7 @@ from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.nonpeaks import gc_matched
-from dream_keras.data.regions import Regions, write_narrow_peaks
+from dream_keras.data.regions import Regions, regions_file, write_narrow_peaks
 from dream_keras.data.tracks import write_track
 from dream_keras.simulate import chromatin
 from dream_keras.simulate.chromatin import CLOSED, FACTORS, Sites
@@ -153,14 +153,12 @@ def _write_all(folder: Path, manifest: dict[str, int]) -> None:
         raise UserError(f"bp={manifest['bp']}: a chromosome got no peak; ask for a larger genome")
     tokens = {chrom: each.tokens for chrom, each in genome.items()}
     write_narrow_peaks(folder / "peaks.narrowPeak", peaks, HALF_PEAK, lengths)
-    nonpeaks = gc_matched(tokens, peaks, WINDOW, seed)
+    nonpeaks = gc_matched(tokens.__getitem__, peaks, WINDOW, seed)
     write_narrow_peaks(folder / "nonpeaks.narrowPeak", nonpeaks, WINDOW // 2, lengths)
     write_json(folder / "fold_0.json", PARTS)
-    (folder / "regions.yaml").write_text(
-        "genome: genome.fa\n"
-        f"counts: [{', '.join(f'replicate{n + 1}.bw' for n in range(REPLICATES))}]\n"
-        "peaks: peaks.narrowPeak\nnonpeaks: nonpeaks.narrowPeak\nfolds: fold_0.json\n"
-    )
+    tracks = [f"replicate{number + 1}.bw" for number in range(REPLICATES)]
+    names = ("peaks.narrowPeak", "nonpeaks.narrowPeak", ["fold_0.json"])
+    (folder / "regions.yaml").write_text(regions_file("genome.fa", tracks, *names))
     (folder / FOLDER).mkdir()
     _write_truth(folder / FOLDER, genome)
     write_json(folder / MANIFEST, manifest)
