@@ -2,8 +2,9 @@
 
 The commands (``python -m dream_keras.train``) are functions here too: ``simulate``, ``fetch``,
 ``regions``, ``prepare``, ``train``, ``ensemble``, ``evaluate``, ``predict``, ``variants``,
-``attribute``, ``marginalise``, ``design``, ``analyse``, ``leaderboard``, ``search``, ``serve``, ``convert``,
-``export``, ``preflight`` and ``doctor``; ``help(dream_keras.train)`` explains one of them.
+``attribute``, ``marginalise``, ``design``, ``analyse``, ``leaderboard``, ``search``, ``serve``,
+``convert``, ``export``, ``preflight`` and ``doctor``; ``help(dream_keras.train)`` explains one of
+them.
 ``load_run`` opens what ``train`` has left.
 
 Everything public is imported on first use, so importing the package is quick and loads neither

@@ -10,6 +10,7 @@ They are named in a YAML file, its *regions file*, with paths from where it stan
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ Part = Literal["train", "valid", "test"]
 KEYS = ("genome", "counts", "peaks", "nonpeaks", "folds")
 OPTIONAL = ("nonpeaks",)
 SUFFIXES = (".yaml", ".yml")
+NAMES_GENOME = re.compile(rb"^genome\s*:", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -163,13 +165,16 @@ class RegionFiles:
 
 
 def is_regions_file(path: str | Path | None) -> bool:
-    """Whether a path is that of a regions file, by its ending.
+    """Whether a path is that of a regions file: YAML, and if it is there it names a genome.
 
     Examples:
         >>> is_regions_file("regions.yaml"), is_regions_file("train.txt")
         (True, False)
     """
-    return path is not None and str(path).endswith(SUFFIXES)
+    if path is None or not str(path).endswith(SUFFIXES):
+        return False
+    file = Path(path)
+    return not file.is_file() or bool(NAMES_GENOME.search(file.read_bytes()))
 
 
 def read_regions_file(path: str | Path) -> RegionFiles:

@@ -58,6 +58,7 @@ from dream_keras.runtime.cluster import WorkerProcess, find_worker_process
 from dream_keras.runtime.steps import Steps
 from dream_keras.runtime.strategy import make_strategy
 from dream_keras.scoring.card import ScoreCard
+from dream_keras.scoring.region_card import RegionCard
 from dream_keras.scoring.suite import Suite, load_suite
 from dream_keras.training.bias import check_regions, keep_bias, make_bias
 from dream_keras.training.data import (
@@ -85,14 +86,14 @@ class Result:
     Attributes:
         network: The network with the weights of its best epoch.
         history: One row per epoch; ``val_pearson`` among the columns.
-        score: The suite's score, or None without a suite.
+        score: The suite's score, or that of the test regions; None without either.
         folder: The run folder; of one in a bucket its copy here, until the process ends.
         is_chief: Whether this process wrote it; one of several workers does.
     """
 
     network: Network
     history: pd.DataFrame
-    score: ScoreCard | None
+    score: ScoreCard | RegionCard | None
     folder: Path
     is_chief: bool = True
 

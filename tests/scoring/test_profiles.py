@@ -5,6 +5,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 from dream_keras.scoring.profiles import jensen_shannon, multinomial_losses, score_regions
+from dream_keras.scoring.region_card import baselines, bootstrap_regions
 
 
 def scores(arrays):
@@ -51,3 +52,22 @@ def test_a_perfect_profile_is_the_most_likely(random):
         best < multinomial_losses(counts, np.log(counts) + random.normal(0, 0.3, (4, 10)))
     ).all()
     assert (score_regions(counts, np.log(counts), np.zeros(4)).normalised > 0.999).all()
+
+
+def test_intervals_and_baselines_of_regions(random):
+    rates = random.uniform(1, 9, (60, 30))
+    first, second = random.poisson(rates), random.poisson(rates)
+    counts = first + second
+    scores = score_regions(counts, np.log(rates), np.log1p(counts.sum(axis=1)))
+    intervals = bootstrap_regions(scores, 200, seed=1)
+    draws = [
+        np.median(scores.distances[np.random.default_rng(seed).integers(0, 60, 60)])
+        for seed in range(200)
+    ]
+    np.testing.assert_allclose(intervals["jsd"], np.percentile(draws, [2.5, 97.5]), atol=0.004)
+    assert intervals["mse"] == (0, 0)
+    found = baselines(counts, (first, second))
+    assert found["shuffled_jsd"] > found["replicate_jsd"] > scores.summary()["jsd"]
+    assert set(baselines(counts, None)) == {"shuffled_jsd"}
+    want = np.corrcoef(*(np.log1p(each.sum(axis=1)) for each in (first, second)))[0, 1]
+    assert found["replicate_pearson"] == pytest.approx(want)

@@ -1,16 +1,22 @@
 """Runs on regions of a genome: what they leave, that they resume, and the frozen bias model."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from scipy.special import softmax
 
 import dream_keras
 from dream_keras.common.errors import UserError
+from dream_keras.data.region_rows import Windows, load_regions
+from dream_keras.data.regions import read_regions_file
+from dream_keras.data.tracks import Tracks
 from dream_keras.runs.prediction import predict_profiles
 from dream_keras.runs.rows import load_data
 from dream_keras.runs.run import load_run
-from dream_keras.scoring.profiles import score_regions
+from dream_keras.scoring.profiles import jensen_shannon, score_regions
 from dream_keras.simulate import simulate_genome
 from dream_keras.training.engine import Engine
 
@@ -79,6 +85,30 @@ def test_a_run_keeps_what_belongs_to_it(main_run, bias_run, regions):
     assert found.summary()["mse"] == pytest.approx(best.val_mse, rel=1e-4)
 
 
+def test_test_regions_are_scored(main_run, bias_run, regions):
+    saved = json.loads((main_run / "metrics.json").read_text())
+    assert set(saved["scores"]) == {"joint", "network"}
+    card = dream_keras.evaluate(main_run, bootstrap=20, progress=False)
+    assert card.scores["joint"] == pytest.approx(saved["scores"]["joint"], rel=1e-6)
+    for metric, (low, high) in card.intervals["joint"].items():
+        assert low <= card.scores["joint"][metric] <= high, metric
+    assert card.baselines == pytest.approx(saved["baselines"])
+    # Two replicates of few counts are further apart than their sum is from the truth.
+    assert 0 < card.baselines["replicate_jsd"] < 1
+    assert card.baselines["replicate_pearson"] > 0.5
+    table = pd.read_csv(main_run / "regions.tsv", sep="\t")
+    assert len(table) == card.regions
+    assert set(table.chrom) == {"chr3"}
+    assert table["joint.jsd"].median() == pytest.approx(saved["scores"]["joint"]["jsd"], rel=1e-5)
+    r = np.corrcoef(table.log_counts, table["joint.log_counts"])[0, 1]
+    assert r == pytest.approx(saved["scores"]["joint"]["pearson"], rel=1e-4)
+    assert set(dream_keras.evaluate(bias_run, suite=regions, progress=False).scores) == {"network"}
+    with pytest.raises(UserError, match="--part"):
+        dream_keras.evaluate(main_run, part="private", progress=False)
+    assert "Pearson r of log counts" in card.table()
+    assert "Test regions" in (main_run / "report.md").read_text()
+
+
 def test_the_bias_model_is_shifted_and_otherwise_frozen(main_run, bias_run):
     trained, kept = load_run(bias_run), load_run(main_run).bias
     differ = [
@@ -108,6 +138,50 @@ def test_the_network_alone_is_what_predicts(main_run, random):
     tokens = run._encoded(sequences)
     joint = predict_profiles(run.steps, tokens, joint=True)[1][:, 0]
     assert (joint > values).all()  # counts are added
+
+
+def test_variants_have_effects_on_profiles_too(main_run, tmp_path, random):
+    sequences = ["".join(random.choice(list("ACGT"), 120)) for _ in range(5)]
+    others = [f"{text[:55]}{'TTTTT'}{text[60:]}" for text in sequences]
+    pairs = pd.DataFrame({"ref": sequences, "alt": others})
+    pairs.to_csv(tmp_path / "pairs.csv", index=False)
+    dream_keras.variants(
+        main_run, tmp_path / "effects.tsv", pairs=tmp_path / "pairs.csv", progress=False
+    )
+    table = pd.read_csv(tmp_path / "effects.tsv", sep="\t", comment="#")
+    run = load_run(main_run)
+    values = [run.predict(each, progress=False) for each in (sequences, others)]
+    np.testing.assert_allclose(
+        table.log2_fold_change, (values[1] - values[0]) / np.log(2), atol=1e-5
+    )
+    shares = [
+        softmax(predict_profiles(run.steps, run._encoded(each))[0][:, 0], axis=-1)
+        for each in (sequences, others)
+    ]
+    np.testing.assert_allclose(table.jsd, jensen_shannon(*shares), atol=1e-5)
+    product = np.abs(table.log2_fold_change) * table.jsd
+    np.testing.assert_allclose(table.abs_log2_fold_change_x_jsd, product, rtol=1e-4)
+
+
+def test_regions_are_predicted_into_tables_and_tracks(main_run, regions, tmp_path):
+    count = dream_keras.predict(main_run, regions, tmp_path / "out.tsv", progress=False)
+    table = pd.read_csv(tmp_path / "out.tsv", sep="\t")
+    assert len(table) == count
+    run, files = load_run(main_run), read_regions_file(regions)
+    rows = load_regions(files, 0, ["train", "valid", "test"], Windows(120, 40), peaks_only=False)
+    assert table.centre.tolist() == rows.regions.centres.tolist()
+    logits, counts = predict_profiles(run.steps, rows.tokens)
+    np.testing.assert_allclose(table.log_counts, counts[:, 0], atol=1e-5)
+    assert dream_keras.predict(main_run, regions, tmp_path / "out.bw", progress=False) == count
+    track = Tracks([tmp_path / "out.bw"])
+    apart = [n for n, c in enumerate(table.centre) if (abs(table.centre - c) < 40).sum() == 1]
+    for row in apart[:5]:
+        start = int(table.centre[row]) - 20
+        found = track.values(table.chrom[row], start, start + 40)
+        want = softmax(logits[row, 0].astype(float)) * max(np.expm1(counts[row, 0]), 0)
+        np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-7)
+    with pytest.raises(UserError, match="into a file"):
+        dream_keras.predict(main_run, regions, progress=False)
 
 
 def test_a_run_resumes_as_if_it_had_not_stopped(regions, bias_run, main_run, tmp_path, monkeypatch):
