@@ -179,7 +179,8 @@ def load_training_regions(
     profiles = source.profiles(known, windows.positions + 2 * windows.jitter)
     totals = middle(profiles, windows.jitter).sum(axis=1, dtype=np.int64)
     kept, reference = choose(known.is_peak, totals, settings)
-    rows = _rows(source, known.take(kept), profiles[kept], windows, reference)
+    profiles = profiles[kept]  # those of all regions are many: they are not held any longer
+    rows = _rows(source, known.take(kept), profiles, windows, reference)
     is_train = np.isin(rows.regions.chroms, chroms["train"])
     for part, here in (("train", is_train), ("valid", ~is_train)):
         if not here.any():

@@ -143,11 +143,11 @@ class StepsBase(ABC):
 
         Args:
             channels: (rows, length, channels); on one device, whatever the strategy.
-            task: Number of the task.
+            task: Number of the task, or of what ``Network.explained`` says beside the tasks.
 
         Returns:
-            What the network says, (rows, tasks), and the gradients of each row's task, (rows,
-            length, channels).
+            What the network says, (rows, tasks and others), and the gradients of each row's task,
+            (rows, length, channels).
         """
 
     @abstractmethod

@@ -89,7 +89,7 @@ class JaxSteps(StepsBase):
     ) -> tuple[Tensor, Tensor]:
         def total(channels: Tensor) -> tuple[Tensor, Tensor]:
             outputs, _ = self.network.stateless_call(trainable, other, channels, training=False)
-            values = self.network.values(outputs)
+            values = self.network.explained(outputs)
             return jnp.sum(values[:, task]), values
 
         gradients, values = jax.grad(total, has_aux=True)(channels)

@@ -66,7 +66,7 @@ class TensorFlowSteps(StepsBase):
     def _differentiate(self, channels: tf.Tensor, task: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(channels)
-            values = self.network.expression(channels)
+            values = self.network.explained(self.network(channels, training=False))
             total = tf.reduce_sum(tf.gather(values, task, axis=1))
         return values, tape.gradient(total, channels)
 

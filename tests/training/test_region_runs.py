@@ -10,9 +10,11 @@ from scipy.special import softmax
 
 import dream_keras
 from dream_keras.common.errors import UserError
+from dream_keras.data import alphabet
 from dream_keras.data.region_rows import Windows, load_regions
 from dream_keras.data.regions import read_regions_file
 from dream_keras.data.tracks import Tracks
+from dream_keras.interpret.backgrounds import random_backgrounds
 from dream_keras.runs.prediction import predict_profiles
 from dream_keras.runs.rows import load_data
 from dream_keras.runs.run import load_run
@@ -182,6 +184,62 @@ def test_regions_are_predicted_into_tables_and_tracks(main_run, regions, tmp_pat
         np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-7)
     with pytest.raises(UserError, match="into a file"):
         dream_keras.predict(main_run, regions, progress=False)
+
+
+def test_counts_and_profiles_are_explained(main_run, random):
+    sequences = ["".join(random.choice(list("ACGT"), 120)) for _ in range(2)]
+    run = load_run(main_run)
+    channels = run.encode(sequences)
+    outputs = run.network.predict(channels, verbose=0)
+    logits, counts = outputs["profile"][:, 0].astype(float), outputs["counts"][:, 0]
+    shares = softmax(logits, axis=-1)
+
+    def explained(rows):
+        """The numbers as functions of the channels, the profiles fixed where they are weights."""
+        found = run.network.predict(rows, verbose=0)
+        said = found["profile"][:, 0].astype(float)
+        return found["counts"][:, 0], (shares * (said - said.mean(1, keepdims=True))).sum(1)
+
+    direction = random.normal(size=channels.shape).astype("float32")
+    step = np.float32(1e-3)
+    ahead, behind = explained(channels + step * direction), explained(channels - step * direction)
+    for number in range(2):
+        values, gradients = run.steps.gradient(channels, number)
+        np.testing.assert_allclose(values[:, number], explained(channels)[number], rtol=1e-4)
+        slope = (ahead[number] - behind[number]) / (2 * step)
+        np.testing.assert_allclose((gradients * direction).sum((1, 2)), slope, rtol=0.02, atol=0.02)
+    method = {"method": "gradient", "progress": False, "region": "all"}
+    of_counts = dream_keras.attribute(main_run, sequences, **method)
+    of_profile = dream_keras.attribute(main_run, sequences, task="profile", **method)
+    np.testing.assert_allclose([each.prediction for each in of_counts], counts, rtol=1e-4)
+    assert not np.allclose(of_counts[0].scores, of_profile[0].scores)
+    ism = dream_keras.attribute(main_run, sequences[:1], region="50-55", progress=False)
+    assert ism[0].scores.shape == (6, 4)
+    with pytest.raises(UserError, match="explained by gradients"):
+        dream_keras.attribute(main_run, sequences, task="profile", progress=False)
+
+
+def test_motifs_leave_footprints(main_run, tmp_path):
+    dream_keras.marginalise(
+        main_run,
+        tmp_path / "out",
+        motifs="CCACCAGGTGGCA",
+        backgrounds=3,
+        positions=[50],
+        copies=[1],
+        progress=False,
+    )
+    table = pd.read_csv(tmp_path / "out" / "footprints.tsv", sep="\t", comment="#")
+    assert table.position.tolist() == list(range(-20, 20))
+    assert table["without"].sum() == pytest.approx(1, abs=1e-5)
+    run = load_run(main_run)
+    texts = alphabet.decode_rows(random_backgrounds(3, 120).tokens)
+    start = (120 - 13) // 2
+    others = [text[:start] + "CCACCAGGTGGCA" + text[start + 13 :] for text in texts]
+    for column, sequences in (("without", texts), ("with", others)):
+        logits, _ = predict_profiles(run.steps, run._encoded(sequences))
+        want = softmax(logits[:, 0].astype(float), axis=-1).mean(axis=0)
+        np.testing.assert_allclose(table[column], want, rtol=1e-4)
 
 
 def test_a_run_resumes_as_if_it_had_not_stopped(regions, bias_run, main_run, tmp_path, monkeypatch):
