@@ -37,7 +37,7 @@ def gc_matched(
         >>> genome = {"chr1": np.tile(np.array([0, 1, 2, 3], np.uint8), 2_000)}
         >>> peaks = Regions(np.array(["chr1"]), np.array([4_000]), np.array([True]))
         >>> gc_matched(genome.__getitem__, peaks, width=1_000, seed=0).centres.tolist()
-        [6500]
+        [1500]
     """
     found = []
     for number, (chrom, rows) in enumerate(peaks.by_chrom()):

@@ -286,6 +286,11 @@ def test_what_does_not_go_together_is_refused(regions, tmp_path, config, setting
         train(config, overrides, train_file, tmp_path / "run", **settings)
 
 
+def test_regions_are_not_prepared(regions, tmp_path):
+    with pytest.raises(UserError, match="train on the file itself"):
+        dream_keras.prepare(regions, tmp_path / "out", config="atac_dream_cnn")
+
+
 def test_a_table_is_no_regions_file(tmp_path):
     table = tmp_path / "table.txt"
     table.write_text("ACGT\t1\n")
