@@ -1,11 +1,11 @@
 """dream_keras: the models of the Random Promoter DREAM Challenge as Keras 3 building blocks.
 
 The commands (``python -m dream_keras.train``) are functions here too: ``simulate``, ``fetch``,
-``prepare``, ``train``, ``ensemble``, ``evaluate``, ``predict``, ``variants``, ``attribute``,
-``marginalise``, ``design``, ``analyse``, ``leaderboard``, ``search``, ``serve``, ``convert``,
-``export``, ``preflight`` and ``doctor``; ``help(dream_keras.train)`` explains one of them.
-``load_run``, or ``from_preset``, opens what ``train`` has left, published weights by name, and
-models on the Hugging Face hub.
+``regions``, ``prepare``, ``train``, ``ensemble``, ``evaluate``, ``predict``, ``variants``,
+``attribute``, ``marginalise``, ``design``, ``analyse``, ``leaderboard``, ``search``, ``serve``,
+``convert``, ``export``, ``preflight`` and ``doctor``; ``help(dream_keras.train)`` explains one of
+them. ``load_run``, or ``from_preset``, opens what ``train`` has left, published weights by name,
+and models on the Hugging Face hub.
 
 Everything public is imported on first use, so importing the package is quick and loads neither
 Keras nor TensorFlow.
@@ -49,6 +49,7 @@ COMMANDS = (
     "menu",
     "simulate",
     "fetch",
+    "regions",
     "prepare",
     "train",
     "ensemble",
@@ -98,6 +99,7 @@ __all__ = [
     "preflight",
     "prepare",
     "push",
+    "regions",
     "score_attributions",
     "score_variants",
     "search",

@@ -31,6 +31,8 @@ SCORED = 200
 SUMMARY = __doc__
 """Of the command; ``make_callable`` gives the module the function's docstring."""
 
+PROFILE = "profile"
+"""What stands for a task where the shape of a predicted profile is explained."""
 log = logging.getLogger(__name__)
 
 
@@ -140,7 +142,8 @@ def attribute(
         out: Folder to create; None writes nothing.
         method: ``"ism"``, ``"gradient"``, ``"integrated_gradients"`` or
             ``"shuffled_integrated_gradients"``.
-        task: The task, or a difference ``"A - B"``; None is the only one.
+        task: The task, or a difference ``"A - B"``; None is the only one. ``"profile"``, of a run
+            that predicts profiles, explains where the counts are instead of how many.
         region: ``"insert"``, ``"all"`` or first and last position from 1, ``"18-97"``.
         steps: Steps of integrated gradients; None is 50, or 20 from each shuffled sequence.
         shuffles: Shuffled sequences.
@@ -188,6 +191,8 @@ def attribute(
             read_meme(motifs)  # A mistake in it is named before the work begins.
     with contextlib.nullcontext() if out is None else new_folder(Path(out)) as folder:
         load_backend()
+        import numpy as np
+
         from dream_keras.common.progress import progress_bar
         from dream_keras.interpret.attribution import Attributor
         from dream_keras.interpret.predictor import run_predictor
@@ -197,7 +202,12 @@ def attribute(
         load_plugins(plugins)
         predictor = run_predictor(run, adapters)
         predictor.check_named(sequences, where)
-        weights = task_weights(task, predictor.tasks)
+        if task == PROFILE and predictor.profiles is not None:
+            if method == "ism":
+                raise UserError("--task profile is explained by gradients: give another --method")
+            weights = np.append(np.zeros(len(predictor.tasks)), 1.0)
+        else:
+            weights = task_weights(task, predictor.tasks)
         attributor = Attributor(predictor, weights, method, region, steps, shuffles, seed)
         names, texts = list(sequences), list(sequences.values())
         with progress_bar(progress, total=len(texts), desc="attribute", unit="seq") as bar:

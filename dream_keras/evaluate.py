@@ -13,7 +13,9 @@ from dream_keras.scoring.suite import PARTS
 
 if TYPE_CHECKING:
     from dream_keras.interpret.measured import EffectScore
+    from dream_keras.runs.run import Run
     from dream_keras.scoring.card import ScoreCard
+    from dream_keras.scoring.region_card import RegionCard
 
 
 def parser() -> argparse.ArgumentParser:
@@ -89,14 +91,15 @@ def evaluate(
     interval: float | None = None,
     plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
-) -> "ScoreCard":
+) -> "ScoreCard | RegionCard":
     """Score a run, or a file of predictions, on a scoring suite.
 
     Args:
         run: Run folder whose model predicts the suite.
         predictions: Submission to score instead of a run: JSON or table, see
             ``dream_keras.scoring.submission.read_submission``.
-        suite: Folder or YAML file of the suite; the one recorded in the run when left out.
+        suite: Folder or YAML file of the suite; the one recorded in the run when left out. Of a run
+            that predicts profiles, the regions file whose test peaks it is scored on.
         part: ``"private"``, ``"public"`` or ``"all"``; None is private, or all where nothing is
             public.
         bootstrap: Number of bootstrap resamples for 95 % intervals, see
@@ -109,7 +112,8 @@ def evaluate(
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
-        The score card; ``dream_keras.scoring.report.table`` makes a table of it.
+        The score card, of a run that predicts profiles a ``RegionCard``;
+        ``dream_keras.scoring.report.table`` makes a table of it.
 
     Raises:
         UserError: Not exactly one of ``run`` and ``predictions`` is given, there is no suite, or
@@ -117,6 +121,7 @@ def evaluate(
             suite has no pairs for, or intervals that cannot be calibrated.
     """
     from dream_keras.config.check import check_files
+    from dream_keras.data.regions import is_regions_file
     from dream_keras.leaderboard.source import is_run, predictions_of
     from dream_keras.menu.plugins import check_plugins, listed, load_plugins
     from dream_keras.runs.run import check_run, load_run
@@ -133,13 +138,15 @@ def evaluate(
         check_run(path)
     check_files(predictions, *ceiling)
     check_plugins(plugins := listed(plugins))
-    loaded_suite = None if suite is None else load_suite(suite)
+    loaded_suite = None if suite is None or is_regions_file(suite) else load_suite(suite)
     if runs:
         load_backend()
         load_plugins(plugins)
     loaded_run = None
     if run is not None:
         loaded_run = load_run(run)
+        if loaded_run.is_of_regions:
+            return _on_regions(loaded_run, suite, part, bootstrap, ceiling, interval, progress)
         suite = suite or loaded_run.suite_folder
     if suite is None:
         where = "to score a file of predictions" if run is None else f"{run} records none"
@@ -181,6 +188,24 @@ def evaluate(
     sets = [predictions_of(path, loaded_suite, part, progress) for path in ceiling]
     found = suite_ceiling(loaded_suite, sets, part, resamples=bootstrap, progress=progress)
     return replace(card, ceiling=found)
+
+
+def _on_regions(
+    run: "Run",
+    regions: str | Path | None,
+    part: str | None,
+    bootstrap: int,
+    ceiling: Sequence[str | Path],
+    interval: float | None,
+    progress: bool | None,
+) -> "RegionCard":
+    """Score a run that predicts profiles; arguments as for ``evaluate``."""
+    from dream_keras.runs.region_scores import regions_of, score_run_on_regions
+
+    for option, given in (("part", part), ("ceiling", ceiling), ("interval", interval)):
+        if given:
+            raise UserError(f"--{option}: a run that predicts profiles has none")
+    return score_run_on_regions(run, regions_of(run, regions), ("test",), bootstrap, progress)[0]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BACKGROUNDS = 100
 """Random backgrounds, unless their number is given."""
 TABLE, PICTURE = "effects.tsv", "curves.png"
+FOOTPRINTS = "footprints.tsv"
 SUMMARY = __doc__
 """Of the command; ``make_callable`` gives the module the function's docstring."""
 
@@ -135,7 +136,8 @@ def marginalise(
 
     Args:
         run: Run folder.
-        out: Folder to create, with ``effects.tsv`` and ``curves.png``.
+        out: Folder to create, with ``effects.tsv`` and ``curves.png``; and ``footprints.tsv`` of
+            a run that predicts profiles: those with each motif in the middle, and without.
         motifs: IUPAC letters, ``NAME=LETTERS``, files in MEME format, or ``FILE:NAME`` for one of
             a file's motifs.
         consensus: Insert the most probable bases of matrices, not sites drawn from them.
@@ -228,6 +230,15 @@ def marginalise(
         }
         description = "; ".join(f"{key}={value}" for key, value in said.items())
         write_effects(folder / TABLE, effects, f"dream_keras.marginalise; {description}")
+        if predictor.profiles is not None:
+            from dream_keras.interpret.footprints import footprints, write_footprints
+
+            profiles = footprints(predictor, found, around, seed, progress)
+            said |= {"effect": "mean share of the counts at each bp from the middle"}
+            about = "; ".join(f"{key}={value}" for key, value in said.items())
+            write_footprints(
+                folder / FOOTPRINTS, found, profiles, f"dream_keras.marginalise; {about}"
+            )
         figure = curves(effects)
         if predictor.simulated:
             mark_simulated(figure)

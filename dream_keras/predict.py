@@ -51,9 +51,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "input",
         metavar="INPUT",
-        help="FASTA, a table, or text with a sequence per line; - for stdin",
+        help="FASTA, a table, or text with a sequence per line; - for stdin; or a regions file, of "
+        "a run that predicts profiles",
     )
-    p.add_argument("-o", "--out", metavar="OUT.tsv", help="file to write (default: -, stdout)")
+    p.add_argument(
+        "-o",
+        "--out",
+        metavar="OUT.tsv",
+        help="file to write (default: -, stdout); OUT.bw writes a regions file's counts as bigWig",
+    )
     add_column_arguments(p, targets=False)
     p.add_argument(
         "--on-bad-row",
@@ -149,7 +155,9 @@ def predict(
     Args:
         run: Run folder.
         source: A list of sequences; or a file: FASTA, a table, or text with a sequence in each
-            line's first column; ``-`` for stdin.
+            line's first column; ``-`` for stdin. Of a run that predicts profiles also a regions
+            file: all of its regions, which then needs ``out``, a table of log counts or, with the
+            ending ``.bw``, a bigWig of the counts at each base.
         out: File to write, whole or not at all; ``-`` for standard output. Sequences that are left
             out are listed beside it, in ``OUT.skipped.tsv``. None returns the predictions.
         sequence_column: Header name of the sequences; by default that of the training table if the
@@ -192,6 +200,7 @@ def predict(
     load_backend()
     from dream_keras.common.files import replacing
     from dream_keras.data.columns import Columns
+    from dream_keras.data.regions import is_regions_file
     from dream_keras.menu.plugins import load_plugins
     from dream_keras.runs.prediction import predict_file
 
@@ -213,6 +222,8 @@ def predict(
     )
     if not isinstance(source, str | Path):
         return opened.predict(source, progress)
+    if is_regions_file(source):
+        return _predict_regions(opened, source, out, interval, progress)
     members = [member.steps for member in opened.members]
     header = _header(opened.task_names, len(members), interval is not None)
     bounds = _bounds(opened, interval, progress)
@@ -230,6 +241,35 @@ def predict(
         rows, left_out = predict_file(members, source, file, settings, progress, bounds)
     _report(source, rows, left_out, Path(out) if Path(out).is_file() else None)
     return rows
+
+
+def _predict_regions(
+    run: "Run",
+    source: str | Path,
+    out: str | Path | None,
+    interval: float | None,
+    progress: bool | None,
+) -> int:
+    """Predict all regions of a regions file; arguments as for ``predict``."""
+    from dream_keras.common.files import replacing
+    from dream_keras.runs.region_prediction import (
+        TRACKS,
+        write_region_table,
+        write_region_track,
+    )
+    from dream_keras.runs.region_scores import regions_of
+
+    if not run.is_of_regions or run.experiment.members:
+        raise UserError(f"{run.folder} is no single run that predicts profiles: give sequences")
+    if out is None or interval is not None:
+        raise UserError("regions are predicted into a file, and without intervals: give out")
+    files = regions_of(run, source)
+    if str(out) == "-":
+        return write_region_table(run, files, sys.stdout, progress)
+    if str(out).lower().endswith(TRACKS):
+        return write_region_track(run, files, Path(out), progress)
+    with replacing(Path(out)) as temporary, temporary.open("w", encoding="utf-8") as file:
+        return write_region_table(run, files, file, progress)
 
 
 def predict_interval(

@@ -111,6 +111,7 @@ def prepare(
     from dream_keras.config.check import check_experiment, check_files
     from dream_keras.config.completion import with_length
     from dream_keras.config.experiment import DEFAULT_CONFIG, load_experiment
+    from dream_keras.data.regions import is_regions_file
     from dream_keras.data.shard_writer import check_out, write_shards
     from dream_keras.menu.plugins import listed, load_plugins
 
@@ -124,6 +125,8 @@ def prepare(
     overrides, plugins = list(overrides), listed(plugins)
     check_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
     check_files(table)
+    if is_regions_file(table):
+        raise UserError(f"{table}: regions of a genome are not prepared: train on the file itself")
     check_out(Path(out), shards)
     load_backend()  # processors are written with Keras
     from tqdm import tqdm

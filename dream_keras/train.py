@@ -40,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m dream_keras.train", description=SUMMARY)
     p.add_argument("--config", help="YAML file or name of a built-in config (default: quickstart)")
     p.add_argument(
-        "--train", metavar="FILE", help="training table, or folder of prepare (default: simulated)"
+        "--train",
+        metavar="FILE",
+        help="training table, regions file, or folder of prepare (default: simulated)",
     )
     p.add_argument(
         "--validation",
@@ -87,6 +89,11 @@ def parser() -> argparse.ArgumentParser:
         "--unlabelled",
         metavar="N|FILE",
         help="also on N random sequences, or on those of a file, with --teacher",
+    )
+    p.add_argument(
+        "--bias",
+        metavar="RUN",
+        help="bias model that is joined to the network, frozen, in training",
     )
     p.add_argument(
         "--freeze", metavar="SLOTS", help="slots that are not trained, with --from: first,core"
@@ -287,6 +294,7 @@ def train(
     init_from: str | Path | None = None,
     freeze: str | Sequence[str] | None = None,
     lora: int | None = None,
+    bias: str | Path | None = None,
     teacher: str | Path | None = None,
     unlabelled: int | str | Path | None = None,
     sequence_column: str | None = None,
@@ -311,8 +319,9 @@ def train(
     Args:
         config: A YAML file, the name of a built-in config, what such a file holds, or an
             ``Experiment``; ``quickstart`` by default.
-        train: Training table, a folder made by ``dream_keras.prepare``, or a DataFrame; simulated
-            when neither this, nor ``sequences``, nor the config gives rows.
+        train: Training table, a regions file (``*.yaml``, of a genome), a folder made by
+            ``dream_keras.prepare``, or a DataFrame; simulated when neither this, nor
+            ``sequences``, nor the config gives rows.
         validation: Validation table or DataFrame; a seeded tenth of the training rows by default.
             With ``split_column`` the values of that column, separated by commas.
         sequences: Training rows in memory instead of ``train``: a list of sequences, (rows,).
@@ -331,6 +340,8 @@ def train(
         freeze: Slots whose weights are then not trained: ``"first,core"``, or a list.
         lora: Then train first and core layers only by updates of this rank, as
             ``trainer.lora_rank``.
+        bias: Run of a bias model (``bpnet_bias``): in training its predictions of profile and
+            counts are joined to those of the network, so that this learns the rest.
         teacher: Run or ensemble whose predictions of the rows are trained on in place of their
             measured values, which still validate.
         unlabelled: With it, a number of random sequences, or a file of sequences, to train on
@@ -389,6 +400,7 @@ def train(
         "trainer.freeze": freeze.split(",") if isinstance(freeze, str) else freeze,
         "trainer.lora_rank": lora,
         "init_from": init_from and absolute(init_from),
+        "regions.bias": bias and absolute(bias),
         "distillation.teacher": teacher and absolute(teacher),
         **_unlabelled(unlabelled),
         "runtime.deterministic": deterministic or None,
@@ -401,8 +413,9 @@ def train(
     if init_from is not None and config is None and not resume:
         check_run(init_from)
         config = without_rows(run_folder(init_from).config)
-    if teacher is not None and not resume:
-        check_run(teacher)
+    for other in (teacher, bias):
+        if other is not None and not resume:
+            check_run(other)
     _check(config, overrides, settings, plugins, out, resume)
     load_backend()
     from dream_keras.training.session import run_training

@@ -32,6 +32,7 @@ COMMANDS = [
     "doctor",
     "prepare",
     "preflight",
+    "regions",
 ]
 NO_FUNCTION = ["menu"]
 """Commands whose module is something else when it is imported."""

@@ -22,7 +22,7 @@ FLOORS = (
     ("analyse", "leaderboard", "interpret"),
     # Commands; those that others call stand below them.
     ("ensemble",),
-    ("train", "evaluate", "predict", "convert", "export", "prepare", "fetch"),
+    ("train", "evaluate", "predict", "convert", "export", "prepare", "fetch", "regions"),
     ("variants", "attribute", "marginalise", "design"),
     ("search", "serve", "doctor", "preflight", "testing"),
     ("__init__", "__main__", "_registration"),

@@ -139,6 +139,9 @@ ORDERS = [
     *([path.stem] for path in sorted(CONFIGS.glob("*.yaml")) if not path.stem.startswith("any")),
     ["dream_rnn", "model.final=autosome_regression"],
     ["dream_attn", "model.final=unlockdna", "model.first=unlockdna"],
+    ["atac_dream_cnn"],
+    ["atac_dream_rnn"],
+    ["bpnet_bias"],
     *(
         ["dream_cnn", *(f"model.{slot}={name}" for slot in SLOTS)]
         for name in ("deepstarr", "malinois", "mpralegnet", "mprann", "vaishnav_transformer")

@@ -8,11 +8,11 @@ from dream_keras import menu
 from dream_keras.config.experiment import Experiment, load_experiment, read_config
 from dream_keras.config.order import Choice
 from dream_keras.config.yaml_file import Yaml
-from dream_keras.data.processor import LABEL_STATISTICS
+from dream_keras.data.processor import FROM_LABELS
 from dream_keras.data.shards import read_manifest
 from dream_keras.data.survey import survey
 
-TAKEN = ("length", *LABEL_STATISTICS)
+TAKEN = ("length", *FROM_LABELS)
 """Options of processors that are taken from the training table where their default is None."""
 
 
@@ -57,11 +57,11 @@ def without_rows(config: Path) -> dict[str, Yaml]:
     """
     experiment = load_experiment(config)
     _, value, _ = read_config(config)
-    sections = ("data", "augment", "distillation", "scoring", "game")
+    sections = ("data", "regions", "augment", "distillation", "scoring", "game")
     for section in (*sections, "weights_from", "init_from"):
         value.pop(section, None)
     taken = taken_options(experiment)
-    options_of_slots = {"processor": {*LABEL_STATISTICS, *taken}, "final": {"tasks"}}
+    options_of_slots = {"processor": {*FROM_LABELS, *taken}, "final": {"tasks"}}
     for slot, options in options_of_slots.items():
         choice = value["model"][slot]
         if isinstance(choice, dict):

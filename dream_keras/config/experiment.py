@@ -1,7 +1,8 @@
 """Experiments as plain data: strict YAML in, resolved YAML out.
 
-An experiment has eight sections: ``data`` (files), ``model`` (an order from the menu), ``augment``
-(random changes of training rows), ``distillation`` (labels from another run), ``trainer``,
+An experiment has nine sections: ``data`` (files), ``regions`` (which regions of a genome are
+trained on), ``model`` (an order from the menu), ``augment`` (random changes of training rows),
+``distillation`` (labels from another run), ``trainer``,
 ``runtime`` (hardware, never mixed with science), ``scoring`` and ``game`` (what a server says that
 it predicts); ``plugins`` lists files that put more on the menu. Whatever is not known is an error
 that names the file, the line and the nearest known name.
@@ -31,7 +32,8 @@ from dream_keras.config.settings import (
 from dream_keras.config.yaml_file import Lines, Yaml, located, read_yaml
 from dream_keras.data.adapters import PRESENT
 from dream_keras.data.augment import AugmentSettings
-from dream_keras.data.processor import LABEL_STATISTICS, Processor
+from dream_keras.data.processor import FROM_LABELS, Processor
+from dream_keras.data.regions import RegionSettings
 from dream_keras.menu.plugins import load_plugins
 from dream_keras.menu.trainer import Trainer
 
@@ -54,6 +56,7 @@ class Sections:
         model: As YAML gives it.
         trainer: Likewise.
         data: As of ``Experiment``.
+        regions: Likewise.
         augment: Likewise.
         distillation: Likewise.
         runtime: Likewise.
@@ -68,6 +71,7 @@ class Sections:
     model: object
     trainer: object
     data: DataSettings
+    regions: RegionSettings
     augment: AugmentSettings
     distillation: DistillationSettings
     runtime: RuntimeSettings
@@ -93,6 +97,8 @@ class Sections:
                 raise UserError(f'the section "{section}" is missing')
         with within("data"):
             data = read_settings(DataSettings, value.get("data"), "data")
+        with within("regions"):
+            regions = read_settings(RegionSettings, value.get("regions"), "regions")
         with within("augment"):
             augment = read_settings(AugmentSettings, value.get("augment"), "augment")
         with within("distillation"):
@@ -115,6 +121,7 @@ class Sections:
             value["model"],
             value["trainer"],
             data,
+            regions,
             augment,
             distillation,
             runtime,
@@ -135,6 +142,8 @@ class Experiment:
         model: The order from the menu.
         trainer: The trainer from the menu.
         data: Files and how to read them.
+        regions: Which regions of a genome are trained on, where the training table is a regions
+            file.
         augment: Random changes of training rows.
         distillation: The run that labels the training rows, if any.
         runtime: How it is computed.
@@ -155,6 +164,7 @@ class Experiment:
     model: Order
     trainer: Choice
     data: DataSettings = field(default_factory=DataSettings)
+    regions: RegionSettings = field(default_factory=RegionSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     distillation: DistillationSettings = field(default_factory=DistillationSettings)
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
@@ -194,6 +204,7 @@ class Experiment:
         trainer = menu.get("trainer", self.trainer.name)
         return {
             "data": dataclasses.asdict(self.data),
+            "regions": dataclasses.asdict(self.regions),
             "model": self.model.plain(),
             "augment": dataclasses.asdict(self.augment),
             "distillation": dataclasses.asdict(self.distillation),
@@ -236,7 +247,7 @@ class Experiment:
         """
         choice = self.model.processor
         options = {**menu.get("processor", choice.name).options, **choice.options}
-        kept = {key: value for key, value in options.items() if key not in LABEL_STATISTICS}
+        kept = {key: value for key, value in options.items() if key not in FROM_LABELS}
         if self.data.adapters not in (None, PRESENT):
             kept["data.adapters"] = self.data.adapters
         return {"name": choice.name, **yaml_values(kept)}

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.text import reason
+from dream_keras.data import alphabet
+from dream_keras.data.alphabet import Tokens
 from dream_keras.hub.paths import local_copy
 
 _OTHERS = re.compile("[^ACGT]")
@@ -49,6 +51,11 @@ class Genome:
         self._lengths = {record.name: len(record) for record in self._fasta}
         self._block = ("", 0, "")
 
+    @property
+    def chroms(self) -> list[str]:
+        """Names of the chromosomes, as in the file."""
+        return list(self._lengths)
+
     def find(self, chrom: str) -> str | None:
         """Return the name that a chromosome has in the file; None if it is not there."""
         other = chrom.removeprefix("chr") if chrom.startswith("chr") else f"chr{chrom}"
@@ -57,6 +64,12 @@ class Genome:
     def length(self, chrom: str) -> int:
         """Return the length of a chromosome in bp; its name as in the file."""
         return self._lengths[chrom]
+
+    def tokens(self, chrom: str) -> Tokens:
+        """Return a whole chromosome, (length,); its name as in the file, other letters as N."""
+        tokens = alphabet.encode(str(self._fasta[chrom][:]))
+        tokens[tokens == alphabet.INVALID] = alphabet.N
+        return tokens
 
     def fetch(self, chrom: str, start: int, end: int) -> str:
         """Return bases ``start`` to ``end``, counted from 0, the last not included.

@@ -22,16 +22,21 @@ Flags = npt.NDArray[np.uint8]
 """Flags that a network is given with each sequence, (rows,), as its processor defines them."""
 Values = npt.NDArray[np.float64]
 
+PROFILE = "profile"
+"""Target type of processors whose rows are regions of a genome."""
 LABEL_STATISTICS = ("label_mean", "label_std")
-"""Options of processors that are taken from the training labels where they are not set."""
+"""Options that processors of scaled labels take from the training labels where they are not set."""
+FROM_LABELS = (*LABEL_STATISTICS, "counts_weight")
+"""All options of processors that are taken from the training labels where they are not set."""
 
 
 class Processor(ABC):
     """Turns rows of a table into network inputs and training targets.
 
     A target type is one of ``"bins"`` (probabilities of sorting bins), ``"label"`` (the labels in
-    their own units), ``"value"`` (the labels as the processor scales them) and ``"masked"`` (the
-    values, and the bases that were masked).
+    their own units), ``"value"`` (the labels as the processor scales them), ``"masked"`` (the
+    values, and the bases that were masked) and ``"profile"`` (counts at each position; such rows
+    are regions of a genome).
 
     Attributes:
         length: Positions of the input in bp; 0 where the training table decides.
@@ -175,6 +180,15 @@ class Processor(ABC):
         """
         return (tokens,)
 
+    def training_window(
+        self, tokens: Tensor, strand: Tensor, flags: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Cut what is trained on out of wider rows; inside the compiled step.
+
+        The arguments are columns of a ``Batch``, and so are the results.
+        """
+        return tokens, strand, flags, labels
+
     @abstractmethod
     def make_channels(self, tokens: Tensor, strand: Tensor, flags: Tensor) -> Tensor:
         """Make the network's input from tokens; inside the compiled step.
@@ -209,7 +223,7 @@ class Processor(ABC):
             UserError: If they do not; says which option to set.
         """
 
-    def label_statistics(self, labels: Labels) -> dict[str, tuple[float, ...]]:
+    def label_statistics(self, labels: Labels) -> Mapping[str, object]:
         """Return the options that come from the training labels, (rows, tasks), and are not set."""
         return {}
 
@@ -258,7 +272,7 @@ class ScalingProcessor(Processor):
         )
         return (labels - center) / std
 
-    def label_statistics(self, labels: Labels) -> dict[str, tuple[float, ...]]:
+    def label_statistics(self, labels: Labels) -> Mapping[str, object]:
         """Return means and standard deviations of the training labels, unless they are set.
 
         Raises:

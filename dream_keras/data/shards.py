@@ -129,6 +129,11 @@ class ShardedRows:
         """All labels, (rows, tasks). The first use reads every block, and so checks every one."""
         return np.concatenate([self.read(block).labels for block in self.blocks.tolist()])
 
+    @property
+    def statistics_labels(self) -> Labels:
+        """Labels that statistics are taken from, (rows, tasks)."""
+        return self.labels
+
     def read(self, block: int) -> Rows:
         """Read one block.
 

@@ -21,15 +21,17 @@ class Batch(NamedTuple):
     Attributes:
         tokens: (batch, length), uint8.
         strand: (batch,), uint8: 1 where the reverse complement is to be trained on.
-        flags: (batch,), uint8, as the processor defines them.
-        labels: (batch, tasks), float32; NaN where one is missing.
+        flags: (batch,), uint8, as the processor defines them; uint16 of regions, where in the row
+            the window starts.
+        labels: (batch, tasks), float32; NaN where one is missing. Of regions counts, uint16,
+            (batch, tasks, positions).
         weights: (batch,), float32, of the rows in the loss.
     """
 
     tokens: Tokens
     strand: npt.NDArray[np.uint8]
-    flags: Flags
-    labels: Labels
+    flags: Flags | npt.NDArray[np.uint16]
+    labels: Labels | npt.NDArray[np.uint16]
     weights: Weights
 
     @classmethod
@@ -224,9 +226,7 @@ def fingerprint(rows: Rows) -> str:
         '2-5c9fc5ac'
     """
     checksum = 0
-    # Weights that are all 1 add nothing: tables without any keep their checksum.
-    weights = [rows.weights] if (rows.weights != 1).any() else []
-    for content in (rows.tokens, rows.labels, *weights):
+    for content in rows.contents:
         checksum = zlib.crc32(np.ascontiguousarray(content).data, checksum)
     return f"{len(rows)}-{checksum:08x}"
 

@@ -101,6 +101,18 @@ class Rows:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    @property
+    def contents(self) -> list[npt.NDArray]:
+        """What a checksum of the rows is computed on."""
+        # Weights that are all 1 add nothing: tables without any keep their checksum.
+        weights = [self.weights] if (self.weights != 1).any() else []
+        return [self.tokens, self.labels, *weights]
+
+    @property
+    def statistics_labels(self) -> Labels:
+        """Labels that statistics are taken from, (rows, tasks)."""
+        return self.labels
+
     def take(self, rows: Positions) -> "Rows":
         """Return some of the rows."""
         return Rows(self.tokens[rows], self.labels[rows], self.flags[rows], self.weights[rows])

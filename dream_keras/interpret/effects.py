@@ -1,7 +1,7 @@
 """Predicted effects of variants: alternative minus reference, and how unusual they are."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,9 +10,12 @@ from dream_keras.interpret.choices import Strand
 from dream_keras.interpret.predictor import Floats, Predictor, View, distinct
 from dream_keras.interpret.shuffle import dinucleotide_shuffle
 from dream_keras.interpret.windows import OK, Placed, Window
+from dream_keras.scoring.profiles import jensen_shannon
 
 KNOWN = 200_000
 """Predictions of reference windows that are remembered, so that each is predicted once."""
+PROFILE_COLUMNS = ("log2_fold_change", "jsd", "abs_log2_fold_change_x_jsd")
+"""Effects on counts and on their profile, for runs that predict profiles."""
 ROUNDING = 1e-6
 """Part of a prediction by which two equal effects may differ in float32."""
 
@@ -28,17 +31,28 @@ class Effects:
             None if none were asked for.
         spread: Standard deviation of the effect between the members of an ensemble (over n - 1),
             (variants, tasks); None for a single network.
+        distance: Jensen-Shannon distance between the predicted profiles of counts of the alleles,
+            (variants, tasks); None where the run predicts none.
     """
 
     reference: Floats
     alternative: Floats
     null_p: Floats | None = None
     spread: Floats | None = None
+    distance: Floats | None = None
 
     @property
     def delta(self) -> Floats:
         """Alternative minus reference, (variants, tasks)."""
         return self.alternative - self.reference
+
+    @property
+    def of_profiles(self) -> list[Floats]:
+        """What ``PROFILE_COLUMNS`` are called, each (variants, tasks); none without profiles."""
+        if self.distance is None:
+            return []
+        fold_change = self.delta / np.log(2)  # of predicted counts, whose logarithms these are
+        return [fold_change, self.distance, np.abs(fold_change) * self.distance]
 
 
 class Scorer:
@@ -77,8 +91,9 @@ class Scorer:
             each[:, usable] = np.mean(found, axis=2).swapaxes(0, 1)
         reference, alternative = both = each.mean(axis=2)
         spread = (each[1] - each[0]).std(axis=1, ddof=1) if members > 1 else None
+        distance = self._distances(views, reference.shape)
         if not self.null:
-            return Effects(reference, alternative, spread=spread)
+            return Effects(reference, alternative, spread=spread, distance=distance)
         p = np.full(reference.shape, np.nan)
         for number in usable:
             neutral = np.abs(self._neutral(windows[number], first + number))
@@ -86,7 +101,22 @@ class Scorer:
             delta = np.abs(alternative[number] - reference[number]) - rounding
             p[number] = (1 + (neutral >= delta).sum(axis=0)) / (1 + self.null)
         p[np.isnan(alternative - reference)] = np.nan
-        return Effects(reference, alternative, p, spread)
+        return Effects(reference, alternative, p, spread, distance)
+
+    def _distances(
+        self, views: Mapping[int, tuple[list[View], list[View]]], shape: tuple[int, ...]
+    ) -> Floats | None:
+        """Return distances between the alleles' profiles, (variants, tasks), if there are any."""
+        if self.predictor.profiles is None:
+            return None
+        found = np.full(shape, np.nan)
+        wanted = distinct(view for pair in views.values() for allele in pair for view in allele)
+        if wanted:
+            profiles = dict(zip(wanted, self.predictor.profiles(wanted), strict=True))
+            for number, pair in views.items():
+                both = [np.mean([profiles[view] for view in allele], axis=0) for allele in pair]
+                found[number] = jensen_shannon(*both)
+        return found
 
     def _views(self, window: Window) -> tuple[list[View], list[View]]:
         """Return what is predicted with the reference and with the alternative allele."""

@@ -88,7 +88,8 @@ class Gradients:
 
         Args:
             bases: Weights of A, C, G and T, (rows, length, 4); all 0 for N.
-            weights: Weight of each task, (tasks,).
+            weights: Weight of each task, (tasks,); behind them of the other numbers that
+                ``Network.explained`` has, 0 for those that are left out.
             turned: Whether the sequences are reverse complements, for runs that tell these apart.
 
         Returns:
@@ -121,7 +122,7 @@ class Gradients:
             for each, (_, gradient) in zip(maps, outputs, strict=True):
                 found = each.to_bases(gradient, bases.shape[1])
                 total += of_mean[:, None, None] * found
-        return self._to_expression(views) @ weights, total
+        return self._to_expression(views)[:, : len(weights)] @ weights, total
 
     def _to_expression(self, views: Floats) -> Floats:
         return self.steps.processor.to_expression(views, self.steps.target_type)

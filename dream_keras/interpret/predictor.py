@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet
@@ -45,6 +46,9 @@ class Predictor:
         check: Refuses sequences that lack their adapters.
         gradients: Differentiates predictions with respect to bases, as ``Gradients`` does; None
             where that is impossible.
+        profiles: Predicts how the counts of sequences of either strand are shared among positions,
+            (rows, tasks, positions), in the sequences' own direction; None where the run predicts
+            no profiles.
         simulated: Whether the rows that it was trained on are simulated.
         members: Those whose mean it predicts; empty for a single network.
     """
@@ -60,6 +64,7 @@ class Predictor:
     reverse_mark: str = ""
     check: Callable[[Sequence[str]], None] = lambda sequences: None
     gradients: Differentiate | None = None
+    profiles: Callable[[Sequence[View]], Floats] | None = None
     simulated: bool = False
     members: "tuple[Predictor, ...]" = ()
 
@@ -141,6 +146,11 @@ def mean_of(predictors: Sequence[Predictor], name: str) -> Predictor:
     def flagged(views: Sequence[View]) -> Floats:
         return np.mean([each.views(views) for each in predictors], axis=0)
 
+    sharing = [each.profiles for each in predictors if each.profiles is not None]
+
+    def profiles(views: Sequence[View]) -> Floats:
+        return np.mean([each(views) for each in sharing], axis=0)
+
     return replace(
         first,
         function=lambda sequences: flagged([(sequence, False) for sequence in sequences]),
@@ -149,6 +159,7 @@ def mean_of(predictors: Sequence[Predictor], name: str) -> Predictor:
         longest=min((each.longest for each in predictors if each.longest), default=None),
         flagged=flagged,
         gradients=gradients if len(differentiated) == len(predictors) else None,
+        profiles=profiles if len(sharing) == len(predictors) else None,
         members=tuple(predictors),
     )
 
@@ -156,7 +167,7 @@ def mean_of(predictors: Sequence[Predictor], name: str) -> Predictor:
 def _of_one(run: Run, adapters: str | None, bare: bool, trained: bool) -> Predictor:
     """Return what predicts with a run that is no ensemble."""
     from dream_keras.interpret.gradients import Gradients
-    from dream_keras.runs.prediction import encode_sequences, predict_rows
+    from dream_keras.runs.prediction import encode_sequences, predict_profiles, predict_rows
     from dream_keras.runtime.steps import Steps
 
     processor = run.processor
@@ -179,6 +190,13 @@ def _of_one(run: Run, adapters: str | None, bare: bool, trained: bool) -> Predic
         flags = turned if processor.reverse_mark else None
         return predict_rows(steps, tokens, flags=flags)
 
+    def profiles(views: Sequence[View]) -> Floats:
+        logits, _ = predict_profiles(steps, encode([sequence for sequence, _ in views]))
+        shares = softmax(logits.astype(np.float64), axis=-1)
+        turned = np.array([turned for _, turned in views], bool)
+        shares[turned] = shares[turned, :, ::-1]
+        return shares
+
     def check(sequences: Sequence[str]) -> None:
         if sequences:
             tokens, _ = tokenize(sequences, max(map(len, sequences)))
@@ -197,6 +215,7 @@ def _of_one(run: Run, adapters: str | None, bare: bool, trained: bool) -> Predic
         processor.reverse_mark,
         check,
         Gradients(steps, encode),
+        profiles if run.is_of_regions else None,
         run.has_simulated_rows,
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import replacing
 from dream_keras.common.progress import progress_bar
-from dream_keras.interpret.effects import Effects, Scorer, quantiles
+from dream_keras.interpret.effects import PROFILE_COLUMNS, Effects, Scorer, quantiles
 from dream_keras.interpret.predictor import Floats
 from dream_keras.interpret.windows import OK, Window
 
@@ -25,9 +25,12 @@ PART = ".part"
 log = logging.getLogger(__name__)
 
 
-def columns(tasks: Sequence[str], null: bool, members: bool = False) -> list[str]:
+def columns(
+    tasks: Sequence[str], null: bool, members: bool = False, profiles: bool = False
+) -> list[str]:
     """Return the table's header; with several tasks their names stand before a full stop."""
     extra = [*(["delta_sd"] if members else []), *(["null_p"] if null else [])]
+    extra += PROFILE_COLUMNS if profiles else ()
     numbers = ["ref_pred", "alt_pred", "delta", *extra, "quantile"]
     names = [""] if len(tasks) == 1 else [f"{task}." for task in tasks]
     of_tasks = [f"{name}{number}" for name in names for number in numbers]
@@ -80,7 +83,8 @@ def write_variants(
             number += len(chunk)
             bar.update(len(chunk))
     predictor = scorer.predictor
-    names = columns(predictor.tasks, bool(scorer.null), bool(predictor.members))
+    profiles = predictor.profiles is not None
+    names = columns(predictor.tasks, bool(scorer.null), bool(predictor.members), profiles)
     _finish(part, out, header, names)
     return number
 
@@ -88,6 +92,7 @@ def write_variants(
 def _cells(windows: Sequence[Window], effects: Effects) -> Iterator[list[str]]:
     kinds = [effects.reference, effects.alternative, effects.delta]
     kinds += [numbers for numbers in (effects.spread, effects.null_p) if numbers is not None]
+    kinds += effects.of_profiles
     numbers = np.stack(kinds, axis=2).reshape(len(windows), -1)
     for window, values in zip(windows, numbers, strict=True):
         variant = window.variant

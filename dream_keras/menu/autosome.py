@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 import keras
 import numpy as np
@@ -28,7 +29,7 @@ from dream_keras.data.processor import (
 from dream_keras.menu.registry import PRIX_FIXE, Head, register
 from dream_keras.menu.trainer import Trainer
 from dream_keras.nn import Tensor
-from dream_keras.nn.initializers import AutosomeInitializer, Normal, Uniform
+from dream_keras.nn.initializers import AutosomeInitializer, GlorotUniform, Normal, Uniform
 from dream_keras.nn.layers import GroupedConv1D, batch_norm, named
 from dream_keras.nn.losses import (
     BinDivergence,
@@ -203,6 +204,23 @@ def autosome_first(
     return conv_norm_silu(x, out_channels, kernel_size, "first_conv")
 
 
+@dataclass(frozen=True)
+class Style:
+    """How the team's units normalise, and their initial weights; see ``autosome_core``."""
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    unbiased: bool = True
+    init: Literal["autosome", "keras"] = "autosome"
+
+    @property
+    def initializer(self) -> keras.initializers.Initializer:
+        """A new initialiser of kernels."""
+        return AutosomeInitializer() if self.init == "autosome" else GlorotUniform()
+
+
+TORCH_STYLE = Style()
+"""The published one."""
 _STAGE = r"stage(\d+)_"
 _BRANCH = r"seqextractor.inv_res_blc\1."
 
@@ -235,6 +253,10 @@ def autosome_core(
     channels_per_group: int = 2,
     squeeze: int = 4,
     bilinear: bool = False,
+    momentum: float = 0.9,
+    epsilon: float = 1e-5,
+    unbiased: bool = True,
+    init: Literal["autosome", "keras"] = "autosome",
 ) -> keras.KerasTensor:
     """Stages of: inverted bottleneck with a grouped convolution, joined to its input, resized.
 
@@ -248,22 +270,28 @@ def autosome_core(
         squeeze: The squeeze layer is the stage's input width divided by this; 4 as published.
         bilinear: Give the gates products of pairs of squeezed channels as well, as the team's own
             LegNet does; Prix Fixe does not.
+        momentum: Share of batch normalisation's running averages that is kept in a step; 0.9 as
+            published, 0.1 in the ATAC benchmark of Prix Fixe.
+        epsilon: Of batch normalisation; 1e-5 as published, 1e-3 in the ATAC benchmark.
+        unbiased: Whether the running variance is that over n - 1, as in PyTorch, or over n.
+        init: Whose initial weights: the team's own, or Keras's as in the ATAC benchmark.
 
     Returns:
         (batch, length, out_channels).
     """
+    style = Style(momentum, epsilon, unbiased, init)
     for stage, width in enumerate([*widths, out_channels]):
         name = named(f"core_stage{stage}")
         previous, inner = x.shape[-1], expansion * width
-        y = conv_norm_silu(x, inner, 1, name("expand"))
-        y = GroupedConv1D(
-            kernel_size, channels_per_group, AutosomeInitializer(), name=name("grouped")
-        )(y)
-        y = norm_silu(y, name("grouped"))
-        y = squeeze_excite(y, previous // squeeze, name, bilinear)
-        y = conv_norm_silu(y, previous, 1, name("project"))
+        y = conv_norm_silu(x, inner, 1, name("expand"), style)
+        y = GroupedConv1D(kernel_size, channels_per_group, style.initializer, name=name("grouped"))(
+            y
+        )
+        y = norm_silu(y, name("grouped"), style)
+        y = squeeze_excite(y, previous // squeeze, name, bilinear, style)
+        y = conv_norm_silu(y, previous, 1, name("project"), style)
         x = keras.layers.Concatenate(name=name("join"))([x, y])
-        x = conv_norm_silu(x, width, kernel_size, name("resize"))
+        x = conv_norm_silu(x, width, kernel_size, name("resize"), style)
     return x
 
 
@@ -416,7 +444,7 @@ class AutosomeTrainer(Trainer):
 
 
 def conv_norm_silu(
-    x: keras.KerasTensor, filters: int, kernel_size: int, name: str
+    x: keras.KerasTensor, filters: int, kernel_size: int, name: str, style: Style = TORCH_STYLE
 ) -> keras.KerasTensor:
     """Apply the autosome team's unit: convolution without bias, batch normalisation, SiLU."""
     x = keras.layers.Conv1D(
@@ -424,22 +452,27 @@ def conv_norm_silu(
         kernel_size,
         padding="same",
         use_bias=False,
-        kernel_initializer=AutosomeInitializer(),
+        kernel_initializer=style.initializer,
         name=name,
     )(x)
-    return norm_silu(x, name)
+    return norm_silu(x, name, style)
 
 
-def norm_silu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def norm_silu(x: keras.KerasTensor, name: str, style: Style = TORCH_STYLE) -> keras.KerasTensor:
     """Normalise over the batch, then SiLU, as the autosome team does behind a convolution."""
-    return keras.layers.Activation("silu", name=f"{name}_silu")(batch_norm(f"{name}_norm")(x))
+    norm = batch_norm(f"{name}_norm", style.momentum, style.epsilon, style.unbiased)
+    return keras.layers.Activation("silu", name=f"{name}_silu")(norm(x))
 
 
 def squeeze_excite(
-    x: keras.KerasTensor, width: int, name: Callable[[str], str], bilinear: bool = False
+    x: keras.KerasTensor,
+    width: int,
+    name: Callable[[str], str],
+    bilinear: bool = False,
+    style: Style = TORCH_STYLE,
 ) -> keras.KerasTensor:
     """Scale each channel by a gate computed from all channels' means over the length."""
-    start = {"kernel_initializer": AutosomeInitializer()}
+    start = {"kernel_initializer": style.initializer}
     gate = keras.layers.GlobalAveragePooling1D(keepdims=True, name=name("mean"))(x)
     gate = keras.layers.Dense(width, "silu", **start, name=name("squeeze"))(gate)
     if bilinear:

@@ -21,7 +21,7 @@ from dream_keras.data.processor import Lengths, ScalingProcessor, one_hot, stran
 from dream_keras.menu.registry import PRIX_FIXE, Head, register
 from dream_keras.menu.trainer import Trainer
 from dream_keras.nn import Tensor
-from dream_keras.nn.initializers import torch_init
+from dream_keras.nn.initializers import Init, dense_init, lstm_init, torch_init
 from dream_keras.nn.layers import TorchLSTM
 from dream_keras.nn.losses import HuberError, task_values
 from dream_keras.nn.optimizers import AdamW
@@ -170,6 +170,7 @@ def bhi_first(
     out_channels: int = 320,
     kernel_sizes: tuple[int, ...] = (9, 15),
     dropout: float = 0.2,
+    init: Init = "torch",
 ) -> keras.KerasTensor:
     """Convolutions side by side, each with ReLU and dropout, concatenated.
 
@@ -178,11 +179,12 @@ def bhi_first(
         out_channels: Filters in all; 320 in the DREAM models, 512 in the team's own.
         kernel_sizes: One branch each; 9 and 15 as published.
         dropout: Share of values dropped in training; 0.2 as published.
+        init: Whose initial weights: PyTorch's as in Prix Fixe, or Keras's as in its ATAC benchmark.
 
     Returns:
         (batch, length, out_channels).
     """
-    return parallel_convs(x, out_channels, tuple(kernel_sizes), dropout, "first")
+    return parallel_convs(x, out_channels, tuple(kernel_sizes), dropout, "first", init)
 
 
 @register(
@@ -200,6 +202,8 @@ def bhi_core(
     kernel_sizes: tuple[int, ...] = (9, 15),
     branch_dropout: float = 0.2,
     dropout: float = 0.5,
+    one_bias: bool = False,
+    init: Init = "torch",
 ) -> keras.KerasTensor:
     """Bidirectional LSTM, then convolutions with ReLU and dropout side by side, then dropout.
 
@@ -210,13 +214,19 @@ def bhi_core(
         kernel_sizes: One convolution each; 9 and 15 as published.
         branch_dropout: After each convolution; 0.2 as published.
         dropout: At the end; 0.5 as published.
+        one_bias: Give the LSTM one bias per gate, as Keras does, instead of PyTorch's two.
+        init: Whose initial weights: PyTorch's as in Prix Fixe, or Keras's as in its ATAC benchmark.
 
     Returns:
         (batch, length, out_channels).
     """
-    lstm = TorchLSTM(units, return_sequences=True, name="core_lstm_direction")
+    name = "core_lstm_direction"
+    if one_bias:
+        lstm = keras.layers.LSTM(units, return_sequences=True, name=name, **lstm_init(init, units))
+    else:
+        lstm = TorchLSTM(units, return_sequences=True, init=init, name=name)
     x = keras.layers.Bidirectional(lstm, name="core_lstm")(x)
-    x = parallel_convs(x, out_channels, tuple(kernel_sizes), branch_dropout, "core")
+    x = parallel_convs(x, out_channels, tuple(kernel_sizes), branch_dropout, "core", init)
     return keras.layers.Dropout(dropout, name="core_dropout")(x)
 
 
@@ -279,6 +289,7 @@ def parallel_convs(
     kernel_sizes: tuple[int, ...],
     dropout: float,
     prefix: str,
+    init: Init,
 ) -> keras.KerasTensor:
     """Put convolutions of several kernel sizes side by side and concatenate them in that order.
 
@@ -295,7 +306,7 @@ def parallel_convs(
             size,
             padding="same",
             activation="relu",
-            **torch_init(size * x.shape[-1]),
+            **dense_init(init, size * x.shape[-1]),
             name=f"{prefix}_branch{index}_conv",
         )(x)
         branches.append(keras.layers.Dropout(dropout, name=f"{prefix}_branch{index}_dropout")(y))

@@ -4,7 +4,7 @@ Source: the fly and human benchmarks of Prix Fixe (flag from the name, no paddin
 (random strand) and MPRAnn (reverse complement of the insert) for the options.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -75,7 +75,7 @@ class PlainProcessor(ScalingProcessor):
         'NACGGGGN'
     """
 
-    targets = ("value", "label")
+    targets: tuple[str, ...] = ("value", "label")
     left_adapter = alphabet.encode("")
 
     def __init__(
@@ -155,7 +155,7 @@ class PlainProcessor(ScalingProcessor):
         """Return the length of the input that takes sequences of up to ``longest`` bp."""
         return longest + self.growth
 
-    def label_statistics(self, labels: np.ndarray) -> dict[str, tuple[float, ...]]:
+    def label_statistics(self, labels: np.ndarray) -> Mapping[str, object]:
         """Return those of ``ScalingProcessor`` with ``standardize``, otherwise none."""
         return super().label_statistics(labels) if self.standardize else {}
 

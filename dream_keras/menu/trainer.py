@@ -20,7 +20,8 @@ class Trainer(ABC):
         epochs: Epochs; after each the validation rows are scored.
         steps_per_epoch: Steps in an epoch; None takes as many as the training rows fill.
         best: What decides which epoch's weights are kept: the highest Pearson r of the validation
-            rows, or their lowest mean squared error; with several tasks the mean over them.
+            rows, or their lowest mean squared error, with several tasks the mean over them; or, of
+            networks that predict profiles, the lowest loss of the validation rows.
         patience: End the run after this many epochs without a better one; None trains all.
         freeze: Slots whose weights are not trained; for runs that start from another one.
         unfreeze_epoch: Epoch, counted from 1, from which these are trained too; None never does.
@@ -40,7 +41,7 @@ class Trainer(ABC):
     batch_size: int
     epochs: int
     steps_per_epoch: int | None
-    best: Literal["pearson", "mse"] = "pearson"
+    best: Literal["pearson", "mse", "loss"] = "pearson"
     patience: int | None = None
     freeze: tuple[Literal["first", "core", "final"], ...] = ()
     unfreeze_epoch: int | None = None

@@ -75,6 +75,21 @@ class Network(keras.Model):
             return values
         return keras.ops.concatenate([values, self.head.spread(outputs)], axis=-1)
 
+    def explained(self, outputs: Tensors) -> Tensor:
+        """Return the numbers that attributions explain, (batch, numbers).
+
+        These are the task values and, where profiles are predicted, the logits' deviations from
+        their mean, weighted by the profile itself, which counts as fixed. Source: BPNet.
+        """
+        values = self.values(outputs)
+        if not isinstance(outputs, Mapping) or "profile" not in outputs:
+            return values
+        logits = outputs["profile"]
+        deviations = logits - keras.ops.mean(logits, axis=-1, keepdims=True)
+        shares = keras.ops.stop_gradient(keras.ops.softmax(logits, axis=-1))
+        scores = keras.ops.sum(shares * deviations, axis=-1)
+        return keras.ops.concatenate([values, scores], axis=-1)
+
     @property
     def tasks(self) -> int:
         """Number of tasks."""

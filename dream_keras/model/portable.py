@@ -74,7 +74,9 @@ def _same(layer: keras.Layer, unrolled: bool) -> keras.Layer:
     if isinstance(layer, BatchNormalization):
         made = keras.layers.BatchNormalization.from_config
     config = layer.get_config()
-    return made({k: v for k, v in config.items() if not k.endswith("_initializer")})
+    own = ("unbiased",) if isinstance(layer, BatchNormalization) else ()
+    kept = {k: v for k, v in config.items() if not k.endswith("_initializer") and k not in own}
+    return made(kept)
 
 
 def _weights(layer: keras.Layer) -> list[object]:

@@ -23,6 +23,8 @@ from dream_keras.model.targets import choose_target_type
 
 STAND_IN = "autosome"
 """The team whose blocks are used where another team has none."""
+PARTNERS = {"bpnet": "profile"}
+"""Names under which the rest of a network is on the menu."""
 
 Shape = tuple[int, ...]
 
@@ -152,7 +154,8 @@ def own_order(item: menu.MenuEntry) -> Order:
         >>> own_order(menu.get("core", "bhi")).plain()
         {'processor': 'bhi', 'first': 'bhi', 'core': 'bhi', 'final': 'bhi'}
     """
-    own = (item.name if item.name in menu.names(slot) else STAND_IN for slot in ORDER_SLOTS)
+    names = (item.name, PARTNERS.get(item.name, STAND_IN), STAND_IN)
+    own = (next(name for name in names if name in menu.names(slot)) for slot in ORDER_SLOTS)
     return Order(*map(Choice, own))
 
 

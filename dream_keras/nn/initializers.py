@@ -170,6 +170,18 @@ def dense_init(init: Init, fan_in: int, *, bias: bool = True) -> dict[str, objec
     return {"kernel_initializer": GlorotUniform(), "use_bias": bias}
 
 
+def lstm_init(init: Init, units: int) -> dict[str, object]:
+    """Return an LSTM's keyword arguments for PyTorch's or Keras's initial weights.
+
+    Keras's recurrent kernel is orthogonal, and its biases are 0, but 1 for the forget gate.
+    """
+    if init == "torch":
+        weights = torch_uniform(units)
+        names = ("kernel_initializer", "recurrent_initializer", "bias_initializer")
+        return dict.fromkeys(names, weights) | {"unit_forget_bias": False}
+    return {"kernel_initializer": GlorotUniform(), "recurrent_initializer": Orthogonal()}
+
+
 def _cut_normal(variance: float, shape: tuple[int, ...], dtype: str | None) -> Tensor:
     """Draw from a normal distribution without its tails, with the variance of what is left."""
     drawn = ndtri(_generator().uniform(ndtr(-2), ndtr(2), shape))

@@ -18,6 +18,7 @@ from dream_keras.nn.initializers import (
     Normal,
     Uniform,
     glorot,
+    lstm_init,
     torch_uniform,
 )
 
@@ -30,16 +31,29 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     PyTorch normalises with the batch's variance over n values but keeps a running average of the
     variance over n - 1; Keras keeps the former. The difference shows in evaluation.
+
+    Args:
+        momentum: Share of the running averages that is kept in a step, Keras's sense of the word.
+        epsilon: Added to the variance.
+        unbiased: Keep the variance over n - 1; otherwise the one over n, as Keras does.
+        **kwargs: Those of ``keras.layers.BatchNormalization``.
     """
 
-    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: object):
+    def __init__(
+        self,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        unbiased: bool = True,
+        **kwargs: object,
+    ):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+        self.unbiased = unbiased
 
     def call(
         self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """Normalise (batch, length, channels) over batch and length."""
-        if not training or not self.trainable:
+        if not (training and self.trainable and self.unbiased):
             return super().call(inputs, training=training, mask=mask)
         kept = ops.multiply(self.moving_variance, self.momentum)
         outputs = super().call(inputs, training=training, mask=mask)
@@ -54,6 +68,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         import tensorflow as tf
 
         return tf.distribute.get_strategy().num_replicas_in_sync
+
+    def get_config(self) -> dict[str, object]:
+        """Return the constructor's arguments; what is the default is left out, as it always was."""
+        return super().get_config() | ({} if self.unbiased else {"unbiased": False})
 
 
 @register
@@ -205,6 +223,13 @@ class TorchLSTM(keras.layers.LSTM):
 
     Both biases get the same gradient, so under Adam their sum moves twice as far in a step as the
     one bias of Keras would; that changes what is learnt, so both are kept.
+
+    Args:
+        units: Of the state.
+        return_sequences: As in Keras.
+        go_backwards: As in Keras.
+        init: PyTorch's initial weights or Keras's; see ``lstm_init``.
+        **kwargs: Those of ``keras.layers.RNN``.
     """
 
     def __init__(
@@ -212,15 +237,12 @@ class TorchLSTM(keras.layers.LSTM):
         units: int,
         return_sequences: bool = False,
         go_backwards: bool = False,
+        init: Init = "torch",
         **kwargs: object,
     ):
-        weights = torch_uniform(units)
         cell = _TwoBiasCell(
             units,
-            kernel_initializer=weights,
-            recurrent_initializer=weights,
-            bias_initializer=weights,
-            unit_forget_bias=False,
+            **lstm_init(init, units),
             dtype=kwargs.get("dtype"),
             name="lstm_cell",
         )
@@ -231,12 +253,13 @@ class TorchLSTM(keras.layers.LSTM):
         )
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.use_cudnn = "auto"
+        self.init = init
 
     def get_config(self) -> dict[str, object]:
         """Return the constructor's arguments."""
         config = super().get_config()
         kept = ("name", "trainable", "dtype", "units", "return_sequences", "go_backwards")
-        return {key: config[key] for key in kept}
+        return {key: config[key] for key in kept} | {"init": self.init}
 
 
 @register
@@ -347,14 +370,16 @@ class SelfAttention(keras.layers.Layer):
         }
 
 
-def batch_norm(name: str, momentum: float = 0.9, epsilon: float = 1e-5) -> BatchNormalization:
+def batch_norm(
+    name: str, momentum: float = 0.9, epsilon: float = 1e-5, unbiased: bool = True
+) -> BatchNormalization:
     """Make the batch normalisation that the blocks use, synchronised between replicas."""
     replicas = 1
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return BatchNormalization(momentum, epsilon, synchronized=replicas > 1, name=name)
+    return BatchNormalization(momentum, epsilon, unbiased, synchronized=replicas > 1, name=name)
 
 
 def keras_batch_norm(name: str) -> BatchNormalization:

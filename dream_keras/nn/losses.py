@@ -5,6 +5,7 @@ batch mean), so the gradient does not depend on the number of replicas. Labels a
 a label that is NaN is missing and adds nothing to loss and gradient.
 """
 
+import math
 from collections.abc import Mapping
 
 import keras
@@ -16,6 +17,9 @@ register = keras.saving.register_keras_serializable(package="dream_keras")
 
 SMALLEST_PROBABILITY = 1e-37
 """Below this the logarithm of a float32 probability would overflow; no gradient flows there."""
+
+EXACT_FACTORIALS = 16
+"""Counts below this have their logarithmic factorial in a table, others by Stirling's series."""
 
 UNKNOWN = -1e9
 """Stands in a softmax for what is not part of it; with -inf, a row without any would be NaN."""
@@ -62,6 +66,30 @@ def mean_output(outputs: Mapping[str, Tensor]) -> Tensor:
 def spread_output(outputs: Mapping[str, Tensor]) -> Tensor:
     """Return their standard deviations, (batch, tasks)."""
     return ops.exp(0.5 * outputs["log_variance"])
+
+
+def counts_output(outputs: Mapping[str, Tensor]) -> Tensor:
+    """Return the logarithms of total counts, (batch, tasks), of a block that predicts profiles."""
+    return outputs["counts"]
+
+
+def joint_outputs(main: Mapping[str, Tensor], bias: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Join what a network and a bias model predict: profiles multiply, and counts add.
+
+    Args:
+        main: ``"profile"``, logits, (batch, tasks, positions), and ``"counts"``, logarithms,
+            (batch, tasks).
+        bias: Likewise.
+
+    Examples:
+        >>> one = {"profile": ops.zeros((1, 1, 2)), "counts": ops.zeros((1, 1))}
+        >>> round(float(joint_outputs(one, one)["counts"][0, 0]), 4)
+        0.6931
+    """
+    return {
+        "profile": main["profile"] + bias["profile"],
+        "counts": ops.logaddexp(main["counts"], bias["counts"]),
+    }
 
 
 def error_of(labels: Tensor, values: Tensor) -> Tensor:
@@ -199,6 +227,75 @@ class ActivityShareError(RowLoss):
 def _log_shares(values: Tensor, known: Tensor) -> Tensor:
     """Return the logarithm of the softmax over the known tasks, (batch, tasks)."""
     return ops.log_softmax(ops.where(known, values, UNKNOWN), axis=-1)
+
+
+@register
+class ProfileLoss(RowLoss):
+    """Multinomial likelihood of a profile of counts, plus the squared error of its log total.
+
+    Summed over tasks: -log of the multinomial probability of the counts given their total, and the
+    weight times (log(1 + total) - prediction)^2. Source: BPNet, ChromBPNet.
+
+    Examples:
+        Two counts at one of two positions that are equally likely; the total is predicted exactly:
+
+        >>> target = {"profile": ops.convert_to_tensor([[[2.0, 0.0]]]), "weight": 5.0}
+        >>> counts = ops.log(ops.convert_to_tensor([[3.0]]))
+        >>> loss = ProfileLoss()(target, {"profile": ops.zeros((1, 1, 2)), "counts": counts})
+        >>> round(float(loss), 4)
+        1.3863
+    """
+
+    def call(self, y_true: Mapping[str, Tensor], y_pred: Mapping[str, Tensor]) -> Tensor:
+        """Compare counts with predictions.
+
+        Args:
+            y_true: ``"profile"``, counts, (batch, tasks, positions), and ``"weight"``, a number or
+                (batch, 1).
+            y_pred: ``"profile"``, logits, of the same shape, and ``"counts"``, logarithms of the
+                totals, (batch, tasks).
+        """
+        counts = y_true["profile"]
+        totals = ops.sum(counts, axis=-1)
+        errors = ops.log1p(totals) - y_pred["counts"]
+        rows = multinomial_loss(counts, y_pred["profile"]) + y_true["weight"] * ops.square(errors)
+        return ops.sum(rows, axis=-1)
+
+
+def multinomial_loss(counts: Tensor, logits: Tensor) -> Tensor:
+    """Return -log of the multinomial probability of counts given their total.
+
+    Written as the total times the divergence of the predicted from the measured profile, and a
+    rest that is small: the factorials themselves would leave few digits of float32.
+
+    Args:
+        counts: Whole numbers, (..., positions), float32.
+        logits: Of the same shape.
+
+    Returns:
+        (...); 0 where there are no counts.
+
+    Examples:
+        >>> counts, logits = ops.convert_to_tensor([1.0, 1.0]), ops.zeros((2,))
+        >>> round(float(multinomial_loss(counts, logits)), 4)
+        0.6931
+    """
+    totals = ops.sum(counts, axis=-1, keepdims=True)
+    log_shares = ops.log(ops.maximum(counts, 1.0)) - ops.log(ops.maximum(totals, 1.0))
+    divergence = ops.sum(counts * (log_shares - ops.log_softmax(logits, axis=-1)), axis=-1)
+    return divergence + ops.sum(_factorial_rest(counts), axis=-1) - _factorial_rest(totals[..., 0])
+
+
+def _factorial_rest(counts: Tensor) -> Tensor:
+    """Return log(k!) - (k log k - k), element by element, of whole numbers."""
+    exact = [
+        math.lgamma(k + 1) - (k * math.log(k) - k if k else 0) for k in range(EXACT_FACTORIALS)
+    ]
+    k = ops.maximum(counts, 1.0)
+    series = 0.5 * ops.log(2 * math.pi * k) + 1 / (12 * k) - 1 / (360 * k * k * k)
+    small = ops.cast(ops.minimum(counts, EXACT_FACTORIALS - 1), "int32")
+    table = ops.convert_to_tensor(exact, dtype="float32")
+    return ops.where(counts < EXACT_FACTORIALS, ops.take(table, small), series)
 
 
 @register

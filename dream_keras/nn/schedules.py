@@ -60,6 +60,52 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @register
+class LinearCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """Rise from ``start`` to ``peak`` in a line and fall to ``end`` along a half cosine.
+
+    The ATAC benchmark of Prix Fixe moves the learning rate this way.
+
+    Args:
+        start: Value at step 0.
+        peak: Value after ``rise * total_steps`` steps.
+        end: Value after ``total_steps`` steps, and ever after.
+        total_steps: Steps in the whole cycle.
+        rise: Share of the steps on the way up; 0.3 as published.
+
+    Examples:
+        >>> schedule = LinearCosine(0.1, 1.0, 0.0, total_steps=10)
+        >>> [round(float(schedule(step)), 4) for step in (0, 1, 3, 10)]
+        [0.1, 0.4, 1.0, 0.0]
+    """
+
+    def __init__(self, start: float, peak: float, end: float, total_steps: int, rise: float = 0.3):
+        self.start = start
+        self.peak = peak
+        self.end = end
+        self.total_steps = total_steps
+        self.rise = rise
+
+    def __call__(self, step: Tensor | int) -> Tensor:
+        """Return the value at ``step``, counted from 0."""
+        turn = self.rise * self.total_steps
+        step = ops.cast(step, "float32")
+        up = ops.clip(step / turn, 0.0, 1.0)
+        down = ops.clip((step - turn) / (self.total_steps - turn), 0.0, 1.0)
+        rising = self.start + (self.peak - self.start) * up
+        return ops.where(step < turn, rising, _half_cosine(self.peak, self.end, down))
+
+    def get_config(self) -> dict[str, object]:
+        """Return the constructor's arguments."""
+        return {
+            "start": self.start,
+            "peak": self.peak,
+            "end": self.end,
+            "total_steps": self.total_steps,
+            "rise": self.rise,
+        }
+
+
+@register
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     """Rise linearly to ``peak``, then fall with the square root of the step.
 

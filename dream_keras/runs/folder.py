@@ -5,6 +5,7 @@ data/                  rows that were given in memory
 environment.json       versions, seed, devices, numbers of rows
 best.weights.h5        weights of the best epoch
 last.weights.h5        weights of the last epoch
+bias.keras             the frozen bias model that the network was trained beside, if any
 state.npz              everything a resume needs
 history.csv            one row per epoch
 tensorboard/           events; of simulated data in simulated_data/
@@ -59,7 +60,8 @@ class State:
     Attributes:
         epoch: Epochs done.
         best_epoch: The epoch, counted from 1, with the best validation score; 0 before the first.
-        best_score: Its validation Pearson r, or its negative squared error where that decides.
+        best_score: Its validation Pearson r, or its negative squared error or loss where that
+            decides.
         history: One row per epoch.
         losses: Losses of the steps done in the epoch that has begun.
         seconds: Time spent on them.
@@ -114,6 +116,11 @@ class RunFolder:
     def last_weights(self) -> Path:
         """Weights of the last epoch."""
         return self.path / "last.weights.h5"
+
+    @property
+    def bias(self) -> Path:
+        """The frozen bias model that the network was trained beside, if any."""
+        return self.path / "bias.keras"
 
     @property
     def state(self) -> Path:

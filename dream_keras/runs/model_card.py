@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,7 @@ from dream_keras.hub.catalogue import named
 from dream_keras.hub.huggingface import HUB, repository
 from dream_keras.runs.description import describe_input, describe_network, describe_output
 from dream_keras.runs.run import Run
+from dream_keras.scoring.region_card import METRICS
 from dream_keras.scoring.suite import SIMULATED
 
 CARD = "MODEL.md"
@@ -23,6 +25,8 @@ CITATION = (
     "regulation, Nature Biotechnology, 2024, doi:10.1038/s41587-024-02414-w (the challenge and the "
     "networks); dream_keras (this implementation)."
 )
+NAMES = {"pearson_score": "Pearson Score", "spearman_score": "Spearman Score", **METRICS}
+"""What scores are called."""
 POOR = 0.5
 """Subsets are listed as limits where r^2 is below this share of the best subset's."""
 PACKAGES = ("dream_keras", "python", "keras", "tensorflow", "jax", "numpy")
@@ -78,21 +82,34 @@ def _front_matter(run: Run, metrics: Mapping[str, Any]) -> dict[str, object]:
     if origin is not None and origin.startswith(HUB):
         front["base_model"] = repository(origin)[0]
     if metrics:
-        kinds = {"pearson_score": "Pearson Score", "spearman_score": "Spearman Score"}
-        found = [{"type": kind, "name": kinds[kind], "value": metrics[kind]} for kind in kinds]
+        found = [{"type": kind, "name": NAMES[kind], "value": v} for kind, v in _main(metrics)]
         front["model-index"] = [
             {
                 "name": run.folder.path.name,
                 "results": [
                     {
-                        "task": {"type": "other", "name": "prediction of expression from DNA"},
-                        "dataset": {"type": "other", "name": str(metrics.get("suite") or "suite")},
+                        "task": {"type": "other", "name": "prediction from DNA sequence"},
+                        "dataset": {"type": "other", "name": _scored_on(metrics)},
                         "metrics": found,
                     }
                 ],
             }
         ]
     return front
+
+
+def _main(metrics: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return the main scores of a suite, or of regions what the network alone predicts."""
+    if "scores" in metrics:
+        return list(metrics["scores"]["network"].items())
+    return [(kind, metrics[kind]) for kind in ("pearson_score", "spearman_score")]
+
+
+def _scored_on(metrics: Mapping[str, Any]) -> str:
+    """Return the name of a suite, or of a regions file and its part."""
+    if "scores" in metrics:
+        return f"{Path(metrics['source']).name}, part {metrics['part']}"
+    return str(metrics.get("suite") or "suite")
 
 
 def _data_name(run: Run) -> str:
@@ -176,7 +193,9 @@ def _training(run: Run) -> list[str]:
 def _score(metrics: Mapping[str, Any], run: Run) -> list[str]:
     """Return the table of scores with their intervals."""
     if not metrics:
-        return ["Not scored on a suite."]
+        return ["Not scored."]
+    if "scores" in metrics:
+        return _region_score(metrics)
     intervals = metrics.get("bootstrap", {})
     rows = []
     for name, subset in metrics["subsets"].items():
@@ -186,12 +205,33 @@ def _score(metrics: Mapping[str, Any], run: Run) -> list[str]:
             row[head] = _with_ends(subset[kind], ends.get(kind))
         rows.append(row)
     scores = ", ".join(
-        f"{head} **{_with_ends(metrics[kind], intervals.get(kind))}**"
-        for kind, head in (("pearson_score", "Pearson Score"), ("spearman_score", "Spearman Score"))
+        f"{NAMES[kind]} **{_with_ends(value, intervals.get(kind))}**"
+        for kind, value in _main(metrics)
     )
     level = f" With {100 * intervals['level']:g} % bootstrap intervals." if intervals else ""
-    suite = f"{metrics.get('suite') or 'Suite'}, {metrics['part']} part."
+    suite = f"{_scored_on(metrics)}, {metrics['part']} part."
     return [f"{suite}{level}", "", markdown(pd.DataFrame(rows)), "", f"{scores}."]
+
+
+def _region_score(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the table of scores on regions, of each predictor, and the baselines."""
+    intervals = metrics["intervals"]
+    rows = [
+        {"metric": METRICS[kind]}
+        | {
+            who: _with_ends(scores[kind], intervals.get(who, {}).get(kind))
+            for who, scores in metrics["scores"].items()
+        }
+        for kind in METRICS
+    ]
+    known = [f"{name.replace('_', ' ')} {v:.3f}" for name, v in metrics["baselines"].items()]
+    return [
+        f"{_scored_on(metrics)}, {metrics['regions']:,} regions. With 95 % bootstrap intervals.",
+        "",
+        markdown(pd.DataFrame(rows)),
+        "",
+        f"Baselines: {', '.join(known)}.",
+    ]
 
 
 def _with_ends(value: float | None, ends: list[float] | None) -> str:

@@ -21,6 +21,8 @@ from dream_keras.runtime.steps import Steps
 
 BATCH = 256
 """Rows predicted at a time (all strands of each); every batch is filled up to this size."""
+BATCH_BP = 512 * BATCH
+"""Positions predicted at a time: of long inputs fewer rows make a batch."""
 WRITTEN_AT_A_TIME = 16 * BATCH
 
 Floats = npt.NDArray[np.float64]
@@ -52,8 +54,7 @@ def _values_and_spreads(
 ) -> tuple[Floats, Floats | None]:
     """Return what ``predict_views`` returns, and the standard deviations that the head predicts."""
     rows = len(tokens)
-    batch = min(BATCH, max(rows, 1))
-    batch += -batch % steps.replicas
+    batch = batch_of(steps, rows)
     empty = np.empty((0, steps.processor.predicted_strands, steps.network.tasks))
     values, spreads = [empty], [empty]
     for start in range(0, rows, batch):
@@ -71,6 +72,42 @@ def _values_and_spreads(
         done(len(part))
     both = [np.concatenate(parts[1:] or parts) for parts in (values, spreads)]
     return both[0], None if steps.network.head.spread is None else both[1]
+
+
+def batch_of(steps: Steps, rows: int) -> int:
+    """Return how many of some rows are predicted at a time."""
+    most = max(BATCH_BP // max(steps.processor.length, 1), 1)
+    batch = min(BATCH, most, max(rows, 1))
+    return batch + -batch % steps.replicas
+
+
+def predict_profiles(
+    steps: Steps,
+    tokens: Tokens,
+    joint: bool = False,
+    done: Callable[[int], object] = lambda rows: None,
+) -> tuple[npt.NDArray[np.float32], Floats]:
+    """Predict the counts of encoded rows at each position.
+
+    Args:
+        steps: The compiled functions of a network that predicts profiles.
+        tokens: (rows, length).
+        joint: Join the bias model's outputs, if there is one.
+        done: Called with the number of rows after each batch.
+
+    Returns:
+        Logits, (rows, tasks, positions), and logarithms of the total counts, (rows, tasks).
+    """
+    rows, batch = len(tokens), batch_of(steps, len(tokens))
+    shape = (0, *steps.network.output["profile"].shape[1:])
+    logits, counts = [np.empty(shape, np.float32)], [np.empty((0, steps.network.tasks))]
+    for start in range(0, rows, batch):
+        part = tokens[start : start + batch]
+        found = steps.predict_profiles(np.resize(part, (batch, *part.shape[1:])), joint)
+        logits.append(found[0][: len(part)].astype(np.float32))
+        counts.append(found[1][: len(part)])
+        done(len(part))
+    return np.concatenate(logits), np.concatenate(counts)
 
 
 class Distribution(NamedTuple):

@@ -9,10 +9,12 @@ from dream_keras.common.files import replacing, sha256, write_text
 from dream_keras.runs.folder import RunFolder, State
 from dream_keras.runs.model_card import write_card
 from dream_keras.runs.plots import learning_curve, mark_simulated
+from dream_keras.runs.region_scores import regions_of, score_run_on_regions
 from dream_keras.runs.run import Run
 from dream_keras.runs.tensorboard import EventWriter
 from dream_keras.scoring.bootstrap import bootstrap
 from dream_keras.scoring.card import ScoreCard
+from dream_keras.scoring.region_card import RegionCard
 from dream_keras.scoring.report import markdown_table, scatter_figure
 from dream_keras.scoring.suite import SIMULATED, Suite
 
@@ -22,7 +24,7 @@ RESAMPLES = 1_000
 
 def write_report(
     run: Run, state: State, suite: Suite | None, progress: bool | None = None
-) -> ScoreCard | None:
+) -> ScoreCard | RegionCard | None:
     """Score a run on its suite and write its report.
 
     That is ``metrics.json`` with bootstrap intervals, ``predictions.tsv``, ``report.md`` and the
@@ -38,7 +40,7 @@ def write_report(
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
-        The score, or None without a suite.
+        The score; of regions that of the test part's peaks. None without any.
     """
     folder = run.folder
     (folder.path / "plots").mkdir(exist_ok=True)
@@ -57,13 +59,21 @@ def write_report(
         "![learning curve](plots/learning_curve.png)",
         "",
     ]
-    card = None
+    card: ScoreCard | RegionCard | None = None
+    if run.is_of_regions and regions_of(run).chroms(run.experiment.regions.fold)["test"]:
+        card, table = score_run_on_regions(
+            run, regions_of(run), bootstrap=RESAMPLES, progress=progress
+        )
+        folder.write_table("regions.tsv", table, sep="\t", float_format="%.7g")
+        folder.write_json("metrics.json", card.to_dict())
+        lines += ["## Test regions", "", "```", card.table(), "```", ""]
     if suite is not None:
         # Before loading: the checksum must not be that of weights written in the meantime.
         checksum = f"{sha256(folder.best_weights)}  {folder.best_weights.name}\n"
-        card, section = score_run(run, suite, progress)
+        scored, section = score_run(run, suite, progress)
+        card = scored
         write_text(folder.path / "predictions.sha256", checksum)
-        _write_events(run.events_folder, suite, card, step=int(best["step"]))
+        _write_events(run.events_folder, suite, scored, step=int(best["step"]))
         lines += section
     lines += ["## Settings", "", "```yaml", folder.config.read_text().rstrip(), "```", ""]
     write_text(folder.path / "report.md", "\n".join(lines))

@@ -11,12 +11,15 @@ from dream_keras.common.errors import UserError
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.kmers import Sequences
 from dream_keras.data.processor import Lengths
+from dream_keras.data.region_rows import RegionRows, Windows, load_training_regions
+from dream_keras.data.regions import is_regions_file, read_regions_file
 from dream_keras.data.shards import ShardedRows, open_shards
 from dream_keras.data.similarity import hold_out_families
 from dream_keras.data.split import Part
 from dream_keras.data.stream import hold_out
 from dream_keras.data.table import Rows, load_rows
 from dream_keras.hub.paths import local_copy
+from dream_keras.menu.atac import ProfileProcessor
 from dream_keras.runs.run import Run
 
 VALIDATION_SHARE = 0.1
@@ -43,6 +46,8 @@ def load_validation(run: Run) -> Rows:
     Raises:
         UserError: As for ``load_data``.
     """
+    if run.is_of_regions:
+        return load_data(run)[1]
     train, validation = run.tables()
     table = train if run.experiment.data.split_column is not None else validation
     if table is None:
@@ -65,6 +70,8 @@ def load_data(run: Run, visit: Visit = _no_visit) -> tuple[Rows | ShardedRows, R
         UserError: If a table cannot be used, or not be split as asked.
     """
     settings, seed = run.experiment.data, split_seed(run)
+    if run.is_of_regions:
+        return _load_regions(run)
     train, validation = run.tables()
     train = str(local_copy(train))
     prepared = Path(train).is_dir()
@@ -98,6 +105,42 @@ def load_data(run: Run, visit: Visit = _no_visit) -> tuple[Rows | ShardedRows, R
         of_disk, held_out = on_disk.hold_out(VALIDATION_SHARE, seed)
         return of_disk, held_out.load()
     return _split(run, train, seed, visit)
+
+
+def _load_regions(run: Run) -> tuple[RegionRows, RegionRows]:
+    """Read the regions to train and to validate on.
+
+    Raises:
+        UserError: If the training table is no regions file, or settings of tables are given.
+    """
+    data, processor = run.experiment.data, run.processor
+    assert isinstance(processor, ProfileProcessor)
+    for name in ("validation", "test", "split_column", "weight_column", "error_column", "max_rows"):
+        if getattr(data, name) is not None:
+            raise UserError(
+                f"data.{name}={getattr(data, name)}: which regions are trained, validated and "
+                "tested on says the file of folds that the regions file names"
+            )
+    table = str(local_copy(run.tables()[0]))
+    if not is_regions_file(table):
+        raise UserError(
+            f"{table}: networks that predict profiles are trained on a regions file, *.yaml, which "
+            "names a genome, bigWigs and peaks (docs/atac.md). To simulate one: python -m "
+            "dream_keras.simulate --genome OUT"
+        )
+    windows = Windows(processor.length, processor.positions, processor.jitter)
+    settings = run.experiment.regions
+    rows, validation = load_training_regions(read_regions_file(table), settings, windows)
+    for part, found in (("train", rows), ("valid", validation)):
+        peaks = int(found.regions.is_peak.sum())
+        log.info(
+            "%s: %s peaks and %s regions without, part %s",
+            table,
+            f"{peaks:,}",
+            f"{len(found) - peaks:,}",
+            part,
+        )
+    return rows, validation
 
 
 def _split(run: Run, table: str, seed: int, visit: Visit) -> tuple[Rows, Rows]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from dream_keras import menu
 from dream_keras.common.cli import load_backend
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED, sha256
@@ -21,7 +22,7 @@ from dream_keras.common.text import reason
 from dream_keras.config.experiment import Experiment, load_experiment
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.memory import TRAIN, VALIDATION, listed
-from dream_keras.data.processor import Processor
+from dream_keras.data.processor import PROFILE, Processor
 from dream_keras.hub.huggingface import HUB, pull
 from dream_keras.hub.paths import is_elsewhere, local_copy, table_of
 from dream_keras.menu.registry import NotOnMenuError
@@ -143,7 +144,15 @@ class Run:
             return local_copy(data.train, "suite")
         if self.experiment.members:
             return self.members[0].suite_folder
+        if self.is_of_regions:
+            return None
         return self.simulated_folder if self.is_simulated else None
+
+    @property
+    def is_of_regions(self) -> bool:
+        """Whether it is trained on regions of a genome, to predict counts at each position."""
+        processor = menu.get("processor", self.experiment.model.processor.name)
+        return PROFILE in getattr(processor.build, "targets", ())
 
     @property
     def is_simulated(self) -> bool:
@@ -181,6 +190,8 @@ class Run:
                 f"the rows that {self.experiment.weights_from} was trained on are not known"
             )
         folder = self.simulated_folder
+        if self.is_of_regions:
+            return str(folder / "regions.yaml"), None
         return str(folder / "train.txt"), str(folder / "val.txt")
 
     def _own(self, table: str) -> str:
@@ -194,8 +205,10 @@ class Run:
     @cached_property
     def simulated_folder(self) -> Path:
         """Simulate the run's data, once; return the folder in the cache that holds them."""
-        from dream_keras.simulate import simulate
+        from dream_keras.simulate import GENOME_BP, simulate, simulate_genome
 
+        if self.is_of_regions:
+            return simulate_genome(cache() / f"simulated-genome-{GENOME_BP}", GENOME_BP, seed=0)
         rows, test_rows = (
             self.experiment.data.simulated_rows,
             self.experiment.data.simulated_test_rows,
@@ -203,11 +216,18 @@ class Run:
         return simulate(cache() / f"simulated-{rows}-{test_rows}", rows, test_rows, seed=0)
 
     @cached_property
+    def bias(self) -> "Network | None":
+        """The bias model that it was trained with, if any."""
+        from dream_keras.model.build import load_model
+
+        return load_model(self.folder.bias) if self.folder.bias.exists() else None
+
+    @cached_property
     def steps(self) -> "Steps":
         """The compiled functions of its network."""
         from dream_keras.runtime.steps import Steps
 
-        return Steps(self.network, self.processor)
+        return Steps(self.network, self.processor, bias=self.bias)
 
     def predict(
         self, sequences: Sequence[str], progress: bool | None = None

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import keras
 import numpy as np
@@ -15,8 +16,12 @@ from dream_keras.data.stream import Batch
 from dream_keras.model.network import Network
 from dream_keras.model.targets import choose_target_type
 from dream_keras.nn import Tensor, Tensors
+from dream_keras.nn.losses import joint_outputs
 
 Channels = npt.NDArray[np.float32]
+Kind = Literal["values", "profiles", "joint"]
+"""What is predicted: the tasks' values (and spreads); logits at each position, then log counts; or
+these with the bias model's joined."""
 
 
 class StepsBase(ABC):
@@ -30,6 +35,8 @@ class StepsBase(ABC):
         network: The network.
         processor: Makes channels and targets from tokens and labels, inside the compiled call.
         optimizer: Built on the network's weights here; None for prediction only.
+        bias: A bias model, which is not trained: its outputs are joined to the network's in the
+            loss, and where joint profiles are asked for.
 
     Raises:
         UserError: If the processor makes no target that the final block can be trained on, or
@@ -41,8 +48,10 @@ class StepsBase(ABC):
         network: Network,
         processor: Processor,
         optimizer: keras.optimizers.Optimizer | None = None,
+        bias: Network | None = None,
     ):
         self.network = network
+        self.bias = bias
         self.processor = processor
         # Only steps that have one are asked to train.
         self.optimizer: keras.optimizers.Optimizer = optimizer
@@ -109,21 +118,55 @@ class StepsBase(ABC):
         spreads = None if self.network.head.spread is None else columns[..., tasks:]
         return columns[..., :tasks], spreads
 
+    def predict_profiles(
+        self, tokens: Tokens, joint: bool = False
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Predict the counts of encoded rows at each position.
+
+        Args:
+            tokens: (rows, length); the rows must divide by the replicas.
+            joint: Join the bias model's outputs, if there is one.
+
+        Returns:
+            Logits, (rows, tasks, positions), and logarithms of the total counts, (rows, tasks).
+        """
+        tasks = self.network.tasks
+        flags = np.zeros(len(tokens), np.uint8)
+        columns = self._predict_rows(tokens, flags, "joint" if joint else "profiles")[:, 0]
+        columns = columns.astype(np.float64)
+        logits = columns[:, :-tasks].reshape(len(columns), tasks, -1)
+        return logits, columns[:, -tasks:]
+
     @abstractmethod
     def gradient(self, channels: Channels, task: int) -> tuple[Channels, Channels]:
         """Predict inputs of the network, and differentiate one task with respect to them.
 
         Args:
             channels: (rows, length, channels); on one device, whatever the strategy.
-            task: Number of the task.
+            task: Number of the task, or of what ``Network.explained`` says beside the tasks.
 
         Returns:
-            What the network says, (rows, tasks), and the gradients of each row's task, (rows,
-            length, channels).
+            What the network says, (rows, tasks and others), and the gradients of each row's task,
+            (rows, length, channels).
         """
 
     @abstractmethod
-    def _predict_rows(self, tokens: Tokens, flags: Flags) -> npt.NDArray: ...
+    def _predict_rows(self, tokens: Tokens, flags: Flags, kind: Kind = "values") -> npt.NDArray: ...
+
+    def joined(self, outputs: Tensors, inputs: Tensor) -> Tensors:
+        """Join the bias model's outputs to those of the network, if there is one."""
+        if self.bias is None:
+            return outputs
+        return joint_outputs(outputs, self.bias(inputs, training=False))
+
+    def _columns(self, outputs: Tensors, inputs: Tensor, kind: Kind) -> Tensor:
+        """Return the columns that are predicted, (rows, columns); see ``Kind``."""
+        if kind == "values":
+            return self.network.columns(outputs)
+        found = self.joined(outputs, inputs) if kind == "joint" else outputs
+        profiles = found["profile"]
+        size = profiles.shape[1] * profiles.shape[2]
+        return ops.concatenate([ops.reshape(profiles, (-1, size)), found["counts"]], axis=-1)
 
     def _training_rows(
         self, tokens: Tensor, strand: Tensor, flags: Tensor, labels: Tensor, weights: Tensor
@@ -137,6 +180,8 @@ class StepsBase(ABC):
             tokens, labels = ops.tile(tokens, [2, 1]), ops.tile(labels, [2, 1])
             flags, weights = ops.tile(flags, [2]), ops.tile(weights, [2])
             strand = ops.cast(ops.arange(2 * rows) >= rows, "uint8")
+        window = self.processor.training_window(tokens, strand, flags, labels)
+        tokens, strand, flags, labels = window
         channels = self.processor.make_channels(tokens, strand, flags)
         target = self.processor.make_target(labels, tokens, self.target_type)
         return channels, target, weights

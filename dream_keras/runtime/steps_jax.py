@@ -14,7 +14,7 @@ from dream_keras.data.processor import Flags, Processor
 from dream_keras.data.stream import Batch
 from dream_keras.model.network import Network
 from dream_keras.nn import Tensor
-from dream_keras.runtime.steps_base import Channels, StepsBase
+from dream_keras.runtime.steps_base import Channels, Kind, StepsBase
 
 State = tuple[list[Tensor], list[Tensor], list[Tensor]]
 """Values of the trainable, the other and the optimiser's variables."""
@@ -33,11 +33,12 @@ class JaxSteps(StepsBase):
         network: Network,
         processor: Processor,
         optimizer: keras.optimizers.Optimizer | None = None,
+        bias: Network | None = None,
     ):
-        super().__init__(network, processor, optimizer)
+        super().__init__(network, processor, optimizer, bias)
         self._distribution = keras.distribution.distribution()
         self._train = jax.jit(self._train_many, donate_argnums=0)
-        self._predict = jax.jit(self._predict_strands)
+        self._predict = jax.jit(self._predict_strands, static_argnums=4)
         self._gradient = jax.jit(self._differentiate)
 
     @property
@@ -68,7 +69,8 @@ class JaxSteps(StepsBase):
 
         def mean_loss(weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
             outputs, changed = self.network.stateless_call(weights, other, inputs, training=True)
-            return jnp.mean(self.loss(target, outputs) * row_weights), changed
+            losses = self.loss(target, self.joined(outputs, inputs))
+            return jnp.mean(losses * row_weights), changed
 
         (loss, other), gradients = jax.value_and_grad(mean_loss, has_aux=True)(trainable)
         with keras.StatelessScope(list(zip(self._variables[2], moments, strict=True))):
@@ -87,7 +89,7 @@ class JaxSteps(StepsBase):
     ) -> tuple[Tensor, Tensor]:
         def total(channels: Tensor) -> tuple[Tensor, Tensor]:
             outputs, _ = self.network.stateless_call(trainable, other, channels, training=False)
-            values = self.network.values(outputs)
+            values = self.network.explained(outputs)
             return jnp.sum(values[:, task]), values
 
         gradients, values = jax.grad(total, has_aux=True)(channels)
@@ -105,17 +107,22 @@ class JaxSteps(StepsBase):
             return state, report[None]
         return jax.lax.scan(self.train_step, state, batches)
 
-    def _predict_rows(self, tokens: Tokens, flags: Flags) -> npt.NDArray:
+    def _predict_rows(self, tokens: Tokens, flags: Flags, kind: Kind = "values") -> npt.NDArray:
         trainable, other, _ = ([v.value for v in part] for part in self._variables)
         shared = (self._shared(rows, 0) for rows in (tokens, flags))
-        return np.asarray(self._predict(trainable, other, *shared))
+        return np.asarray(self._predict(trainable, other, *shared, kind))
 
     def _predict_strands(
-        self, trainable: list[Tensor], other: list[Tensor], tokens: Tensor, flags: Tensor
+        self,
+        trainable: list[Tensor],
+        other: list[Tensor],
+        tokens: Tensor,
+        flags: Tensor,
+        kind: Kind,
     ) -> Tensor:
         inputs = self._prediction_rows(tokens, flags)
         outputs, _ = self.network.stateless_call(trainable, other, inputs, training=False)
-        return self._by_row(self.network.columns(outputs))
+        return self._by_row(self._columns(outputs, inputs, kind))
 
     def _shared(self, rows: npt.NDArray, axis: int) -> Tensor:
         """Put rows on the devices, each with its share along an axis."""

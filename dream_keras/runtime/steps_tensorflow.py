@@ -9,7 +9,7 @@ from dream_keras.data.alphabet import Tokens
 from dream_keras.data.processor import Flags, Processor
 from dream_keras.data.stream import Batch
 from dream_keras.model.network import Network
-from dream_keras.runtime.steps_base import Channels, StepsBase
+from dream_keras.runtime.steps_base import Channels, Kind, StepsBase
 
 
 class TensorFlowSteps(StepsBase):
@@ -20,8 +20,9 @@ class TensorFlowSteps(StepsBase):
         network: Network,
         processor: Processor,
         optimizer: keras.optimizers.Optimizer | None = None,
+        bias: Network | None = None,
     ):
-        super().__init__(network, processor, optimizer)
+        super().__init__(network, processor, optimizer, bias)
         self.strategy = tf.distribute.get_strategy()
         self._train_step = tf.function(self._train_one)
         self._train_steps = tf.function(self._train_many, reduce_retracing=True)
@@ -54,8 +55,8 @@ class TensorFlowSteps(StepsBase):
             report = self._train_steps(*map(tf.constant, stacked))
         return report.numpy().astype(np.float64)
 
-    def _predict_rows(self, tokens: Tokens, flags: Flags) -> npt.NDArray:
-        return self._predict(tf.constant(tokens), tf.constant(flags)).numpy()
+    def _predict_rows(self, tokens: Tokens, flags: Flags, kind: Kind = "values") -> npt.NDArray:
+        return self._predict(tf.constant(tokens), tf.constant(flags), kind).numpy()
 
     def gradient(self, channels: Channels, task: int) -> tuple[Channels, Channels]:
         """Predict inputs of the network, and differentiate one task with respect to them."""
@@ -65,7 +66,7 @@ class TensorFlowSteps(StepsBase):
     def _differentiate(self, channels: tf.Tensor, task: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(channels)
-            values = self.network.expression(channels)
+            values = self.network.explained(self.network(channels, training=False))
             total = tf.reduce_sum(tf.gather(values, task, axis=1))
         return values, tape.gradient(total, channels)
 
@@ -87,7 +88,8 @@ class TensorFlowSteps(StepsBase):
         parts = (self._share(rows, self._local) for rows in batch)
         inputs, target, row_weights = self._training_rows(*parts)
         with tf.GradientTape() as tape:
-            losses = self.loss(target, self.network(inputs, training=True))
+            outputs = self.network(inputs, training=True)
+            losses = self.loss(target, self.joined(outputs, inputs))
             loss = tf.reduce_mean(losses * row_weights) / self.replicas
         weights = self.network.trainable_variables
         # A head may have outputs that this target says nothing about.
@@ -98,16 +100,16 @@ class TensorFlowSteps(StepsBase):
         self.optimizer.apply([tf.convert_to_tensor(g) for g in gradients], weights)
         return loss
 
-    def _predict_strands(self, tokens: tf.Tensor, flags: tf.Tensor) -> tf.Tensor:
-        parts = self.strategy.run(self._predict_replica, (tokens, flags))
+    def _predict_strands(self, tokens: tf.Tensor, flags: tf.Tensor, kind: Kind) -> tf.Tensor:
+        parts = self.strategy.run(self._predict_replica, (tokens, flags), {"kind": kind})
         if self._local < self.replicas:
             return self.strategy.gather(parts, axis=0)
         return tf.concat(self.strategy.experimental_local_results(parts), axis=0)
 
-    def _predict_replica(self, *batch: tf.Tensor) -> tf.Tensor:
-        rows = (self._share(rows, self.replicas) for rows in batch)
-        outputs = self.network(self._prediction_rows(*rows), training=False)
-        return self._by_row(self.network.columns(outputs))
+    def _predict_replica(self, *batch: tf.Tensor, kind: Kind) -> tf.Tensor:
+        inputs = self._prediction_rows(*(self._share(rows, self.replicas) for rows in batch))
+        outputs = self.network(inputs, training=False)
+        return self._by_row(self._columns(outputs, inputs, kind))
 
     def _share(self, rows: tf.Tensor, parts: int) -> tf.Tensor:
         """Return this replica's part of some rows: of a worker's own, or of all replicas'."""

@@ -10,6 +10,7 @@ from dream_keras.common.text import align
 from dream_keras.scoring.card import Coverage, Estimate, Interval, Intervals, ScoreCard, SubsetScore
 from dream_keras.scoring.formulas import FORMULAS
 from dream_keras.scoring.metrics import score
+from dream_keras.scoring.region_card import RegionCard
 from dream_keras.scoring.suite import Suite
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ _GRID = 45
 """Hexagons across a panel."""
 
 
-def table(card: ScoreCard) -> str:
+def table(card: ScoreCard | RegionCard) -> str:
     """Return the card as aligned plain text, without a final line break."""
+    if isinstance(card, RegionCard):
+        return card.table()
     rows = _rows(card, ("Pearson r", "r^2", "Spearman rho"))
     lines = align(rows)
     lines.insert(1, "-" * max(map(len, lines)))

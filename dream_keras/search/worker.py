@@ -146,6 +146,7 @@ def run_repeat(config: dict[str, Yaml], folder: str) -> Metrics:
 
     from dream_keras.config.experiment import Experiment
     from dream_keras.runs.folder import RunFolder
+    from dream_keras.scoring.card import ScoreCard
     from dream_keras.train import train
 
     keras.backend.clear_session()
@@ -161,7 +162,7 @@ def run_repeat(config: dict[str, Yaml], folder: str) -> Metrics:
         "weights": float(sum(math.prod(w.shape) for w in result.network.trainable_weights)),
         "seconds": float(result.history["seconds"].sum()),
     }
-    if result.score is not None:
+    if isinstance(result.score, ScoreCard):
         metrics["pearson_score"] = float(result.score.pearson_score)
         metrics["spearman_score"] = float(result.score.spearman_score)
     RunFolder(run).write_json(RESULT, metrics)

@@ -3,7 +3,7 @@
 import argparse
 
 from dream_keras.common.cli import run
-from dream_keras.simulate import TEST_ROWS, TRAIN_ROWS, simulate
+from dream_keras.simulate import GENOME_BP, TEST_ROWS, TRAIN_ROWS, simulate
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,6 +28,18 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="rows of the test table, at least 600 (default: %(default)s; official: 71103)",
     )
+    parser.add_argument(
+        "--genome",
+        action="store_true",
+        help="a genome with ATAC-seq counts instead: FASTA, bigWig, peaks, folds and truth",
+    )
+    parser.add_argument(
+        "--bp",
+        type=int,
+        default=GENOME_BP,
+        metavar="N",
+        help="with --genome, its length, at least 200000 (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="(default: 0)")
     return parser
 
@@ -35,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     """Run the command."""
     options = parser().parse_args(argv)
-    print(simulate(options.out, options.train_rows, options.test_rows, options.seed))
+    print(simulate(**vars(options)))
 
 
 if __name__ == "__main__":

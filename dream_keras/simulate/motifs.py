@@ -69,13 +69,7 @@ class Motif:
     @functools.cached_property
     def matrix(self) -> Floats:
         """Probability of A, C, G, T in each column, shape (width, 4); each row sums to 1."""
-        columns = np.empty((self.width, 4))
-        for column, letter in zip(columns, self.consensus, strict=True):
-            other = LOOSE if letter.islower() else STRICT
-            allowed = alphabet.encode(IUPAC[letter.upper()])
-            column[:] = other
-            column[allowed] = (1 - other * (4 - len(allowed))) / len(allowed)
-        return columns
+        return matrix_of(self.consensus)
 
     def affinity_columns(self, strand: int) -> Floats:
         """Affinity of each base relative to the best base of its column, shape (width, 4).
@@ -85,6 +79,25 @@ class Motif:
         """
         relative = self.matrix / self.matrix.max(axis=1, keepdims=True)
         return relative if strand > 0 else relative[::-1, ::-1]
+
+
+def matrix_of(consensus: str) -> Floats:
+    """Return the probability of A, C, G, T in each column of a consensus, (width, 4).
+
+    Args:
+        consensus: IUPAC letters; lower case = loose.
+
+    Examples:
+        >>> matrix_of("Ry").round(2).tolist()
+        [[0.45, 0.05, 0.45, 0.05], [0.16, 0.34, 0.16, 0.34]]
+    """
+    columns = np.empty((len(consensus), 4))
+    for column, letter in zip(columns, consensus, strict=True):
+        other = LOOSE if letter.islower() else STRICT
+        allowed = alphabet.encode(IUPAC[letter.upper()])
+        column[:] = other
+        column[allowed] = (1 - other * (4 - len(allowed))) / len(allowed)
+    return columns
 
 
 _MULTI = "review of ABF1, RAP1, REB1 and CPF1 (Cbf1), PMC6057378, table 1"

@@ -6,6 +6,7 @@ import logging
 import operator
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ TRAIN_PER_VAL = 9
 """Training rows per validation row (official: 6,065,325 and 673,933)."""
 
 _CHUNK = 16_384
-_LARGEST_SEED = 2**63 - 1
+LARGEST_SEED = 2**63 - 1
 _TRAIN, _VAL, _TEST, _PLASMID, _SORTER = range(5)
 """Streams of random numbers, so that no part depends on the size of the others."""
 
@@ -43,11 +44,25 @@ def write_simulation(
 ) -> Path:
     """Write a simulated experiment; ``dream_keras.simulate`` says what the arguments mean."""
     arguments = {
-        "train_rows": _integer("train_rows", train_rows, 1, 2**32 - 1),
-        "test_rows": _integer("test_rows", test_rows, FEWEST_ROWS, 2**32 - 1),
-        "seed": _integer("seed", seed, 0, _LARGEST_SEED),
+        "train_rows": integer("train_rows", train_rows, 1, 2**32 - 1),
+        "test_rows": integer("test_rows", test_rows, FEWEST_ROWS, 2**32 - 1),
+        "seed": integer("seed", seed, 0, LARGEST_SEED),
     }
     manifest = {"simulation": VERSION, **arguments}
+    return write_once(out, manifest, lambda folder: _write_all(folder, manifest, progress))
+
+
+def write_once(out: Path | str, manifest: dict[str, int], write: Callable[[Path], None]) -> Path:
+    """Have a simulation's folder written, unless it is there; it appears only when complete.
+
+    Args:
+        out: The folder.
+        manifest: What the files depend on; ``write`` puts it in them as ``MANIFEST``.
+        write: Writes all files into an empty folder.
+
+    Raises:
+        UserError: If ``out`` holds something else or cannot be written.
+    """
     out = Path(out)
     target = out.expanduser().resolve()
     partial = None
@@ -59,7 +74,7 @@ def write_simulation(
         # A name of its own: processes of several machines may share the cache.
         partial = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}{target.name}-", dir=target.parent))
         partial.chmod(0o755)
-        _write_all(partial, manifest, progress)
+        write(partial)
         _put_in_place(partial, target, manifest)
     except OSError as error:
         in_cache = target.is_relative_to(cache().expanduser().resolve())
@@ -74,7 +89,8 @@ def write_simulation(
     return out
 
 
-def _integer(name: str, value: int, least: int, most: int) -> int:
+def integer(name: str, value: int, least: int, most: int) -> int:
+    """Return a whole number within its range, or refuse it."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -127,15 +143,16 @@ def _write_all(folder: Path, manifest: dict[str, int], progress: bool) -> None:
         _write_library(folder, "train", train, (seed, _TRAIN), weights, bar)
         _write_library(folder, "val", val, (seed, _VAL), weights, bar)
     _write_test(folder, manifest["test_rows"], seed)
-    _write_json(folder / "plasmid.json", _plasmid(assay.generator(seed, _PLASMID)))
+    write_json(folder / "plasmid.json", _plasmid(assay.generator(seed, _PLASMID)))
     motifs = [
         {**dataclasses.asdict(motif), "matrix": motif.matrix.round(6).tolist()} for motif in MOTIFS
     ]
-    _write_json(folder / FOLDER / "motifs.json", motifs)
-    _write_json(folder / MANIFEST, manifest)
+    write_json(folder / FOLDER / "motifs.json", motifs)
+    write_json(folder / MANIFEST, manifest)
 
 
-def _write_json(path: Path, content: object) -> None:
+def write_json(path: Path, content: object) -> None:
+    """Write something as JSON."""
     path.write_text(json.dumps(content, indent=1))
 
 

@@ -105,6 +105,10 @@ def _target(target_type: str, case: Case, seed: int) -> Tensors:
     normal = random.normal(size=(ROWS, case.network.tasks)).astype(np.float32)
     if target_type == "value":
         return normal  # processors scale it differently, some not at all
+    if target_type == "profile":
+        shape = (ROWS, *case.network.output["profile"].shape[1:])
+        counts = random.poisson(random.uniform(0, 6, shape))
+        return {"profile": counts.astype(np.float32), "weight": np.ones((ROWS, 1), np.float32)}
     tokens = random.integers(0, 4, (ROWS, case.length))
     tokens += MASKED * (random.random(tokens.shape) < MASKED_SHARE)
     labels = ops.convert_to_tensor(LABEL_MEAN + LABEL_STD * normal)

@@ -4,14 +4,21 @@ import numpy as np
 
 from dream_keras.common.errors import UserError
 from dream_keras.data.processor import Processor
+from dream_keras.data.region_rows import RegionRows
+from dream_keras.data.region_stream import RegionStream
+from dream_keras.data.regions import RegionSettings
 from dream_keras.data.sharded_stream import ShardedStream
 from dream_keras.data.shards import ShardedRows
 from dream_keras.data.stream import Stream, StreamSettings, TrainingStream
 from dream_keras.data.table import Rows
 
 
-def make_stream(rows: Rows | ShardedRows, settings: StreamSettings) -> Stream:
+def make_stream(
+    rows: Rows | ShardedRows, settings: StreamSettings, regions: RegionSettings
+) -> Stream:
     """Stream rows from memory or from the disk."""
+    if isinstance(rows, RegionRows):
+        return RegionStream(rows, settings, regions)
     if isinstance(rows, ShardedRows):
         return ShardedStream(rows, settings)
     return TrainingStream(rows, settings)

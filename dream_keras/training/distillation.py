@@ -23,7 +23,7 @@ from dream_keras.data.adapters import ProcessorAdapters
 from dream_keras.data.alphabet import N, Tokens
 from dream_keras.data.augment import OPERATIONS, Augmentation, AugmentSettings
 from dream_keras.data.columns import SEQUENCES
-from dream_keras.data.processor import LABEL_STATISTICS, Flags
+from dream_keras.data.processor import FROM_LABELS, Flags
 from dream_keras.data.sequences import read_fitting
 from dream_keras.data.shards import ShardedRows
 from dream_keras.data.table import Rows
@@ -278,7 +278,7 @@ def _processor(run: Run) -> dict[str, object]:
     """Return a run's processor and all its options but those that come from the labels."""
     choice = run.experiment.model.processor
     options = {**menu.get("processor", choice.name).options, **choice.options}
-    found = {k: v for k, v in options.items() if k not in LABEL_STATISTICS}
+    found = {k: v for k, v in options.items() if k not in FROM_LABELS}
     return {"name": choice.name, **found}
 
 

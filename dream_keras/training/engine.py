@@ -20,14 +20,16 @@ from tqdm import tqdm
 from dream_keras.common.cli import EXIT_RESUME
 from dream_keras.common.errors import UserError
 from dream_keras.common.progress import hide_bar, logging_redirect_tqdm
+from dream_keras.data.region_rows import RegionRows
 from dream_keras.data.stream import Batch, Stream, fingerprint
 from dream_keras.data.table import Rows
 from dream_keras.runs.folder import RunFolder, State
 from dream_keras.runs.plots import prediction_figure
-from dream_keras.runs.prediction import predict_views
+from dream_keras.runs.prediction import predict_profiles, predict_views
 from dream_keras.runs.tensorboard import EventWriter
 from dream_keras.runtime.steps import Steps
 from dream_keras.scoring.metrics import pearson, spearman
+from dream_keras.scoring.profiles import score_regions
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ class EngineSettings:
 
     epochs: int
     steps_per_epoch: int
-    best: Literal["pearson", "mse"] = "pearson"
+    best: Literal["pearson", "mse", "loss"] = "pearson"
     patience: int | None = None
     steps_per_call: int = 1
     checkpoint_minutes: float = 10.0
@@ -209,10 +211,11 @@ class Engine:
         self._keep(row, state)
         best = " (best)" if state.best_epoch == epoch else ""
         log.info(
-            "epoch %d/%d: loss %.4f, validation Pearson r %.4f%s, %.0f rows/s",
+            "epoch %d/%d: loss %.4f, %svalidation Pearson r %.4f%s, %.0f rows/s",
             epoch,
             self.settings.epochs,
             row["loss"],
+            f"validation loss {row['val_loss']:.4f}, " if "val_loss" in row else "",
             row["val_pearson"],
             best,
             row["rows_per_second"],
@@ -259,13 +262,17 @@ class Engine:
         )
 
     def _validate(self, step: int, rate: float, events: EventWriter) -> dict[str, float]:
+        regions: dict[str, float] = {}
         with self.steps.averaged_weights():
-            measured, predicted = validate(self.steps, self.validation)
+            if isinstance(self.validation, RegionRows):
+                measured, predicted, regions = validate_regions(self.steps, self.validation)
+            else:
+                measured, predicted = validate(self.steps, self.validation)
         if not np.isfinite(predicted).all():
             raise self._diverged("predictions are not finite", step, rate)
         figure = prediction_figure(predicted, measured, self.tasks)
         events.picture("validation", figure, step)
-        return validation_scores(predicted, measured, self.tasks)
+        return validation_scores(predicted, measured, self.tasks) | regions
 
     def _keep(self, row: dict[str, float], state: State) -> None:
         """Save an epoch: weights first, then the state that refers to them."""
@@ -275,7 +282,8 @@ class Engine:
         state.history.append(row)
         # Constant predictions have no correlation (NaN), which is never better than another.
         r = np.nan_to_num(row["val_pearson"], nan=-2.0)
-        score = float(r if self.settings.best == "pearson" else -row["val_mse"])
+        best = self.settings.best
+        score = float(r if best == "pearson" else -row[f"val_{best}"])
         with self.steps.averaged_weights():
             if not state.best_epoch or score > state.best_score:
                 state.best_epoch, state.best_score = state.epoch, score
@@ -316,6 +324,24 @@ def validate(steps: Steps, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         measured = np.tile(measured, (views.shape[1], 1))
         views = views.swapaxes(0, 1).reshape(-1, 1, views.shape[2])
     return measured, processor.to_expression(views, steps.target_type)
+
+
+def validate_regions(
+    steps: Steps, rows: RegionRows
+) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+    """Predict the regions to validate on, with the bias model's predictions joined.
+
+    Returns:
+        Measured and predicted log counts, (rows, 1), and ``val_loss`` and ``val_jsd``, the median
+        Jensen-Shannon distance of the profiles.
+    """
+    logits, log_counts = predict_profiles(steps, rows.tokens, joint=True)
+    if not np.isfinite(logits).all():
+        return rows.labels.astype(np.float64), np.full(log_counts.shape, np.nan), {}
+    found = score_regions(rows.profiles[:, 0], logits[:, 0], log_counts[:, 0])
+    weight = getattr(steps.processor, "counts_weight", None) or 1.0
+    scores = {"val_loss": found.loss(weight), "val_jsd": found.summary()["jsd"]}
+    return rows.labels.astype(np.float64), log_counts, scores
 
 
 def validation_scores(

@@ -35,6 +35,7 @@ from dream_keras.data.duplicates import Keys, strand_keys
 from dream_keras.data.memory import MEMORY, MemoryTable
 from dream_keras.data.parse import BadRow
 from dream_keras.data.processor import Lengths
+from dream_keras.data.region_rows import RegionRows
 from dream_keras.data.shards import ShardedRows
 from dream_keras.data.stream import Stream, StreamSettings
 from dream_keras.data.table import Rows
@@ -57,7 +58,9 @@ from dream_keras.runtime.cluster import WorkerProcess, find_worker_process
 from dream_keras.runtime.steps import Steps
 from dream_keras.runtime.strategy import make_strategy
 from dream_keras.scoring.card import ScoreCard
+from dream_keras.scoring.region_card import RegionCard
 from dream_keras.scoring.suite import Suite, load_suite
+from dream_keras.training.bias import check_regions, keep_bias, make_bias
 from dream_keras.training.data import (
     check_labels,
     check_validation,
@@ -83,14 +86,14 @@ class Result:
     Attributes:
         network: The network with the weights of its best epoch.
         history: One row per epoch; ``val_pearson`` among the columns.
-        score: The suite's score, or None without a suite.
+        score: The suite's score, or that of the test regions; None without either.
         folder: The run folder; of one in a bucket its copy here, until the process ends.
         is_chief: Whether this process wrote it; one of several workers does.
     """
 
     network: Network
     history: pd.DataFrame
-    score: ScoreCard | None
+    score: ScoreCard | RegionCard | None
     folder: Path
     is_chief: bool = True
 
@@ -267,6 +270,7 @@ def _train(run: Run, progress: bool | None) -> Result:
     if teacher is not None:
         check_teacher(run, teacher)
     trainer, runtime = run.experiment.make_trainer(), run.experiment.runtime
+    check_regions(run, trainer)
     if runtime.deterministic:
         _only_deterministic_kernels()
     strategy = make_strategy(runtime.strategy, runtime.tpu)
@@ -291,10 +295,14 @@ def _train(run: Run, progress: bool | None) -> Result:
         slow_down(optimizer, network, trainer, steps_per_epoch)
         if trainer.ema is not None:
             optimizer.use_ema, optimizer.ema_momentum = True, trainer.ema
-        steps = Steps(network, run.processor, optimizer)
+        bias = make_bias(
+            run, *(part for part in (rows, validation) if isinstance(part, RegionRows))
+        )
+        steps = Steps(network, run.processor, optimizer, bias)
     check_labels(rows, run.processor, steps.target_type)
     check_validation(validation)
     _make_folder(run, computed_on, [*rows.skipped, *validation.skipped])
+    keep_bias(run, bias)
     if isinstance(rows, Rows) and run.experiment.distillation.teacher is not None:
         keep_labels(run, rows)
     if test is not None:
@@ -366,7 +374,7 @@ def _read_rows(
             warn_of_shared(test, np.concatenate(keys), "the training rows")
         if source is not None:
             warn_of_rows_seen(test, source)
-    statistics = run.processor.label_statistics(rows.labels)
+    statistics = run.processor.label_statistics(rows.statistics_labels)
     return Run(run.folder, with_options(run.experiment, statistics)), rows, validation
 
 
@@ -393,8 +401,8 @@ def _make_stream(
         host=process.worker,
         hosts=process.workers,
     )
-    rows_per_pass = len(rows) * settings.strands
-    steps_per_epoch = trainer.steps_per_epoch or steps_in(rows_per_pass, trainer.batch_size)
+    stream = make_stream(rows, settings, run.experiment.regions)
+    steps_per_epoch = trainer.steps_per_epoch or steps_in(stream.rows_per_pass, trainer.batch_size)
     if augment.operations:
         left, right = ProcessorAdapters(processor, run.experiment.data.adapters).expected
         epochs = max(trainer.epochs - augment.clean_epochs, 0)
@@ -403,6 +411,7 @@ def _make_stream(
             augment=Augmentation(augment, processor, (len(left), len(right))),
             augmented_steps=epochs * steps_per_epoch,
         )
+        stream = dataclasses.replace(stream, settings=settings)
         log.log(
             logging.INFO if epochs else logging.WARNING,
             "%d of the %d epochs are augmented: %s",
@@ -410,7 +419,7 @@ def _make_stream(
             trainer.epochs,
             ", ".join(augment.operations),
         )
-    return make_stream(rows, settings), steps_per_epoch
+    return stream, steps_per_epoch
 
 
 def _load_suite(run: Run) -> Suite | None:

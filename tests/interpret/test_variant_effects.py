@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.spatial
 import scipy.stats
 
 from dream_keras.data.variants import Variant
@@ -191,3 +192,40 @@ def test_quantiles_against_a_count():
             if np.isnan(deltas[row, task]):
                 wanted = np.nan
             np.testing.assert_equal(found[row, task], wanted)
+
+
+def shares_by_loop(views):
+    """Profiles of sequences as they are read: G counts three times as much as other bases."""
+    rows = []
+    for sequence, turned in views:
+        # The prediction for the other strand is turned back to the sequence's own direction.
+        bases = reverse_complement(sequence) if turned else sequence
+        weights = np.array([3.0 if base in "G" else 1.0 for base in bases])
+        rows.append((weights / weights.sum())[None])
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("strand", ["+", "both"])
+def test_effects_on_profiles(strand):
+    def log_counts(sequences):
+        return [np.log(1 + sum(base in "AT" for base in sequence)) for sequence in sequences]
+
+    given = windows(12)
+    effects = Scorer(Predictor(log_counts, profiles=shares_by_loop), strand)(given)
+    fold_change, distance, product = effects.of_profiles
+    for number, window in enumerate(given):
+        alleles = [window.variant.ref, window.variant.alt]
+        texts = [window.placed[0].left + allele + window.placed[0].right for allele in alleles]
+        # Both views of an allele have one profile, that of the sequence itself.
+        both = [shares_by_loop([(text, False)])[0, 0] for text in texts]
+        wanted = scipy.spatial.distance.jensenshannon(*both)
+        assert distance[number, 0] == pytest.approx(wanted, abs=1e-9)
+        counts = [1 + sum(base in "AT" for base in text) for text in texts]
+        assert fold_change[number, 0] == pytest.approx(np.log2(counts[1] / counts[0]))
+    np.testing.assert_allclose(product, np.abs(fold_change) * distance)
+    exchanged = Scorer(Predictor(log_counts, profiles=shares_by_loop), strand)(
+        [swapped(each) for each in given]
+    )
+    np.testing.assert_allclose(exchanged.of_profiles[0], -fold_change)
+    np.testing.assert_allclose(exchanged.distance, distance)
+    assert Scorer(Predictor(log_counts))(given).of_profiles == []

@@ -12,6 +12,7 @@ from dream_keras import menu
 from dream_keras.common.errors import UserError
 from dream_keras.config.order import Choice, Order
 from dream_keras.data.table import tokenize
+from dream_keras.menu.atac import ProfileProcessor
 from dream_keras.menu.plain import PlainProcessor
 from dream_keras.model.network import Network
 from dream_keras.model.targets import choose_target_type
@@ -24,6 +25,7 @@ TINY = {
     "first-vaishnav_transformer": {"out_channels": 8, "motifs": 4},
     "core-autosome": {"out_channels": 8, "widths": (8,)},
     "core-bhi": {"out_channels": 8, "units": 4},
+    "core-bpnet": {"layers": 2},
     "core-deepstarr": {"out_channels": 8, "widths": (8, 8)},
     "core-malinois": {"out_channels": 8, "widths": (8,)},
     "core-mpralegnet": {"out_channels": 8, "widths": (8,)},
@@ -37,6 +39,7 @@ TINY = {
     "final-malinois": {"hidden": 16, "branch": 8, "branch_dropout": 0.0},
     "final-mpralegnet": {"features": 8},
     "final-mprann": {"hidden": (8, 8)},
+    "final-profile": {"positions": 5, "kernel_size": 5},
     "final-vaishnav_transformer": {"units": 4, "hidden": 8},
 }
 BLOCKS = [item for item in menu.entries() if item.slot in ("first", "core", "final")]
@@ -135,6 +138,13 @@ def test_every_block_is_sound(item):
             (),
         ),
         ("final", "autosome_regression", {"features": 4, "tasks": 2}, ()),
+        (
+            "core",
+            "autosome",
+            {"out_channels": 8, "widths": (8,), "unbiased": False, "init": "keras"},
+            (),
+        ),
+        ("core", "bhi", {"out_channels": 8, "units": 4, "one_bias": True, "init": "keras"}, ()),
     ],
 )
 @pytest.mark.slow
@@ -185,7 +195,8 @@ COUNTS = [
 
 @every_block
 def test_every_block_takes_sequences_of_any_assay(item):
-    processor = PlainProcessor(61)
+    of_profiles = item.name == "profile"
+    processor = ProfileProcessor(61, positions=5) if of_profiles else PlainProcessor(61)
     network = tiny_network(item, 61, processor.channels)
     choose_target_type(network, processor)
     tokens = processor.encode(*tokenize(["ACGTN" * 6, "G" * 61], 61))

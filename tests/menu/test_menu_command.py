@@ -64,7 +64,8 @@ def test_sizes_are_those_of_the_teams_own_orders(shown):
     assert size["final", "bhi"] == 110 * 320 * 64 + 64 + 64 * 64 + 64 + 64 + 1
     assert size["final", "autosome_regression"] == 64 * 256 + 256 + 256 + 1
     inputs = {i["name"]: (i["length"], i["channels"]) for i in content if i["slot"] == "processor"}
-    assert inputs == {"autosome": (150, 6), "bhi": (110, 4), "plain": (0, 5), "unlockdna": (200, 6)}
+    published = {"autosome": (150, 6), "bhi": (110, 4), "plain": (0, 5), "unlockdna": (200, 6)}
+    assert inputs == {**published, "profile": (2114, 4)}
 
 
 def test_one_slot(shown):

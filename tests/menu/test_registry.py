@@ -16,9 +16,10 @@ def empty_place(monkeypatch):
 def test_everything_published_is_on_the_menu():
     teams = ["autosome", "bhi", "unlockdna"]
     baselines = ["deepstarr", "malinois", "mpralegnet", "mprann", "vaishnav_transformer"]
-    assert menu.names("first") == menu.names("core") == sorted(teams + baselines)
-    assert menu.names("final") == sorted([*teams, *baselines, "autosome_regression", "gaussian"])
-    assert menu.names("trainer") == sorted(teams + baselines)
+    assert menu.names("first") == menu.names("core") == sorted([*teams, *baselines, "bpnet"])
+    finals = ["autosome_regression", "gaussian", "profile"]
+    assert menu.names("final") == sorted([*teams, *baselines, *finals])
+    assert menu.names("trainer") == sorted([*teams, *baselines, "atac", "bpnet"])
     assert "autosome" in menu.names("processor")
 
 
@@ -45,7 +46,8 @@ def test_what_cannot_be_registered():
 
 
 def test_unknown_names_list_what_there_is():
-    with pytest.raises(UserError, match=r'"bhii".*Did you mean "bhi".*autosome, bhi, deepstarr'):
+    said = r'"bhii".*Did you mean "bhi".*autosome, bhi, bpnet, deepstarr'
+    with pytest.raises(UserError, match=said):
         menu.get("first", "bhii")
 
 

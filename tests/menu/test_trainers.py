@@ -47,8 +47,10 @@ def test_optimisers_are_the_teams():
 def test_published_sizes(name):
     trainer = menu.get("trainer", name).build()
     assert (trainer.epochs, trainer.batch_size) == {
+        "atac": (80, 64),
         "autosome": (80, 1024),
         "bhi": (15, 512),
+        "bpnet": (50, 64),
         "deepstarr": (100, 128),
         "malinois": (200, 1076),
         "mpralegnet": (25, 1024),
@@ -60,7 +62,7 @@ def test_published_sizes(name):
 
 @pytest.mark.parametrize(
     ("name", "learning_rate"),
-    [("deepstarr", 0.002), ("mprann", 0.001), ("vaishnav_transformer", 0.001)],
+    [("bpnet", 0.001), ("deepstarr", 0.002), ("mprann", 0.001), ("vaishnav_transformer", 0.001)],
 )
 def test_constant_rates(name, learning_rate):
     optimizer = menu.get("trainer", name).build().optimizer(10)

@@ -225,3 +225,27 @@ def test_layers_come_back_from_their_config(layer):
     layer.build(x.shape)
     again.set_weights(layer.get_weights())
     np.testing.assert_array_equal(again(x), layer(x))
+
+
+def test_batch_norm_keeps_the_biased_variance_where_it_is_asked_to(random):
+    x = random.normal(2, 3, (5, 4, 2)).astype("float32")
+    layer = layers.BatchNormalization(0.1, unbiased=False)
+    layer(x, training=True)
+    variance = x.reshape(-1, 2).var(0)
+    np.testing.assert_allclose(layer.moving_variance, 0.1 + 0.9 * variance, rtol=1e-5)
+    assert not layers.BatchNormalization.from_config(layer.get_config()).unbiased
+
+
+@pytest.mark.parametrize("init", ["torch", "keras"])
+def test_initial_weights_of_an_lstm(init):
+    layer = layers.TorchLSTM(6, init=init)
+    layer.build((None, 5, 4))
+    kernel, recurrent, bias, second = (np.asarray(w) for w in layer.weights)
+    if init == "torch":
+        assert max(np.abs(w).max() for w in (kernel, recurrent, bias, second)) < 6**-0.5
+        assert all(w.std() > 0.1 for w in (bias, second))
+        return
+    np.testing.assert_allclose(recurrent @ recurrent.T, np.eye(6), atol=1e-5)
+    assert np.abs(kernel).max() < (6 / (4 + 24)) ** 0.5
+    assert bias.tolist() == [0] * 6 + [1] * 6 + [0] * 12  # gates i, f, g, o
+    assert not second.any()

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import special, stats
 
 from dream_keras import menu
 from dream_keras.nn import losses
@@ -145,6 +146,10 @@ def test_every_loss_gives_one_value_per_row_and_saves(name):
             "expression": np.zeros((3, 1), "float32"),
             "nucleotides": np.zeros((3, 4, 5), "float32"),
         },
+        "profile": {
+            "profile": np.zeros((3, 1, 4), "float32"),
+            "counts": np.zeros((3, 1), "float32"),
+        },
     }
     targets = {
         "bins": np.full((3, 18), 1 / 18, "float32"),
@@ -153,6 +158,7 @@ def test_every_loss_gives_one_value_per_row_and_saves(name):
             "bases": np.zeros((3, 4), "int32"),
             "masked": np.ones((3, 4), "float32"),
         },
+        "profile": {"profile": np.ones((3, 1, 4), "float32"), "weight": np.float32(2)},
     }
     outputs = values.get(name, np.zeros((3, 1), "float32"))
     for kind, make in head.losses.items():
@@ -162,3 +168,34 @@ def test_every_loss_gives_one_value_per_row_and_saves(name):
         saved = keras.saving.serialize_keras_object(make())
         assert type(keras.saving.deserialize_keras_object(saved)) is make
     assert head.expression(outputs).shape == (3, 1)
+
+
+@settings(max_examples=20)
+@given(arrays(np.uint16, (3, 6)), arrays(np.float32, (3, 6), elements=finite))
+def test_likelihood_of_profiles_is_scipys(counts, logits):
+    shares = special.softmax(logits.astype(float), axis=-1)
+    shares /= shares.sum(axis=-1, keepdims=True)
+    want = -stats.multinomial.logpmf(counts.astype(int), counts.sum(axis=1, dtype=int), shares)
+    found = np.asarray(losses.multinomial_loss(counts.astype("float32"), logits))
+    scale = np.maximum(counts.sum(axis=1, dtype=float), 1)  # of the sum that float32 rounds
+    np.testing.assert_array_less(np.abs(found - want), 5e-5 * scale + 1e-5)
+
+
+def test_factorials_join_without_a_step():
+    """What the table and the series say of each number, against the gamma function."""
+    k = np.arange(1.0, 40)
+    want = special.gammaln(k + 1) - (k * np.log(k) - k)
+    np.testing.assert_allclose(losses._factorial_rest(k.astype("float32")), want, rtol=1e-6)
+
+
+def test_joint_outputs_add_counts_and_multiply_shares(random):
+    main, bias = (
+        {"profile": random.normal(size=(2, 1, 5)), "counts": random.normal(size=(2, 1))}
+        for _ in range(2)
+    )
+    joint = losses.joint_outputs(main, bias)
+    np.testing.assert_allclose(
+        np.exp(joint["counts"]), np.exp(main["counts"]) + np.exp(bias["counts"]), rtol=1e-5
+    )
+    shares = np.exp(joint["profile"]) / (np.exp(main["profile"]) * np.exp(bias["profile"]))
+    np.testing.assert_allclose(shares, 1, rtol=1e-5)

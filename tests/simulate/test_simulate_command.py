@@ -20,7 +20,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help():
     done = command("--help")
     assert done.returncode == 0
-    for word in ("OUT", "--train-rows", "--test-rows", "--seed"):
+    for word in ("OUT", "--train-rows", "--test-rows", "--genome", "--bp", "--seed"):
         assert word in done.stdout
 
 

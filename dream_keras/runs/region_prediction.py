@@ -1,0 +1,113 @@
+"""Predictions for regions of a genome, as a table or as a track."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import softmax
+
+from dream_keras.common.errors import UserError
+from dream_keras.common.files import replacing
+from dream_keras.data.region_rows import Source
+from dream_keras.data.regions import RegionFiles, Regions
+from dream_keras.data.tracks import write_track
+from dream_keras.runs.prediction import predict_profiles, progress_bar
+from dream_keras.runs.region_scores import windows_of
+from dream_keras.runs.run import Run
+
+TRACKS = (".bw", ".bigwig")
+AT_A_TIME = 4_096
+"""Regions that are read and predicted at a time."""
+
+
+def regions_to_predict(run: Run, files: RegionFiles) -> tuple[Source, Regions]:
+    """Return the genome, and all regions of a file whose windows lie within it.
+
+    Raises:
+        UserError: If there are none.
+    """
+    source, regions = Source.open(files), files.regions()
+    regions = regions.take(regions.inside(source.lengths(regions), windows_of(run).length))
+    if not len(regions):
+        raise UserError(f"{files.path}: no region's window lies within a chromosome of the genome")
+    return source, regions
+
+
+def predict_regions(
+    run: Run,
+    files: RegionFiles,
+    visit: Callable[[Regions, npt.NDArray[np.float64], npt.NDArray[np.float64]], None],
+    progress: bool | None = None,
+) -> int:
+    """Predict the network's counts for all regions of a file, without the bias model's.
+
+    Args:
+        run: The run, no ensemble.
+        files: The regions file.
+        visit: Called with some regions, their expected counts at each position, (regions,
+            positions), and the log counts, (regions,).
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Returns:
+        The number of regions.
+    """
+    source, regions = regions_to_predict(run, files)
+    length = windows_of(run).length
+    with progress_bar(progress, len(regions)) as bar:
+        for start in range(0, len(regions), AT_A_TIME):
+            part = regions.take(np.arange(start, min(start + AT_A_TIME, len(regions))))
+            tokens = source.tokens(part, length)
+            logits, counts = predict_profiles(run.steps, tokens, done=bar.update)
+            shares = softmax(logits[:, 0].astype(np.float64), axis=-1)
+            log_counts = counts[:, 0]
+            visit(part, shares * np.maximum(np.expm1(log_counts), 0)[:, None], log_counts)
+    return len(regions)
+
+
+def write_region_table(
+    run: Run, files: RegionFiles, target: IO[str], progress: bool | None = None
+) -> int:
+    """Write chromosome, centre, whether it is a peak and log count of each region; return how many.
+
+    Arguments are those of ``predict_regions``.
+    """
+    target.write("chrom\tcentre\tpeak\tlog_counts\n")
+
+    def visit(regions: Regions, profiles: npt.NDArray, log_counts: npt.NDArray) -> None:
+        columns = (regions.chroms, regions.centres, regions.is_peak, log_counts)
+        for chrom, centre, is_peak, value in zip(*(c.tolist() for c in columns), strict=True):
+            target.write(f"{chrom}\t{centre}\t{int(is_peak)}\t{value:.6f}\n")
+
+    return predict_regions(run, files, visit, progress)
+
+
+def write_region_track(
+    run: Run, files: RegionFiles, out: Path, progress: bool | None = None
+) -> int:
+    """Write expected counts at each base as a bigWig; where regions overlap, their mean.
+
+    Args:
+        run: As for ``predict_regions``.
+        files: Likewise.
+        out: The bigWig.
+        progress: Likewise.
+    """
+    source, regions = regions_to_predict(run, files)
+    lengths = source.lengths(regions)
+    positions = windows_of(run).positions
+    sums = {chrom: np.zeros(length, np.float32) for chrom, length in lengths.items()}
+    numbers = {chrom: np.zeros(length, np.uint16) for chrom, length in lengths.items()}
+
+    def visit(part: Regions, profiles: npt.NDArray, log_counts: npt.NDArray) -> None:
+        starts = (part.centres - positions // 2).tolist()
+        for chrom, start, profile in zip(part.chroms.tolist(), starts, profiles, strict=True):
+            sums[chrom][start : start + positions] += profile
+            numbers[chrom][start : start + positions] += 1
+
+    count = predict_regions(run, files, visit, progress)
+    means = {chrom: sums[chrom] / np.maximum(numbers[chrom], 1) for chrom in lengths}
+    with replacing(out) as temporary:
+        write_track(temporary, lengths, means)
+    return count
