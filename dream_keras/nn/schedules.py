@@ -60,7 +60,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @register
-class LinearCosine(keras.optimizers.schedules.LearningRateSchedule):
+class LinearCosine(OneCycle):
     """Rise from ``start`` to ``peak`` in a line and fall to ``end`` along a half cosine.
 
     The ATAC benchmark of Prix Fixe moves the learning rate this way.
@@ -78,13 +78,6 @@ class LinearCosine(keras.optimizers.schedules.LearningRateSchedule):
         [0.1, 0.4, 1.0, 0.0]
     """
 
-    def __init__(self, start: float, peak: float, end: float, total_steps: int, rise: float = 0.3):
-        self.start = start
-        self.peak = peak
-        self.end = end
-        self.total_steps = total_steps
-        self.rise = rise
-
     def __call__(self, step: Tensor | int) -> Tensor:
         """Return the value at ``step``, counted from 0."""
         turn = self.rise * self.total_steps
@@ -93,16 +86,6 @@ class LinearCosine(keras.optimizers.schedules.LearningRateSchedule):
         down = ops.clip((step - turn) / (self.total_steps - turn), 0.0, 1.0)
         rising = self.start + (self.peak - self.start) * up
         return ops.where(step < turn, rising, _half_cosine(self.peak, self.end, down))
-
-    def get_config(self) -> dict[str, object]:
-        """Return the constructor's arguments."""
-        return {
-            "start": self.start,
-            "peak": self.peak,
-            "end": self.end,
-            "total_steps": self.total_steps,
-            "rise": self.rise,
-        }
 
 
 @register
