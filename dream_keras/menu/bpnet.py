@@ -42,7 +42,13 @@ def bpnet_first(
     return _conv_relu(x, out_channels, kernel_size, "first_conv")
 
 
-@register("core", "bpnet", source=SOURCE, torch_names={r"dilated(\d+)": r"dilated.\1"})
+@register(
+    "core",
+    "bpnet",
+    source=SOURCE,
+    torch_names={r"dilated(\d+)": r"dilated.\1"},
+    smoke={"layers": 3},
+)
 def bpnet_core(x: keras.KerasTensor, layers: int = 8, kernel_size: int = 3) -> keras.KerasTensor:
     """Convolutions without padding, each with twice the dilation of the one before and a residual.
 

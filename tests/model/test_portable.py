@@ -26,6 +26,8 @@ def network(request):
     blocks = {slot: Choice(name, dict(menu.get(slot, name).smoke)) for slot, name in slots}
     # Which no published PyTorch code has.
     blocks["first"].options.pop("pseudo_tokens", None)
+    if blocks["final"].name == "profile":
+        blocks["final"].options["positions"] = 24
     network = assemble(Order(Choice("plain"), **blocks), LENGTH, CHANNELS)
     random = np.random.default_rng(0)
     for weight in network.weights:
@@ -51,3 +53,17 @@ def test_weights_go_to_pytorch_and_back_to_the_last_bit(network):
     load_torch_weights(network, written)
     for weight, want in zip(network.get_weights(), wanted, strict=True):
         np.testing.assert_array_equal(weight, want)
+
+
+def test_a_copy_of_blocks_with_kerass_options_predicts_the_same(random):
+    """One bias per gate, Keras's initial weights, and statistics over n."""
+    core = {"units": 4, "out_channels": 8, "one_bias": True, "init": "keras"}
+    norm = {"widths": (8,), "out_channels": 8, "unbiased": False, "init": "keras"}
+    for name, options in (("bhi", core), ("autosome", norm)):
+        first = Choice("bhi", {"out_channels": 8, "init": "keras"})
+        order = Order(Choice("plain"), first, Choice(name, options), Choice("autosome"))
+        network = assemble(order, 20, CHANNELS)
+        x = random.random((3, 20, CHANNELS), np.float32)
+        copy = portable(network, "copy")
+        np.testing.assert_allclose(copy(x), np.asarray(network.expression(x)), rtol=1e-5)
+        assert not foreign_modules(copy)
