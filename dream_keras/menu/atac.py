@@ -90,9 +90,11 @@ class ProfileProcessor(PlainProcessor):
         return tokens, strand, ops.zeros_like(flags), ops.cast(counts, "float32")
 
     def make_target(self, labels: Tensor, tokens: Tensor, target_type: str) -> Tensors:
-        """Return the counts, (batch, tasks, positions), and the weight of their total."""
+        """Return counts, (batch, tasks, positions), and their total's weight, (batch, 1)."""
         weight = 1.0 if self.counts_weight is None else self.counts_weight
-        return {"profile": labels, "weight": ops.convert_to_tensor(weight, dtype="float32")}
+        first = labels[:, 0] if len(labels.shape) == 2 else labels[:, 0, 0]
+        ones = ops.expand_dims(ops.ones_like(ops.cast(first, "float32")), -1)
+        return {"profile": labels, "weight": weight * ones}
 
     def label_statistics(self, labels: Labels) -> Mapping[str, object]:
         """Return the weight of the log counts, unless it is set.

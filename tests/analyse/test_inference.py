@@ -21,8 +21,14 @@ ORDERS = {
     "bhi, shifted": ("{name: bhi, shifts: 1, label_std: 2.0}", "autosome_regression"),
     "bhi, between 0 and 1": ("{name: bhi, shifts: 1, normal_cdf: true}", "autosome_regression"),
     "plain": ("{name: plain, length: 142}", "autosome_regression"),
+    "profile": (
+        "{name: profile, length: 142, positions: 40, jitter: 5}",
+        "{name: profile, positions: 40, kernel_size: 15}",
+    ),
     "unlockdna": ("{name: unlockdna, label_std: 2.0}", "autosome_regression"),
 }
+ONE = ("unlockdna", "profile")
+"""Orders whose strands are not predicted apart."""
 SINGLETON = 5
 """Channel of is_singleton that the autosome processor makes."""
 
@@ -74,7 +80,7 @@ def test_every_processor_is_tried():
     assert tried == {name for name, place in places.items() if place.startswith(str(folder))}
 
 
-@pytest.mark.parametrize("name", [name for name in ORDERS if name != "unlockdna"])
+@pytest.mark.parametrize("name", [name for name in ORDERS if name not in ONE])
 def test_strands_are_predicted_as_one_at_a_time(runs, sequences, name):
     run = runs(name)
     assert inference.has_strands(run)
@@ -96,8 +102,9 @@ def test_the_mean_of_the_strands_is_the_prediction(runs, sequences, name):
     np.testing.assert_allclose(strands.mean(axis=1), whole, rtol=1e-5, atol=1e-6)
 
 
-def test_both_strands_in_one_input_are_not_told_apart(runs):
-    assert not inference.has_strands(runs("unlockdna"))
+@pytest.mark.parametrize("name", ONE)
+def test_one_prediction_of_both_strands_is_not_told_apart(runs, name):
+    assert not inference.has_strands(runs(name))
 
 
 @pytest.mark.parametrize("name", list(ORDERS))

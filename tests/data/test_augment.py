@@ -272,7 +272,7 @@ def inserts_of(processor, lengths):
 
 def test_every_processor_on_the_menu_is_here():
     here = {name.partition(",")[0] for name in PROCESSORS}
-    assert set(menu.names("processor")) == here
+    assert set(menu.names("processor")) == here | {"profile"}  # regions are not augmented
 
 
 def test_bounds_are_those_of_the_inserts(processor, random):

@@ -9,7 +9,7 @@ from dream_keras.data import alphabet
 from dream_keras.data.lookup import encode_whole, look_up, sequence_lengths
 from dream_keras.menu.plain import PlainProcessor
 
-SIZES = {"length": 30, "insert_length": 12}
+SIZES = {"length": 30, "insert_length": 12, "positions": 10}
 CASES = [(name, {}, None) for name in menu.names("processor")] + [
     ("autosome", {}, "add"),
     ("autosome", {}, "ACG,T"),

@@ -17,14 +17,22 @@ PROCESSORS = {
     "autosome": "{name: autosome, length: 40}",
     "bhi": SCALED % ("bhi", ", length: 40, shifts: 1"),
     "bhi, normal_cdf": SCALED % ("bhi", ", length: 40, normal_cdf: true"),
+    "profile": "{name: profile, length: 40, positions: 10, jitter: 2}",
     "plain": SCALED % ("plain", ", length: 40, left: ACG, standardize: true"),
     "unlockdna": SCALED % ("unlockdna", ", insert_length: 20"),
 }
 
 
 def make(folder, processor, *overrides, seed=0):
-    final = [] if processor.startswith("{name: autosome,") else ["model.final={name: gaussian}"]
-    settings = [*CNN, *final, f"model.processor={processor}", "data.adapters=present", *overrides]
+    finals = {"autosome": "autosome", "profile": "{name: profile, positions: 10, kernel_size: 5}"}
+    final = finals.get(processor.partition(",")[0].removeprefix("{name: "), "gaussian")
+    settings = [
+        *CNN,
+        f"model.final={final}",
+        f"model.processor={processor}",
+        "data.adapters=present",
+        *overrides,
+    ]
     return random_run("dream_cnn", folder, settings, seed)
 
 

@@ -358,7 +358,11 @@ def test_the_command_and_the_function_have_the_same_defaults():
         name: parameter.default
         for name, parameter in inspect.signature(simulate).parameters.items()
     }
+    genome = inspect.signature(simulate_genome).parameters
     options = vars(command.parser().parse_args(["x"]))
+    assert options.pop("bp") == genome["bp"].default
+    assert options["seed"] == genome["seed"].default
+    assert options.pop("genome") is False
     assert options == {"out": "x", **{k: defaults[k] for k in ("train_rows", "test_rows", "seed")}}
 
 
