@@ -15,7 +15,7 @@ import pytest
 
 from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet, yeast
-from dream_keras.simulate import scan, simulate, writer
+from dream_keras.simulate import scan, simulate, simulate_genome, writer
 from dream_keras.simulate.assay import deep_scale
 from dream_keras.simulate.expression import motif_sites, noise_free_expression
 from dream_keras.simulate.motifs import MOTIFS
