@@ -138,6 +138,7 @@ SLOTS = ("first", "core", "final")
 ORDERS = [
     *([path.stem] for path in sorted(CONFIGS.glob("*.yaml")) if not path.stem.startswith("any")),
     ["dream_rnn", "model.final=autosome_regression"],
+    ["dream_rnn", "model.final=gaussian"],
     ["dream_attn", "model.final=unlockdna", "model.first=unlockdna"],
     ["atac_dream_cnn"],
     ["atac_dream_rnn"],

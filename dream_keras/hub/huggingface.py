@@ -13,6 +13,8 @@ HUB = "hf://"
 """How addresses of the hub begin."""
 KERAS_WEIGHTS = "model.weights.h5"
 """The weights of a model that Keras loads from the hub; runs have a file of their own."""
+TRANSPORTS = ("httpx", "httpx2", "requests")
+"""Packages whose errors the hub's library, by its version, lets through."""
 
 
 def pull(address: str) -> Path:
@@ -80,7 +82,9 @@ def hub_errors(address: str) -> Iterator[None]:
         raise UserError(
             f"{address}: log in to push (hf auth login, or the environment variable HF_TOKEN)"
         ) from None
-    except (errors.HfHubHTTPError, OSError, ValueError) as error:
-        if isinstance(error, UserError):
+    except Exception as error:
+        of_hub = isinstance(error, errors.HfHubHTTPError | OSError | ValueError)
+        of_transport = type(error).__module__.partition(".")[0] in TRANSPORTS
+        if isinstance(error, UserError) or not (of_hub or of_transport):
             raise
         raise UserError(f"{address}: {reason(error)}") from None

@@ -156,6 +156,9 @@ def test_mistakes_end_in_one_line(hub, ensemble, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(UserError, match=r"hf://me/both: .*401"):
         ensemble.push("hf://me/both", license="mit")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match=r"hf://me/both: .*[Cc]onnect"):
+        ensemble.push("hf://me/both", license="mit")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(UserError, match=r"needs the extra \[hub\]"):
         load_run("hf://me/both")
