@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.text import reason
+from dream_keras.hub.catalogue import named
 from dream_keras.hub.download import is_offline
 
 HUB = "hf://"
@@ -41,6 +42,18 @@ def pull(address: str) -> Path:
                 local_files_only=is_offline(),
             )
         )
+
+
+def without_folder(path: str) -> str:
+    """Return the last part of a path; names of the catalogue and addresses of the hub as they are.
+
+    Examples:
+        >>> without_folder("/home/me/train.txt"), without_folder("hf://me/promoters")
+        ('train.txt', 'hf://me/promoters')
+    """
+    if path.startswith(HUB) or named(path) is not None:
+        return path
+    return path.rstrip("/").rpartition("/")[2]
 
 
 def repository(address: str) -> tuple[str, str | None]:

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,7 +12,7 @@ from dream_keras.common.files import write_text
 from dream_keras.common.tables import markdown
 from dream_keras.data.lookup import sequence_lengths
 from dream_keras.hub.catalogue import named
-from dream_keras.hub.huggingface import HUB, repository
+from dream_keras.hub.huggingface import HUB, repository, without_folder
 from dream_keras.runs.description import describe_input, describe_network, describe_output
 from dream_keras.runs.run import Run
 from dream_keras.scoring.region_card import METRICS
@@ -60,7 +59,7 @@ def model_card(run: Run, address: str | None = None, **front: object) -> str:
         "Use": _use(run, address),
         "Network": _networks(run),
         "Training": _training(run),
-        "Score": _score(metrics, run),
+        "Score": _score(metrics),
         "Limits": _limits(metrics, run),
         "Citation": [CITATION],
     }
@@ -108,7 +107,7 @@ def _main(metrics: Mapping[str, Any]) -> list[tuple[str, float]]:
 def _scored_on(metrics: Mapping[str, Any]) -> str:
     """Return the name of a suite, or of a regions file and its part."""
     if "scores" in metrics:
-        return f"{Path(metrics['source']).name}, part {metrics['part']}"
+        return f"{without_folder(metrics['source'])}, part {metrics['part']}"
     return str(metrics.get("suite") or "suite")
 
 
@@ -120,7 +119,7 @@ def _data_name(run: Run) -> str:
     if train is None:
         return "simulated"
     found = named(train)
-    return found[0].name if found is not None else train.rstrip("/").rpartition("/")[2]
+    return found[0].name if found is not None else without_folder(train)
 
 
 def _use(run: Run, address: str | None) -> list[str]:
@@ -168,13 +167,15 @@ def _training(run: Run) -> list[str]:
     counted = f", {rows['training']:,} rows, {rows['validation']:,} validated on" if rows else ""
     lines = [f"- Data: {_data_name(run)}{counted}."]
     if (origin := run.experiment.init_from) is not None:
-        lines.append(f"- Started from the weights of {origin.rpartition('/')[2]}.")
+        lines.append(f"- Started from the weights of {without_folder(origin)}.")
     if (teacher := run.experiment.distillation.teacher) is not None:
-        lines.append(f"- Distilled: the labels are predictions of {teacher.rpartition('/')[2]}.")
+        lines.append(f"- Distilled: the labels are predictions of {without_folder(teacher)}.")
     path = first.folder.path / "history.csv"
     if path.exists():
         history = pd.read_csv(path)
-        best = history.sort_values("val_pearson").iloc[-1]
+        is_r = trainer.best == "pearson"
+        scores = history["val_pearson"] if is_r else -history[f"val_{trainer.best}"]
+        best = history.iloc[int(scores.to_numpy().argmax())]  # the epoch whose weights are kept
         steps = int(history["step"].iloc[-1])
         lines.append(
             f"- Budget: {len(history)} epochs, {steps:,} steps of {trainer.batch_size:,} rows; "
@@ -190,7 +191,7 @@ def _training(run: Run) -> list[str]:
     return lines
 
 
-def _score(metrics: Mapping[str, Any], run: Run) -> list[str]:
+def _score(metrics: Mapping[str, Any]) -> list[str]:
     """Return the table of scores with their intervals."""
     if not metrics:
         return ["Not scored."]

@@ -10,8 +10,7 @@ from pathlib import Path
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import write_text
 from dream_keras.config.experiment import Experiment
-from dream_keras.hub.catalogue import named
-from dream_keras.hub.huggingface import HUB, hub_errors, repository
+from dream_keras.hub.huggingface import hub_errors, repository, without_folder
 from dream_keras.runs.artefacts import write_artefact
 from dream_keras.runs.folder import RunFolder
 from dream_keras.runs.model_card import model_card
@@ -100,6 +99,7 @@ def _without_paths(experiment: Experiment) -> Experiment:
             teacher=_name(distillation.teacher),
             unlabelled_file=_name(distillation.unlabelled_file),
         ),
+        regions=dataclasses.replace(experiment.regions, bias=_name(experiment.regions.bias)),
         scoring=dataclasses.replace(scoring, suite=_name(scoring.suite)),
         weights_from=_name(experiment.weights_from),
         init_from=_name(experiment.init_from),
@@ -107,10 +107,7 @@ def _without_paths(experiment: Experiment) -> Experiment:
 
 
 def _name(path: str | None) -> str | None:
-    """Return the last part of a path; names of the catalogue and of the hub as they are."""
-    if path is None or named(path) is not None or path.startswith(HUB):
-        return path
-    return path.rstrip("/").rpartition("/")[2]
+    return None if path is None else without_folder(path)
 
 
 def _write_keras(run: Run, target: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from dream_keras.common.files import replacing, sha256, write_text
+from dream_keras.hub.huggingface import without_folder
 from dream_keras.runs.folder import RunFolder, State
 from dream_keras.runs.model_card import write_card
 from dream_keras.runs.plots import learning_curve, mark_simulated
@@ -65,7 +66,8 @@ def write_report(
             run, regions_of(run), bootstrap=RESAMPLES, progress=progress
         )
         folder.write_table("regions.tsv", table, sep="\t", float_format="%.7g")
-        folder.write_json("metrics.json", card.to_dict())
+        source = without_folder(card.source)  # a run is pushed with this file
+        folder.write_json("metrics.json", {**card.to_dict(), "source": source})
         lines += ["## Test regions", "", "```", card.table(), "```", ""]
     if suite is not None:
         # Before loading: the checksum must not be that of weights written in the meantime.

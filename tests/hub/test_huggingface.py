@@ -45,6 +45,7 @@ def ensemble(tmp_path_factory):
     runs = []
     for seed in range(2):
         settings = {"data.train": f"/home/{SECRET}/train.txt", "scoring.suite": f"/{SECRET}/suite"}
+        settings["regions.bias"] = f"/home/{SECRET}/bias"
         overrides = [f"model.{option}" for option in SLIM]
         experiment = load_experiment("quickstart", overrides, settings)
         run = Run(RunFolder(folder / f"seed-{seed}"), experiment)

@@ -78,6 +78,17 @@ def test_what_the_card_says_of_training_and_limits(run):
     assert str(run.folder.path.parent) not in card
 
 
+def test_the_card_names_the_epoch_that_is_kept(run):
+    """Of the lowest loss, the earliest, where the trainer goes by it."""
+    trainer = dataclasses.replace(
+        run.experiment.trainer, options={**run.experiment.trainer.options, "best": "mse"}
+    )
+    table = pd.read_csv(run.folder.path / "history.csv").assign(val_mse=[2.0, 2.5, 1.5])
+    run.folder.write_table("history.csv", table)
+    card = model_card(Run(run.folder, dataclasses.replace(run.experiment, trainer=trainer)))
+    assert "Validation: Pearson r 0.2500, Spearman 0.1250 (epoch 3)" in card
+
+
 def test_the_card_says_where_weights_come_from(run):
     distillation = dataclasses.replace(run.experiment.distillation, teacher="/home/me/runs/five")
     student = dataclasses.replace(run.experiment, distillation=distillation)
