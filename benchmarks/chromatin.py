@@ -48,10 +48,12 @@ from dream_keras.simulate.motifs import matrix_of
 
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "atac.png"
 RESAMPLES = 1000
-EXPLAINED = 100
+EXPLAINED = 50
 """Peaks whose predictions are attributed."""
 EXPLAINED_BP = 400
 """In their middle."""
+STEPS = 20
+"""Of integrated gradients."""
 BOUND = 0.25
 """Occupancy from which a site counts as planted; weaker ones are left out."""
 BACKGROUNDS = 200
@@ -137,9 +139,12 @@ class Predicted:
         cells = [_cell(summary[each], intervals[each]) for each in ("pearson", "jsd")]
         open_shares = truth.accessibility / truth.accessibility.sum(axis=1, keepdims=True)
         r = _row_pearson(self.shares, open_shares)
-        return " | ".join(
-            ["|", self.name, *cells, *map(_median, (r, jensen_shannon(self.shares, open_shares)))]
-        )
+        cells += map(_median, (r, jensen_shannon(self.shares, open_shares)))
+        return _line(self.name, *cells)
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _cell(value: float, interval: Sequence[float]) -> str:
@@ -188,7 +193,7 @@ def attribution_row(run: Run, truth: Truth) -> str:
     cells = []
     for weights in (np.array([1.0]), np.array([0.0, 1.0])):
         region = f"{start + 1}-{start + EXPLAINED_BP}"
-        attributor = Attributor(predictor, weights, "integrated_gradients", region)
+        attributor = Attributor(predictor, weights, "integrated_gradients", region, STEPS)
         scores = []
         for peak, each in enumerate(attributor(truth.sequences[:number])):
             labels = truth.labels(peak)[start : start + EXPLAINED_BP]
@@ -196,7 +201,7 @@ def attribution_row(run: Run, truth: Truth) -> str:
             found = np.abs(each.contributions[known]), labels[known] == 1
             scores.append((auroc(*found), average_precision(*found)))
         cells += [_mean(column) for column in np.array(scores).T]
-    return " | ".join(["|", _name(run), *cells])
+    return _line(_name(run), *cells)
 
 
 def _mean(values: Floats) -> str:
@@ -254,7 +259,7 @@ def footprint_row(name: str, profiles: Floats) -> str:
         inside = profile[middle - half : middle + half].mean()
         around = np.concatenate([np.arange(-60, -25), np.arange(25, 60)]) + middle
         cells.append(f"{1 - inside / profile[around].mean():.2f}")
-    return " | ".join(["|", name, *cells])
+    return _line(name, *cells)
 
 
 def picture(truth: Truth, predicted: Sequence[Predicted], marks: dict[str, Floats]) -> Figure:
@@ -310,11 +315,11 @@ def main(argv: list[str] | None = None) -> None:
     print("| | r of log counts | median JSD | r with the truth | JSD from the truth |")
     print("|---|---|---|---|---|")
     for each in [*predicted, of_truth(truth, biased=False), of_truth(truth, biased=True)]:
-        print(each.row(truth), "|")
+        print(each.row(truth))
     print("\n| | AUROC, count | AUPR, count | AUROC, profile | AUPR, profile |")
     print("|---|---|---|---|---|")
     for run in runs:
-        print(attribution_row(run, truth), "|", flush=True)
+        print(attribution_row(run, truth), flush=True)
     positions, length = truth.counts.shape[1], truth.rows.tokens.shape[1]
     strong = GC / 2
     around = random_backgrounds(BACKGROUNDS, length, (0.5 - strong, strong, strong, 0.5 - strong))
@@ -325,7 +330,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"\n| | {ENZYME}, log2 | " + " | ".join(f"{name}, depth" for name in deep) + " |")
     print("|---|---|" + "---|" * len(deep))
     for name, profiles in [*marks.items(), ("truth with the bias", biased)]:
-        print(footprint_row(name, profiles), "|")
+        print(footprint_row(name, profiles))
     chosen = [predicted[0], predicted[-1]]
     shown = {name: marks[name] for name in ("truth", *(each.name for each in chosen))}
     shown = {name.strip("`"): profiles for name, profiles in shown.items()}

@@ -21,10 +21,10 @@ def truth(tmp_path_factory):
 def test_counts_are_closest_to_what_they_were_drawn_from(truth):
     whole, part = (chromatin.of_truth(truth, biased) for biased in (True, False))
     assert whole.scores.summary()["jsd"] < part.scores.summary()["jsd"]
-    cells = part.row(truth).split(" | ")
-    assert cells[1] == "the truth without the bias"
-    assert cells[4:] == ["1.000 [1.000, 1.000]", "0.000 [0.000, 0.000]"]
-    assert float(whole.row(truth).split(" | ")[4].split()[0]) < 0.95
+    cells = part.row(truth).strip("| ").split(" | ")
+    assert cells[0] == "the truth without the bias"
+    assert cells[3:] == ["1.000 [1.000, 1.000]", "0.000 [0.000, 0.000]"]
+    assert float(whole.row(truth).split(" | ")[3].split()[0]) < 0.95
 
 
 def test_only_bases_of_bound_sites_are_to_be_found(truth):
@@ -50,4 +50,4 @@ def test_the_enzyme_leaves_its_mark_where_its_bias_is_kept():
     assert without.max() < 0.5
     # A factor that is always bound prevents 85 % of the cuts in its motif.
     row = chromatin.footprint_row("x", found[False]).split(" | ")
-    assert 0.5 < float(row[3]) < 0.9
+    assert 0.5 < float(row[2]) < 0.9
