@@ -25,7 +25,7 @@ from dream_keras.data import alphabet
 from dream_keras.data.processor import Labels, Processor
 from dream_keras.data.region_rows import Done, RegionRows
 from dream_keras.data.regions import Part, Regions
-from dream_keras.data.shard_writer import new_folder, write_blocks, write_manifest
+from dream_keras.data.shard_writer import unfinished_folder, write_blocks, write_manifest
 from dream_keras.data.shards import (
     COUNT,
     MANIFEST,
@@ -56,11 +56,12 @@ class ShardedRegions(ShardedRows):
     def decode(self, payload: bytes, block: int) -> RegionRows:
         """Return the rows of a block from its record, with the jitter."""
         rows, positions = self.manifest.rows_in(block), self.manifest.positions
-        counts = np.frombuffer(payload, COUNT, offset=len(payload) - rows * positions * 2)
+        behind = len(payload) - rows * positions * COUNT.itemsize
+        counts = np.frombuffer(payload, COUNT, offset=behind)
         first = block * self.manifest.block_rows
         return RegionRows(
             **vars(super().decode(payload, block)),
-            profiles=counts.astype(np.uint16).reshape(rows, 1, positions),
+            profiles=counts.astype(np.uint16, copy=False).reshape(rows, 1, positions),
             regions=self.regions.take(np.arange(first, first + rows)),
             jitter=self.manifest.jitter,
             typical_labels=self.typical_labels,
@@ -119,7 +120,7 @@ def write_region_shards(
 
     table = io.BytesIO()
     np.savez(table, **vars(regions), typical_labels=train.typical_labels)
-    with new_folder(out, shards) as folder:
+    with unfinished_folder(out, shards) as folder:
         written = write_blocks(pieces(), folder, shards, BLOCK_ROWS).manifest(source, processor)
         (folder / REGIONS).write_bytes(table.getvalue())
         manifest = RegionManifest(
@@ -140,7 +141,7 @@ def open_region_shards(
     """Open a prepared folder of regions; arguments are those of ``open_shards``.
 
     Raises:
-        UserError: As there, or if other settings have chosen the regions (these are named).
+        UserError: As there, or if it holds other regions than the manifest says.
     """
     opened = open_shards(folder, processor, settings)
     manifest, path = opened.manifest, folder / REGIONS

@@ -57,7 +57,7 @@ def write_shards(
     Raises:
         UserError: If the folder holds something, or there are fewer blocks than shards.
     """
-    with new_folder(out, shards) as folder:
+    with unfinished_folder(out, shards) as folder:
         writer = write_blocks(parts, folder, shards, BLOCK_ROWS)
         manifest = writer.manifest(source, processor)
         if writer.skipped:
@@ -70,7 +70,7 @@ def write_shards(
 
 
 @contextmanager
-def new_folder(out: Path, shards: int) -> Iterator[Path]:
+def unfinished_folder(out: Path, shards: int) -> Iterator[Path]:
     """Give a temporary folder that becomes ``out`` when the block succeeds.
 
     Raises:

@@ -416,7 +416,9 @@ def test_damage_is_found_before_the_first_step(prepared, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_table_and_regions_have_configs_of_their_own(regions, tmp_path):
+def test_a_table_and_regions_have_configs_of_their_own(regions, prepared, tmp_path):
+    with pytest.raises(UserError, match="config with name=profile"):
+        train("any_dream_cnn", [], prepared / "main", tmp_path / "run")
     table = tmp_path / "table.txt"
     table.write_text("ACGT\t1\n")
     for source, config in ((regions, "any_dream_cnn"), (table, "atac_dream_cnn")):
