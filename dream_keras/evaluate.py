@@ -99,7 +99,8 @@ def evaluate(
         predictions: Submission to score instead of a run: JSON or table, see
             ``dream_keras.scoring.submission.read_submission``.
         suite: Folder or YAML file of the suite; the one recorded in the run when left out. Of a run
-            that predicts profiles, the regions file whose test peaks it is scored on.
+            that predicts profiles, the regions file whose test peaks it is scored on, or a folder
+            prepared of it.
         part: ``"private"``, ``"public"`` or ``"all"``; None is private, or all where nothing is
             public.
         bootstrap: Number of bootstrap resamples for 95 % intervals, see
@@ -122,6 +123,7 @@ def evaluate(
     """
     from dream_keras.config.check import check_files
     from dream_keras.data.regions import is_regions_file
+    from dream_keras.data.shards import is_prepared
     from dream_keras.leaderboard.source import is_run, predictions_of
     from dream_keras.menu.plugins import check_plugins, listed, load_plugins
     from dream_keras.runs.run import check_run, load_run
@@ -138,7 +140,8 @@ def evaluate(
         check_run(path)
     check_files(predictions, *ceiling)
     check_plugins(plugins := listed(plugins))
-    loaded_suite = None if suite is None or is_regions_file(suite) else load_suite(suite)
+    of_regions = suite is not None and (is_regions_file(suite) or is_prepared(suite))
+    loaded_suite = None if suite is None or of_regions else load_suite(suite)
     if runs:
         load_backend()
         load_plugins(plugins)
@@ -200,12 +203,13 @@ def _on_regions(
     progress: bool | None,
 ) -> "RegionCard":
     """Score a run that predicts profiles; arguments as for ``evaluate``."""
-    from dream_keras.runs.region_scores import regions_of, score_run_on_regions
+    from dream_keras.runs.region_scores import score_run_on_regions
+    from dream_keras.runs.rows import regions_of
 
     for option, given in (("part", part), ("ceiling", ceiling), ("interval", interval)):
         if given:
             raise UserError(f"--{option}: a run that predicts profiles has none")
-    return score_run_on_regions(run, regions_of(run, regions), ("test",), bootstrap, progress)[0]
+    return score_run_on_regions(run, regions_of(run, regions), bootstrap, progress)[0]
 
 
 def main(argv: list[str] | None = None) -> None:

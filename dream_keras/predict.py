@@ -201,6 +201,7 @@ def predict(
     from dream_keras.common.files import replacing
     from dream_keras.data.columns import Columns
     from dream_keras.data.regions import is_regions_file
+    from dream_keras.data.shards import is_prepared
     from dream_keras.menu.plugins import load_plugins
     from dream_keras.runs.prediction import predict_file
 
@@ -222,6 +223,11 @@ def predict(
     )
     if not isinstance(source, str | Path):
         return opened.predict(source, progress)
+    if is_prepared(source):
+        raise UserError(
+            f"{source} is a prepared folder: give the table, or the regions file, that it was "
+            "made of"
+        )
     if is_regions_file(source):
         return _predict_regions(opened, source, out, interval, progress)
     members = [member.steps for member in opened.members]
@@ -252,18 +258,19 @@ def _predict_regions(
 ) -> int:
     """Predict all regions of a regions file; arguments as for ``predict``."""
     from dream_keras.common.files import replacing
+    from dream_keras.data.regions import read_regions_file
+    from dream_keras.hub.paths import local_copy
     from dream_keras.runs.region_prediction import (
         TRACKS,
         write_region_table,
         write_region_track,
     )
-    from dream_keras.runs.region_scores import regions_of
 
     if not run.is_of_regions or run.experiment.members:
         raise UserError(f"{run.folder} is no single run that predicts profiles: give sequences")
     if out is None or interval is not None:
         raise UserError("regions are predicted into a file, and without intervals: give out")
-    files = regions_of(run, source)
+    files = read_regions_file(local_copy(source))
     if str(out) == "-":
         return write_region_table(run, files, sys.stdout, progress)
     if str(out).lower().endswith(TRACKS):

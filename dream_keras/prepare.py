@@ -1,9 +1,10 @@
-"""Encode a table once into shards that training streams from: for data larger than memory."""
+"""Encode a table, or regions of a genome, once into shards that are trained from."""
 
 import argparse
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dream_keras.common.cli import (
     add_column_arguments,
@@ -14,6 +15,11 @@ from dream_keras.common.cli import (
 )
 from dream_keras.common.errors import UserError
 
+if TYPE_CHECKING:
+    from dream_keras.config.experiment import Experiment
+    from dream_keras.data.region_rows import RegionRows
+    from dream_keras.data.regions import Part
+
 log = logging.getLogger(__name__)
 
 SUMMARY = __doc__
@@ -23,7 +29,9 @@ SUMMARY = __doc__
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
     p = argparse.ArgumentParser(prog="python -m dream_keras.prepare", description=SUMMARY)
-    p.add_argument("table", metavar="IN", help="training or validation table; - reads stdin")
+    p.add_argument(
+        "table", metavar="IN", help="training or validation table, - reads stdin; or regions file"
+    )
     p.add_argument("--out", metavar="DIR", required=True, help="folder to make")
     p.add_argument(
         "--shards",
@@ -65,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
         overrides=args.set,
         plugins=args.plugin,
     )
-    print(f"prepared {out}: train --train {out} with the same config streams from it")
+    print(f"prepared {out}: train --train {out} with the same config trains from it")
 
 
 def prepare(
@@ -83,10 +91,14 @@ def prepare(
     plugins: Collection[str | Path] = (),
     progress: bool | None = None,
 ) -> Path:
-    """Encode a table into shards; see ``dream_keras.data.shards`` for what the folder holds.
+    """Encode a table, or regions of a genome, into shards.
+
+    ``dream_keras.data.shards`` and ``region_shards`` document what the folder holds.
 
     Args:
-        table: The table; ``-`` reads standard input.
+        table: The table; ``-`` reads standard input. Or a regions file, ``*.yaml``, with a config
+            whose network predicts profiles: its fold and the settings of its ``regions`` section
+            choose the regions.
         out: Folder to make.
         shards: Files to write.
         config: A YAML file or the name of a built-in config; its processor encodes the rows, and
@@ -125,8 +137,6 @@ def prepare(
     overrides, plugins = list(overrides), listed(plugins)
     check_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
     check_files(table)
-    if is_regions_file(table):
-        raise UserError(f"{table}: regions of a genome are not prepared: train on the file itself")
     check_out(Path(out), shards)
     load_backend()  # processors are written with Keras
     from tqdm import tqdm
@@ -136,6 +146,15 @@ def prepare(
 
     load_plugins(plugins)
     experiment = load_experiment(config or DEFAULT_CONFIG, overrides, settings, plugins)
+    if experiment.is_of_regions != is_regions_file(table):
+        raise UserError(
+            f"{table}: networks that predict profiles (--config atac_dream_cnn) are trained on a "
+            "regions file, *.yaml, which names a genome, bigWigs and peaks (docs/atac.md); others "
+            "on a table"
+        )
+    if experiment.is_of_regions:
+        _prepare_regions(experiment, table, Path(out), shards, progress)
+        return Path(out)
     experiment = with_length(experiment, lambda: table)
     data = experiment.data
     for column in (data.split_column, data.weight_column, data.error_column):
@@ -152,6 +171,45 @@ def prepare(
         )
     log.info("%s: %s rows in %d shards", out, f"{manifest.rows:,}", shards)
     return Path(out)
+
+
+def _prepare_regions(
+    experiment: "Experiment", table: str | Path, out: Path, shards: int, progress: bool | None
+) -> None:
+    """Write the regions of a fold into shards; other arguments as for ``prepare``."""
+    from dream_keras.common.progress import progress_bar
+    from dream_keras.data.region_rows import load_training_regions
+    from dream_keras.data.region_shards import write_region_shards
+    from dream_keras.data.regions import read_regions_file
+    from dream_keras.hub.paths import local_copy
+    from dream_keras.menu.atac import ProfileProcessor
+    from dream_keras.runs.region_scores import has_test_regions, load_test_regions
+    from dream_keras.runs.rows import check_data_of_regions
+
+    check_data_of_regions(experiment.data)
+    files, settings = read_regions_file(local_copy(table)), experiment.regions
+    processor = experiment.make_processor()
+    assert isinstance(processor, ProfileProcessor)
+    compared: dict[str, float] = {}
+    with progress_bar(progress, desc="reading", unit="region") as bar:
+        rows, validation = load_training_regions(files, settings, processor.windows(), bar.update)
+        parts: dict[Part, RegionRows] = {"train": rows, "valid": validation}
+        if has_test_regions(files, settings.fold):
+            windows = processor.windows(jitter=False)
+            parts["test"], compared = load_test_regions(files, settings.fold, windows, bar.update)
+    count = sum(map(len, parts.values()))
+    with progress_bar(progress, desc="writing", unit="region", total=count) as bar:
+        write_region_shards(
+            parts,
+            out,
+            shards,
+            files.path.name,
+            experiment.processor_settings(),
+            compared,
+            bar.update,
+        )
+    numbers = ", ".join(f"{name} {len(part):,}" for name, part in parts.items())
+    log.info("%s: %s regions (%s) in %d shards", out, f"{count:,}", numbers, shards)
 
 
 make_callable(__name__, prepare)

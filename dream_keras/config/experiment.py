@@ -32,7 +32,7 @@ from dream_keras.config.settings import (
 from dream_keras.config.yaml_file import Lines, Yaml, located, read_yaml
 from dream_keras.data.adapters import PRESENT
 from dream_keras.data.augment import AugmentSettings
-from dream_keras.data.processor import FROM_LABELS, Processor
+from dream_keras.data.processor import FROM_LABELS, PROFILE, Processor
 from dream_keras.data.regions import RegionSettings
 from dream_keras.menu.plugins import load_plugins
 from dream_keras.menu.trainer import Trainer
@@ -221,6 +221,12 @@ class Experiment:
             **({"members": list(self.members)} if self.members else {}),
         }
 
+    @property
+    def is_of_regions(self) -> bool:
+        """Whether its rows are regions of a genome, to predict counts at each position."""
+        processor = menu.get("processor", self.model.processor.name)
+        return PROFILE in getattr(processor.build, "targets", ())
+
     def make_processor(self) -> Processor:
         """Build the processor that it names.
 
@@ -241,15 +247,19 @@ class Experiment:
         return self.trainer.build("trainer")
 
     def processor_settings(self) -> dict[str, object]:
-        """Return name and options of the processor, as far as encoding may depend on them.
+        """Return name and options of the processor, as far as prepared rows depend on them.
 
-        What is taken from the labels only scales the target. Adapters that are put on count.
+        What is taken from the labels only scales the target. Adapters that are put on count, and
+        of regions the settings that choose them.
         """
         choice = self.model.processor
         options = {**menu.get("processor", choice.name).options, **choice.options}
         kept = {key: value for key, value in options.items() if key not in FROM_LABELS}
         if self.data.adapters not in (None, PRESENT):
             kept["data.adapters"] = self.data.adapters
+        if self.is_of_regions:
+            chosen = dataclasses.asdict(self.regions)
+            kept |= {f"regions.{key}": value for key, value in chosen.items() if key != "bias"}
         return {"name": choice.name, **yaml_values(kept)}
 
     def to_yaml(self) -> str:

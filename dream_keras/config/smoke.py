@@ -7,7 +7,6 @@ from typing import Any
 from dream_keras import menu
 from dream_keras.config.experiment import Experiment
 from dream_keras.config.order import Choice, Order
-from dream_keras.data.processor import PROFILE
 from dream_keras.menu.registry import ORDER_SLOTS, Slot
 
 TRAINER = {"epochs": 2, "steps_per_epoch": 5, "batch_size": 16}
@@ -40,7 +39,7 @@ def shrink(experiment: Experiment, asked: Collection[str] = ()) -> Experiment:
     trainer = {k: v for k, v in TRAINER.items() if f"trainer.{k}" not in asked}
     rows = {"simulated_rows": ROWS, "simulated_test_rows": TEST_ROWS, "max_rows": ROWS}
     data: dict[str, Any] = {k: v for k, v in rows.items() if f"data.{k}" not in asked}
-    if PROFILE in getattr(menu.get("processor", model.processor.name).build, "targets", ()):
+    if experiment.is_of_regions:
         data.pop("max_rows", None)  # regions are chosen by chromosome
     clean = min(experiment.augment.clean_epochs, 1)
     distillation = experiment.distillation

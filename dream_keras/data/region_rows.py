@@ -2,8 +2,9 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ MOST = np.iinfo(np.uint16).max
 
 Profiles = npt.NDArray[np.uint16]
 Totals = npt.NDArray[np.int64]
+Done = Callable[[int], object]
+"""Called with the number of regions that have just been read."""
 log = logging.getLogger(__name__)
 
 
@@ -87,6 +90,17 @@ class RegionRows(Rows):
             regions=self.regions.take(rows),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return some rows one after the other, as wide as each other."""
+        return cls(
+            **vars(Rows.joined(parts)),
+            profiles=np.concatenate([part.profiles for part in parts]),
+            regions=Regions.joined([part.regions for part in parts]),
+            jitter=parts[0].jitter,
+            typical_labels=parts[0].typical_labels,
+        )
+
     def without_jitter(self) -> "RegionRows":
         """Return the rows as they are predicted: their middle alone."""
         return dataclasses.replace(
@@ -132,7 +146,7 @@ class Source:
             tokens[rows] = windows[regions.centres[rows] - width // 2]
         return tokens
 
-    def profiles(self, regions: Regions, width: int) -> Profiles:
+    def profiles(self, regions: Regions, width: int, done: Done = lambda count: None) -> Profiles:
         """Read the counts of windows around the centres, (regions, width).
 
         Raises:
@@ -154,18 +168,19 @@ class Source:
                     )
                 cut += int((whole > MOST).sum())
                 profiles[row] = np.minimum(whole, MOST)
+                done(1)
         if cut:
             log.warning("%d counts above %d were cut to that", cut, MOST)
         return profiles
 
 
 def load_training_regions(
-    files: RegionFiles, settings: RegionSettings, windows: Windows
+    files: RegionFiles, settings: RegionSettings, windows: Windows, done: Done = lambda count: None
 ) -> tuple[RegionRows, RegionRows]:
     """Read the regions to train and to validate on.
 
     Left out are regions that reach over the end of a chromosome, and outliers; see
-    ``RegionSettings``.
+    ``RegionSettings``. ``done`` is called after each region.
 
     Returns:
         Rows to train on, with ``windows.jitter``; and rows to validate on, without: all peaks, and
@@ -176,7 +191,7 @@ def load_training_regions(
     """
     source, chroms = Source.open(files), files.chroms(settings.fold)
     known = _inside(source, files, chroms["train"] + chroms["valid"], windows)
-    profiles = source.profiles(known, windows.positions + 2 * windows.jitter)
+    profiles = source.profiles(known, windows.positions + 2 * windows.jitter, done)
     totals = middle(profiles, windows.jitter).sum(axis=1, dtype=np.int64)
     kept, reference = choose(known.is_peak, totals, settings)
     profiles = profiles[kept]  # those of all regions are many: they are not held any longer
@@ -193,7 +208,12 @@ def load_training_regions(
 
 
 def load_regions(
-    files: RegionFiles, fold: int, parts: Sequence[Part], windows: Windows, peaks_only: bool = True
+    files: RegionFiles,
+    fold: int,
+    parts: Sequence[Part],
+    windows: Windows,
+    peaks_only: bool = True,
+    done: Done = lambda count: None,
 ) -> RegionRows:
     """Read the regions of some parts of a fold as they are: no outlier is left out.
 
@@ -203,6 +223,7 @@ def load_regions(
         parts: The parts.
         windows: Sizes, without jitter.
         peaks_only: Leave out regions without peaks, as the published evaluation does.
+        done: Called after each region.
 
     Raises:
         UserError: If a file cannot be used, or there are none.
@@ -212,7 +233,7 @@ def load_regions(
     known = known.take(known.is_peak) if peaks_only else known
     if not len(known):
         raise UserError(f"{files.path}: there are no regions of the part {' and '.join(parts)}")
-    profiles = source.profiles(known, windows.positions)
+    profiles = source.profiles(known, windows.positions, done)
     return _rows(source, known, profiles, windows, profiles.sum(axis=1, dtype=np.int64))
 
 

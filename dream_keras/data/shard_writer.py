@@ -6,8 +6,8 @@ import json
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from dream_keras._version import __version__
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED
 from dream_keras.data.parse import BadRow
-from dream_keras.data.shards import FORMAT, LABEL, MANIFEST, Manifest
+from dream_keras.data.region_rows import RegionRows
+from dream_keras.data.shards import COUNT, FORMAT, LABEL, MANIFEST, Manifest
 from dream_keras.data.table import Rows
 from dream_keras.data.tfrecord import frame
 
@@ -56,21 +57,30 @@ def write_shards(
     Raises:
         UserError: If the folder holds something, or there are fewer blocks than shards.
     """
-    check_out(out, shards)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=out.parent))
-    try:
-        with _Writer(folder, shards) as writer:
-            for part in parts:
-                writer.add(part)
-            writer.finish()
+    with unfinished_folder(out, shards) as folder:
+        writer = write_blocks(parts, folder, shards, BLOCK_ROWS)
         manifest = writer.manifest(source, processor)
         if writer.skipped:
             import pandas as pd
 
             table = pd.DataFrame([vars(row) for row in writer.skipped])
             table.to_csv(folder / "skipped_rows.tsv", sep="\t", index=False)
-        (folder / MANIFEST).write_text(json.dumps(dataclasses.asdict(manifest)), encoding="utf-8")
+        write_manifest(folder, manifest)
+    return manifest
+
+
+@contextmanager
+def unfinished_folder(out: Path, shards: int) -> Iterator[Path]:
+    """Give a temporary folder that becomes ``out`` when the block succeeds.
+
+    Raises:
+        UserError: As for ``check_out``.
+    """
+    check_out(out, shards)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=out.parent))
+    try:
+        yield folder
         folder.chmod(0o755)
         try:
             folder.replace(out)
@@ -79,14 +89,38 @@ def write_shards(
             raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return manifest
 
 
-class _Writer(ExitStack):
+def write_blocks(parts: Iterable[Rows], folder: Path, shards: int, block_rows: int) -> "Writer":
+    """Write the shards of a folder; return what has written them.
+
+    Args:
+        parts: The rows, in pieces of any size.
+        folder: The folder.
+        shards: Files to deal the blocks to.
+        block_rows: Rows in a block.
+
+    Raises:
+        UserError: If there are fewer blocks than shards.
+    """
+    with Writer(folder, shards, block_rows) as writer:
+        for part in parts:
+            writer.add(part)
+        writer.finish()
+    return writer
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write what a folder says of itself."""
+    (folder / MANIFEST).write_text(json.dumps(dataclasses.asdict(manifest)), encoding="utf-8")
+
+
+class Writer(ExitStack):
     """Cuts rows into blocks and distributes these among shards."""
 
-    def __init__(self, folder: Path, shards: int):
+    def __init__(self, folder: Path, shards: int, block_rows: int):
         super().__init__()
+        self.block_rows = block_rows
         names = [f"rows-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
         self.files = [self.enter_context((folder / name).open("wb")) for name in names]
         self.hashes = [hashlib.sha256() for _ in names]
@@ -105,10 +139,10 @@ class _Writer(ExitStack):
             return
         self._count(part.labels.astype(np.float64))
         if self.rest is not None:
-            part = Rows.joined([self.rest, part])
-        full = len(part) - len(part) % BLOCK_ROWS
-        for start in range(0, full, BLOCK_ROWS):
-            self._write(part.take(np.arange(start, start + BLOCK_ROWS)))
+            part = type(part).joined([self.rest, part])
+        full = len(part) - len(part) % self.block_rows
+        for start in range(0, full, self.block_rows):
+            self._write(part.take(np.arange(start, start + self.block_rows)))
         self.rest = part.take(np.arange(full, len(part)))
 
     def finish(self) -> None:
@@ -117,8 +151,8 @@ class _Writer(ExitStack):
             self._write(self.rest)
         if self.written < len(self.shards):
             raise UserError(
-                f"{self.rows:,} rows fill {self.written} blocks of {BLOCK_ROWS:,} rows, too few "
-                f"for {len(self.shards)} shards: use --shards {max(self.written, 1)} or less"
+                f"{self.rows:,} rows fill {self.written} blocks of {self.block_rows:,} rows, too "
+                f"few for {len(self.shards)} shards: use --shards {max(self.written, 1)} or less"
             )
         for shard, digest in zip(self.shards, self.hashes, strict=True):
             shard["sha256"] = digest.hexdigest()
@@ -133,7 +167,7 @@ class _Writer(ExitStack):
             processor=dict(processor),
             length=self.rest.tokens.shape[1],
             tasks=self.rest.labels.shape[1],
-            block_rows=BLOCK_ROWS,
+            block_rows=self.block_rows,
             rows=self.rows,
             skipped=len(self.skipped),
             labels={
@@ -149,6 +183,8 @@ class _Writer(ExitStack):
         number = self.written % len(self.shards)
         labels = rows.labels.astype(LABEL).tobytes()
         payload = rows.tokens.tobytes() + labels + rows.flags.tobytes()
+        if isinstance(rows, RegionRows):
+            payload += rows.profiles.astype(COUNT).tobytes()
         record = frame(payload)
         self.files[number].write(record)
         self.hashes[number].update(record)

@@ -11,7 +11,8 @@ block stands where arithmetic says:
 Block ``b`` of the table is record ``b // shards`` of shard ``b % shards``: in this order the rows
 are those of the table. The manifest has the counts, the processor with all its settings, the
 labels' statistics, each shard's size and SHA-256, and a CRC-32 of each block, which is compared
-whenever a block is read.
+whenever a block is read. ``dream_keras.data.region_shards`` documents what differs for regions of
+a genome.
 """
 
 import dataclasses
@@ -37,8 +38,11 @@ VALIDATION_BLOCKS = 512
 FORMAT = "dream_keras rows 2"
 FIRST_FORMAT = "dream_keras rows 1"
 """One task and no flags; still read, the flags made of the labels."""
+REGIONS_FORMAT = "dream_keras regions 1"
+"""Regions of a genome, with counts behind the flags."""
 MANIFEST = "manifest.json"
 LABEL = np.dtype("<f4")
+COUNT = np.dtype("<u2")
 
 Blocks = npt.NDArray[np.int64]
 
@@ -93,6 +97,33 @@ class Manifest:
         record, shard = divmod(block, len(self.shards))
         full = HEADER + self.block_rows * self.row_bytes + FOOTER
         return shard, record, record * full + HEADER
+
+
+@dataclass(frozen=True)
+class RegionManifest(Manifest):
+    """Manifest of a prepared folder of regions; lengths and positions include the jitter.
+
+    Attributes:
+        positions: Counts of a row.
+        jitter: How much wider rows are on either side than the network's input, in bp.
+        parts: Rows of each part, in their order; no test without test chromosomes.
+        regions: SHA-256 of the file that says where the rows are.
+        baselines: Of the part test, as scores compare with.
+    """
+
+    positions: int
+    jitter: int
+    parts: Mapping[str, int]
+    regions: str
+    baselines: Mapping[str, float]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return super().row_bytes + self.positions * COUNT.itemsize
+
+
+KINDS = {FORMAT: Manifest, FIRST_FORMAT: Manifest, REGIONS_FORMAT: RegionManifest}
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,9 +183,14 @@ class ShardedRows:
         if zlib.crc32(payload) != entry["blocks"][record]:
             raise UserError(
                 f"{path}: record {record} of {len(entry['blocks'])} does not match {MANIFEST}: "
-                "the shard is damaged, or belongs to another folder. Copy it again, or prepare the "
-                "table again."
+                "the shard is damaged, or belongs to another folder. Copy it again, or prepare it "
+                "again."
             )
+        return self.decode(payload, block)
+
+    def decode(self, payload: bytes, block: int) -> Rows:
+        """Return the rows of a block from its record."""
+        rows = self.manifest.rows_in(block)
         length, tasks = self.manifest.length, self.manifest.tasks
         tokens = np.frombuffer(payload, np.uint8, rows * length).reshape(rows, length)
         labels = np.frombuffer(payload, LABEL, rows * tasks, rows * length).astype(np.float32)
@@ -162,13 +198,15 @@ class ShardedRows:
         if self.manifest.format == FIRST_FORMAT:
             flags = self.processor.row_flags(labels.astype(np.float64))
         else:
-            flags = np.frombuffer(payload, np.uint8)[-rows:]
+            behind = rows * (length + tasks * LABEL.itemsize)
+            flags = np.frombuffer(payload, np.uint8, rows, behind)
         return Rows(tokens, labels, flags, np.ones(rows, np.float32))
 
     def load(self, max_rows: int | None = None) -> Rows:
         """Read all rows, or the first of them, into memory, in the order of the table."""
         enough = None if max_rows is None else -(-max_rows // self.manifest.block_rows)
-        rows = Rows.joined([self.read(block) for block in self.blocks[:enough].tolist()])
+        parts = [self.read(block) for block in self.blocks[:enough].tolist()]
+        rows = type(parts[0]).joined(parts)
         return rows if max_rows is None else rows.take(np.arange(min(max_rows, len(rows))))
 
     def hold_out(self, share: float, seed: int) -> tuple["ShardedRows", "ShardedRows"]:
@@ -232,8 +270,8 @@ def open_shards(folder: Path, processor: Processor, settings: Mapping[str, objec
             for options in (theirs, settings)
         )
         raise UserError(
-            f"{folder} was prepared for a processor with {had}, but this one has {has}. Prepare "
-            "the table again with this config, or use the processor it was prepared for."
+            f"{folder} was prepared for a config with {had}, but this one has {has}. Prepare it "
+            "again with this config, or use the settings it was prepared with."
         )
     found = {path.name: path.stat().st_size for path in folder.glob("*.tfrecord")}
     named = {shard["file"]: shard["bytes"] for shard in manifest.shards}
@@ -247,7 +285,7 @@ def open_shards(folder: Path, processor: Processor, settings: Mapping[str, objec
     if wrong:
         raise UserError(
             f"{folder} does not match {MANIFEST}: {'; '.join(wrong)}. Copy the folder again, or "
-            "prepare the table again."
+            "prepare it again."
         )
     return ShardedRows(folder, manifest, processor, np.arange(manifest.blocks))
 
@@ -267,13 +305,23 @@ def read_manifest(folder: Path) -> Manifest:
             "python -m dream_keras.prepare"
         ) from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}): prepare the table again") from None
+        raise UserError(f"{path} is damaged ({error}): prepare it again") from None
     found = content.get("format") if isinstance(content, dict) else None
     if found == FIRST_FORMAT:
         content = {**content, "tasks": 1}
-    fields = {f.name for f in dataclasses.fields(Manifest)}
-    if found not in (FORMAT, FIRST_FORMAT) or set(content) != fields:
+    kind = KINDS.get(str(found))
+    if kind is None or set(content) != {f.name for f in dataclasses.fields(kind)}:
         raise UserError(
-            f"{path}: expected the format {FORMAT!r}, found {found!r}: prepare the table again"
+            f"{path}: expected the format {FORMAT!r}, found {found!r}: prepare it again"
         )
-    return Manifest(**content)
+    return kind(**content)
+
+
+def is_prepared(path: str | Path) -> bool:
+    """Whether a path is that of a prepared folder on this machine.
+
+    Examples:
+        >>> is_prepared("train.txt")
+        False
+    """
+    return Path(path, MANIFEST).is_file()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -118,7 +118,7 @@ class Rows:
         return Rows(self.tokens[rows], self.labels[rows], self.flags[rows], self.weights[rows])
 
     @classmethod
-    def joined(cls, parts: "Sequence[Rows]") -> "Rows":
+    def joined(cls, parts: Sequence[Self]) -> Self:
         """Return some rows one after the other."""
         return cls(
             np.concatenate([part.tokens for part in parts]),

@@ -14,6 +14,7 @@ from keras import ops
 
 from dream_keras.common.errors import UserError, at_least
 from dream_keras.data.processor import PROFILE, Labels, strand_of
+from dream_keras.data.region_rows import Windows
 from dream_keras.menu.plain import PlainProcessor
 from dream_keras.menu.registry import Head, register
 from dream_keras.menu.trainer import Trainer
@@ -78,6 +79,10 @@ class ProfileProcessor(PlainProcessor):
     def wide_positions(self) -> int:
         """Counts of a training row before the window is cut out."""
         return self.positions + 2 * self.jitter
+
+    def windows(self, jitter: bool = True) -> Windows:
+        """Return the sizes of the windows that rows are read in, with the jitter or without."""
+        return Windows(self.length, self.positions, self.jitter if jitter else 0)
 
     def training_window(
         self, tokens: Tensor, strand: Tensor, flags: Tensor, labels: Tensor

@@ -1,16 +1,13 @@
 """Scores of a run on the regions of a genome that it was not trained on."""
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
-from dream_keras.common.errors import UserError
-from dream_keras.data.region_rows import RegionRows, Windows, load_regions
-from dream_keras.data.regions import Part, RegionFiles, is_regions_file, read_regions_file
-from dream_keras.hub.paths import local_copy
+from dream_keras.data.region_rows import Done, RegionRows, Windows, load_regions
+from dream_keras.data.region_shards import ShardedRegions
+from dream_keras.data.regions import RegionFiles
 from dream_keras.menu.atac import ProfileProcessor
 from dream_keras.runs.prediction import predict_profiles, progress_bar
 from dream_keras.runs.run import Run
@@ -18,41 +15,58 @@ from dream_keras.scoring.profiles import RegionScores, score_regions
 from dream_keras.scoring.region_card import RegionCard, baselines, bootstrap_regions
 
 
-def regions_of(run: Run, path: str | Path | None = None) -> RegionFiles:
-    """Return the regions file that a run is scored on: its own, or another one.
-
-    Raises:
-        UserError: If it is none.
-    """
-    table = local_copy(path or run.tables()[0])
-    if not is_regions_file(table):
-        raise UserError(
-            f"{table}: a run that predicts profiles is scored on a regions file, *.yaml, which "
-            "names a genome, bigWigs and peaks (docs/atac.md)"
-        )
-    return read_regions_file(table)
-
-
 def windows_of(run: Run) -> Windows:
     """Return the sizes of the windows that a run predicts."""
     processor = run.processor
     assert isinstance(processor, ProfileProcessor)
-    return Windows(processor.length, processor.positions)
+    return processor.windows(jitter=False)
+
+
+def has_test_regions(regions: RegionFiles | ShardedRegions, fold: int) -> bool:
+    """Whether regions have a part to test on."""
+    if isinstance(regions, ShardedRegions):
+        return "test" in regions.manifest.parts
+    return bool(regions.chroms(fold)["test"])
+
+
+def load_test_regions(
+    files: RegionFiles, fold: int, windows: Windows, done: Done = lambda count: None
+) -> tuple[RegionRows, dict[str, float]]:
+    """Read the peaks of the part test, and compute what predictions of them are compared with.
+
+    Args:
+        files: The regions file.
+        fold: Number of the file of folds.
+        windows: Sizes, without jitter.
+        done: Called after each region that is read.
+
+    Raises:
+        UserError: If there are none.
+    """
+    rows = load_regions(files, fold, ("test",), windows, done=done)
+    replicates = None
+    if len(files.counts) > 1:
+        first, others = (
+            load_regions(
+                dataclasses.replace(files, counts=counts), fold, ("test",), windows, done=done
+            ).profiles[:, 0]
+            for counts in (files.counts[:1], files.counts[1:])
+        )
+        replicates = first, others
+    return rows, baselines(rows.profiles[:, 0], replicates)
 
 
 def score_run_on_regions(
     run: Run,
-    files: RegionFiles,
-    parts: Sequence[Part] = ("test",),
+    regions: RegionFiles | ShardedRegions,
     bootstrap: int = 0,
     progress: bool | None = None,
 ) -> tuple[RegionCard, pd.DataFrame]:
-    """Score a run on the peaks of a part of a fold.
+    """Score a run on the peaks of the part test of its fold.
 
     Args:
         run: The run, no ensemble.
-        files: The regions file.
-        parts: Parts of the run's fold.
+        regions: The regions file, or what was prepared of one.
         bootstrap: Resamples of the regions for 95 % intervals; 0 for none.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
@@ -62,7 +76,12 @@ def score_run_on_regions(
     Raises:
         UserError: If there are no such regions, or the run is an ensemble.
     """
-    rows = load_regions(files, run.experiment.regions.fold, parts, windows_of(run))
+    compared: Mapping[str, float]
+    if isinstance(regions, ShardedRegions):
+        rows, compared, path = regions.part("test"), regions.manifest.baselines, regions.folder
+    else:
+        rows, compared = load_test_regions(regions, run.experiment.regions.fold, windows_of(run))
+        path = regions.path
     found = {}
     kinds = ("joint", "network") if run.bias is not None else ("network",)
     with progress_bar(progress, len(kinds) * len(rows)) as bar:
@@ -70,32 +89,14 @@ def score_run_on_regions(
             logits, counts = predict_profiles(run.steps, rows.tokens, kind == "joint", bar.update)
             found[kind] = score_regions(rows.profiles[:, 0], logits[:, 0], counts[:, 0])
     card = RegionCard(
-        str(files.path),
-        " and ".join(parts),
+        str(path),
+        "test",
         len(rows),
         {kind: scores.summary() for kind, scores in found.items()},
         {kind: bootstrap_regions(s, bootstrap) for kind, s in found.items()} if bootstrap else {},
-        baselines(rows.profiles[:, 0], _replicates(run, files, parts)),
+        compared,
     )
     return card, _table(rows, found)
-
-
-def _replicates(
-    run: Run, files: RegionFiles, parts: Sequence[Part]
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return counts of the first replicate and of the others, if there are several."""
-    if len(files.counts) < 2:
-        return None
-    first, others = (
-        load_regions(
-            dataclasses.replace(files, counts=counts),
-            run.experiment.regions.fold,
-            parts,
-            windows_of(run),
-        ).profiles[:, 0]
-        for counts in (files.counts[:1], files.counts[1:])
-    )
-    return first, others
 
 
 def _table(rows: RegionRows, found: dict[str, RegionScores]) -> pd.DataFrame:

@@ -10,7 +10,8 @@ from dream_keras.hub.huggingface import without_folder
 from dream_keras.runs.folder import RunFolder, State
 from dream_keras.runs.model_card import write_card
 from dream_keras.runs.plots import learning_curve, mark_simulated
-from dream_keras.runs.region_scores import regions_of, score_run_on_regions
+from dream_keras.runs.region_scores import has_test_regions, score_run_on_regions
+from dream_keras.runs.rows import regions_of
 from dream_keras.runs.run import Run
 from dream_keras.runs.tensorboard import EventWriter
 from dream_keras.scoring.bootstrap import bootstrap
@@ -61,10 +62,9 @@ def write_report(
         "",
     ]
     card: ScoreCard | RegionCard | None = None
-    if run.is_of_regions and regions_of(run).chroms(run.experiment.regions.fold)["test"]:
-        card, table = score_run_on_regions(
-            run, regions_of(run), bootstrap=RESAMPLES, progress=progress
-        )
+    regions = regions_of(run) if run.is_of_regions else None
+    if regions is not None and has_test_regions(regions, run.experiment.regions.fold):
+        card, table = score_run_on_regions(run, regions, RESAMPLES, progress)
         folder.write_table("regions.tsv", table, sep="\t", float_format="%.7g")
         source = without_folder(card.source)  # a run is pushed with this file
         folder.write_json("metrics.json", {**card.to_dict(), "source": source})

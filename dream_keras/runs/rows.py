@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from dream_keras.common.errors import UserError
+from dream_keras.config.experiment import DataSettings
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.kmers import Sequences
 from dream_keras.data.processor import Lengths
-from dream_keras.data.region_rows import RegionRows, Windows, load_training_regions
-from dream_keras.data.regions import is_regions_file, read_regions_file
-from dream_keras.data.shards import ShardedRows, open_shards
+from dream_keras.data.region_rows import RegionRows, load_training_regions
+from dream_keras.data.region_shards import ShardedRegions, open_region_shards
+from dream_keras.data.regions import RegionFiles, is_regions_file, read_regions_file
+from dream_keras.data.shards import ShardedRows, is_prepared, open_shards
 from dream_keras.data.similarity import hold_out_families
 from dream_keras.data.split import Part
 from dream_keras.data.stream import hold_out
@@ -111,26 +113,20 @@ def _load_regions(run: Run) -> tuple[RegionRows, RegionRows]:
     """Read the regions to train and to validate on.
 
     Raises:
-        UserError: If the training table is no regions file, or settings of tables are given.
+        UserError: If the training table is no regions file, nor prepared of one, or settings of
+            tables are given.
     """
-    data, processor = run.experiment.data, run.processor
+    processor = run.processor
     assert isinstance(processor, ProfileProcessor)
-    for name in ("validation", "test", "split_column", "weight_column", "error_column", "max_rows"):
-        if getattr(data, name) is not None:
-            raise UserError(
-                f"data.{name}={getattr(data, name)}: which regions are trained, validated and "
-                "tested on says the file of folds that the regions file names"
-            )
-    table = str(local_copy(run.tables()[0]))
-    if not is_regions_file(table):
-        raise UserError(
-            f"{table}: networks that predict profiles are trained on a regions file, *.yaml, which "
-            "names a genome, bigWigs and peaks (docs/atac.md). To simulate one: python -m "
-            "dream_keras.simulate --genome OUT"
+    check_data_of_regions(run.experiment.data)
+    regions = regions_of(run)
+    if isinstance(regions, ShardedRegions):
+        table, rows, validation = regions.folder, regions.part("train"), regions.part("valid")
+    else:
+        table = regions.path
+        rows, validation = load_training_regions(
+            regions, run.experiment.regions, processor.windows()
         )
-    windows = Windows(processor.length, processor.positions, processor.jitter)
-    settings = run.experiment.regions
-    rows, validation = load_training_regions(read_regions_file(table), settings, windows)
     for part, found in (("train", rows), ("valid", validation)):
         peaks = int(found.regions.is_peak.sum())
         log.info(
@@ -141,6 +137,39 @@ def _load_regions(run: Run) -> tuple[RegionRows, RegionRows]:
             part,
         )
     return rows, validation
+
+
+def check_data_of_regions(data: DataSettings) -> None:
+    """Refuse settings that belong to tables.
+
+    Raises:
+        UserError: Names the setting.
+    """
+    for name in ("validation", "test", "split_column", "weight_column", "error_column", "max_rows"):
+        if getattr(data, name) is not None:
+            raise UserError(
+                f"data.{name}={getattr(data, name)}: which regions are trained, validated and "
+                "tested on says the file of folds that the regions file names"
+            )
+
+
+def regions_of(run: Run, path: str | Path | None = None) -> RegionFiles | ShardedRegions:
+    """Open the regions that a run is trained and scored on: its own, or those of another path.
+
+    Raises:
+        UserError: If it is neither a regions file nor a folder that was prepared of one for the
+            run's settings.
+    """
+    table = local_copy(path or run.tables()[0])
+    if is_prepared(table):
+        return open_region_shards(table, run.processor, run.experiment.processor_settings())
+    if not is_regions_file(table):
+        raise UserError(
+            f"{table}: networks that predict profiles are trained and scored on a regions file, "
+            "*.yaml, which names a genome, bigWigs and peaks (docs/atac.md), or on a folder that "
+            "was prepared of one. To simulate one: python -m dream_keras.simulate --genome OUT"
+        )
+    return read_regions_file(table)
 
 
 def _split(run: Run, table: str, seed: int, visit: Visit) -> tuple[Rows, Rows]:

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from dream_keras import menu
 from dream_keras.common.cli import load_backend
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import UNFINISHED, sha256
@@ -22,7 +21,7 @@ from dream_keras.common.text import reason
 from dream_keras.config.experiment import Experiment, load_experiment
 from dream_keras.data.alphabet import Tokens
 from dream_keras.data.memory import TRAIN, VALIDATION, listed
-from dream_keras.data.processor import PROFILE, Processor
+from dream_keras.data.processor import Processor
 from dream_keras.hub.huggingface import HUB, pull
 from dream_keras.hub.paths import is_elsewhere, local_copy, table_of
 from dream_keras.menu.registry import NotOnMenuError
@@ -151,8 +150,7 @@ class Run:
     @property
     def is_of_regions(self) -> bool:
         """Whether it is trained on regions of a genome, to predict counts at each position."""
-        processor = menu.get("processor", self.experiment.model.processor.name)
-        return PROFILE in getattr(processor.build, "targets", ())
+        return self.experiment.is_of_regions
 
     @property
     def is_simulated(self) -> bool:

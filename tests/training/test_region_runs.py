@@ -1,7 +1,11 @@
 """Runs on regions of a genome: what they leave, that they resume, and the frozen bias model."""
 
 import json
+import shutil
+import subprocess
+import sys
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +14,7 @@ from scipy.special import softmax
 
 import dream_keras
 from dream_keras.common.errors import UserError
-from dream_keras.data import alphabet
+from dream_keras.data import alphabet, region_shards
 from dream_keras.data.region_rows import Windows, load_regions
 from dream_keras.data.regions import read_regions_file
 from dream_keras.data.tracks import Tracks
@@ -242,20 +246,26 @@ def test_motifs_leave_footprints(main_run, tmp_path):
         np.testing.assert_allclose(table[column], want, rtol=1e-4)
 
 
-def test_a_run_resumes_as_if_it_had_not_stopped(regions, bias_run, main_run, tmp_path, monkeypatch):
-    out, epoch = tmp_path / "run", Engine._epoch
+def train_with_a_break(regions, out, bias):
+    """Train the main network, stopped after an epoch and resumed."""
+    epoch = Engine._epoch
 
     def stopped(engine, number, *arguments):
         if number == 2:
             raise KeyboardInterrupt
         epoch(engine, number, *arguments)
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Engine, "_epoch", stopped)
         with pytest.raises(KeyboardInterrupt):
-            train("atac_dream_cnn", MAIN, regions, out, bias=bias_run)
+            train("atac_dream_cnn", MAIN, regions, out, bias=bias)
     assert len(pd.read_csv(out / "history.csv")) == 1
     dream_keras.train(out=out, resume=True, progress=False)
+
+
+def test_a_run_resumes_as_if_it_had_not_stopped(regions, bias_run, main_run, tmp_path):
+    out = tmp_path / "run"
+    train_with_a_break(regions, out, bias_run)
     # The bias model is the one that the folder keeps, not one that is shifted once more.
     wanted, found = (pd.read_csv(folder / "history.csv") for folder in (main_run, out))
     columns = ["loss", "val_loss", "val_pearson", "val_jsd"]
@@ -286,15 +296,144 @@ def test_what_does_not_go_together_is_refused(regions, tmp_path, config, setting
         train(config, overrides, train_file, tmp_path / "run", **settings)
 
 
-def test_regions_are_not_prepared(regions, tmp_path):
-    with pytest.raises(UserError, match="train on the file itself"):
-        dream_keras.prepare(regions, tmp_path / "out", config="atac_dream_cnn")
+@pytest.fixture(scope="module")
+def prepared(regions, tmp_path_factory):
+    """Folders of regions, for the main network and for the bias model; blocks of 8 rows."""
+    folder = tmp_path_factory.mktemp("prepared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(region_shards, "BLOCK_ROWS", 8)
+        for name, config, overrides in (
+            ("main", "atac_dream_cnn", MAIN),
+            ("bias", "bpnet_bias", BIAS),
+        ):
+            settings = {"overrides": overrides, "progress": False}
+            dream_keras.prepare(regions, folder / name, 2, config, **settings)
+    return folder
+
+
+def variables(path):
+    """Return what a file of weights holds, by name."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, at: found.update({name: at[()]} if hasattr(at, "dtype") else {})
+        )
+    return found
+
+
+def check_same(run, wanted):
+    """Compare two runs to the bit: rows, statistics, losses, weights and scores."""
+    columns = ["loss", "val_loss", "val_pearson", "val_jsd", "learning_rate"]
+    ours, theirs = (pd.read_csv(folder / "history.csv")[columns] for folder in (run, wanted))
+    pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+    states = [np.load(folder / "state.npz") for folder in (run, wanted)]
+    assert len({json.loads(str(state["state"]))["data"] for state in states}) == 1
+    for name in ("best.weights.h5", "last.weights.h5"):
+        ours, theirs = variables(run / name), variables(wanted / name)
+        assert ours
+        assert ours.keys() == theirs.keys()
+        for place, values in ours.items():
+            np.testing.assert_array_equal(values, theirs[place], place)
+    configs = [yaml.safe_load((folder / "config.yaml").read_text()) for folder in (run, wanted)]
+    assert configs[0]["model"] == configs[1]["model"]  # with the weight of the counts
+    scores = [json.loads((folder / "metrics.json").read_text()) for folder in (run, wanted)]
+    assert scores[0] == {**scores[1], "source": scores[0]["source"]}
+    assert (run / "regions.tsv").read_text() == (wanted / "regions.tsv").read_text()
+
+
+def test_training_from_a_prepared_folder_is_the_same(prepared, bias_run, main_run, tmp_path):
+    out = tmp_path / "run"
+    train_with_a_break(prepared / "main", out, bias_run)
+    check_same(out, main_run)
+    saved = json.loads((out / "metrics.json").read_text())
+    assert saved["source"] == "main"
+    card = dream_keras.evaluate(out, progress=False)
+    assert card.scores == dream_keras.evaluate(main_run, progress=False).scores
+    assert card.baselines == pytest.approx(saved["baselines"], abs=0)
+    assert dream_keras.evaluate(main_run, suite=prepared / "main", progress=False).scores == (
+        card.scores
+    )
+    assert "main" in (out / "MODEL.md").read_text()
+    assert str(prepared) not in (out / "MODEL.md").read_text()
+    with pytest.raises(UserError, match="give the table, or the regions file"):
+        dream_keras.predict(out, prepared / "main", tmp_path / "out.bw", progress=False)
+
+
+def test_a_prepared_folder_needs_no_genome(prepared, bias_run, tmp_path):
+    """In a fresh process that has none of the libraries for one, a bias model is the same."""
+    out = tmp_path / "run"
+    script = (
+        "import sys\n"
+        "for name in ('pybigtools', 'pyfaidx', 'pysam'): sys.modules[name] = None\n"
+        "import dream_keras\n"
+        f"dream_keras.train('bpnet_bias', train={str(prepared / 'bias')!r}, out={str(out)!r},"
+        f" overrides={BIAS!r}, progress=False)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    check_same(out, bias_run)
+
+
+def test_a_run_goes_on_from_what_was_prepared(prepared, regions, main_run, tmp_path):
+    """The rows are the same, so a run may move from the files to the folder."""
+    out = tmp_path / "run"
+    shutil.copytree(main_run, out)
+    dream_keras.train(out=out, resume=True, train=prepared / "main", progress=False)
+    assert yaml.safe_load((out / "config.yaml").read_text())["data"]["train"] == str(
+        prepared / "main"
+    )
+    check_same(out, main_run)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("regions.fold=1", r"with regions\.fold=0, but this one has regions\.fold=1"),
+        (
+            "regions.outliers=0.1",
+            r"regions\.outliers=0\.0001, but this one has regions\.outliers=0",
+        ),
+        ("regions.rows=nonpeaks", r"regions\.rows=all, but this one has regions\.rows=nonpeaks"),
+        ("model.processor.jitter=9", "jitter=10, but this one has jitter=9"),
+    ],
+)
+def test_regions_chosen_by_other_settings_are_refused(prepared, tmp_path, override, said):
+    with pytest.raises(UserError, match=said):
+        train("atac_dream_cnn", [*MAIN, override], prepared / "main", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_damage_is_found_before_the_first_step(prepared, tmp_path):
+    shutil.copytree(prepared / "main", tmp_path / "rows")
+    file = tmp_path / "rows" / "rows-00001-of-00002.tfrecord"
+    content = bytearray(file.read_bytes())
+    content[100] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"00001-of-00002\.tfrecord: record 0 of \d+ does not match"
+    ):
+        train("atac_dream_cnn", MAIN, tmp_path / "rows", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_table_and_regions_have_configs_of_their_own(regions, prepared, tmp_path):
+    with pytest.raises(UserError, match="config with name=profile"):
+        train("any_dream_cnn", [], prepared / "main", tmp_path / "run")
+    table = tmp_path / "table.txt"
+    table.write_text("ACGT\t1\n")
+    for source, config in ((regions, "any_dream_cnn"), (table, "atac_dream_cnn")):
+        with pytest.raises(UserError, match=r"are trained on a regions file.*others on a table"):
+            dream_keras.prepare(source, tmp_path / "out", config=config)
+    with pytest.raises(UserError, match=r"data\.max_rows=5: which regions"):
+        dream_keras.prepare(
+            regions, tmp_path / "out", config="atac_dream_cnn", overrides=["data.max_rows=5"]
+        )
 
 
 def test_a_table_is_no_regions_file(tmp_path):
     table = tmp_path / "table.txt"
     table.write_text("ACGT\t1\n")
-    with pytest.raises(UserError, match="trained on a regions file"):
+    with pytest.raises(UserError, match="trained and scored on a regions file"):
         train("atac_dream_cnn", MAIN, table, tmp_path / "run")
 
 
