@@ -1,7 +1,7 @@
 """Scores of a run on the regions of a genome that it was not trained on."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from dream_keras.data.region_rows import RegionRows, Windows, load_regions
 from dream_keras.data.regions import Part, RegionFiles, is_regions_file, read_regions_file
 from dream_keras.hub.paths import local_copy
 from dream_keras.menu.atac import ProfileProcessor
-from dream_keras.runs.prediction import predict_profiles, progress_bar
+from dream_keras.runs.prediction import Distribution, predict_profile_distribution, progress_bar
 from dream_keras.runs.run import Run
 from dream_keras.scoring.profiles import RegionScores, score_regions
 from dream_keras.scoring.region_card import RegionCard, baselines, bootstrap_regions
@@ -50,7 +50,7 @@ def score_run_on_regions(
     """Score a run on the peaks of a part of a fold.
 
     Args:
-        run: The run, no ensemble.
+        run: The run, or an ensemble.
         files: The regions file.
         parts: Parts of the run's fold.
         bootstrap: Resamples of the regions for 95 % intervals; 0 for none.
@@ -60,15 +60,20 @@ def score_run_on_regions(
         The scores, and a table with a row for each region.
 
     Raises:
-        UserError: If there are no such regions, or the run is an ensemble.
+        UserError: If there are no such regions, or members of an ensemble were trained on them.
     """
+    _check_unseen(run)
     rows = load_regions(files, run.experiment.regions.fold, parts, windows_of(run))
-    found = {}
-    kinds = ("joint", "network") if run.bias is not None else ("network",)
+    found, counts = dict[str, RegionScores](), dict[str, Distribution]()
+    members = [member.steps for member in run.members]
+    kinds = ("joint", "network") if members[0].bias is not None else ("network",)
     with progress_bar(progress, len(kinds) * len(rows)) as bar:
         for kind in kinds:
-            logits, counts = predict_profiles(run.steps, rows.tokens, kind == "joint", bar.update)
-            found[kind] = score_regions(rows.profiles[:, 0], logits[:, 0], counts[:, 0])
+            logits, counts[kind] = predict_profile_distribution(
+                members, rows.tokens, kind == "joint", bar.update
+            )
+            said = counts[kind].mean[:, 0]
+            found[kind] = score_regions(rows.profiles[:, 0], logits[:, 0], said)
     card = RegionCard(
         str(files.path),
         " and ".join(parts),
@@ -77,7 +82,7 @@ def score_run_on_regions(
         {kind: bootstrap_regions(s, bootstrap) for kind, s in found.items()} if bootstrap else {},
         baselines(rows.profiles[:, 0], _replicates(run, files, parts)),
     )
-    return card, _table(rows, found)
+    return card, _table(rows, found, counts)
 
 
 def _replicates(
@@ -98,12 +103,32 @@ def _replicates(
     return first, others
 
 
-def _table(rows: RegionRows, found: dict[str, RegionScores]) -> pd.DataFrame:
+def _check_unseen(run: Run) -> None:
+    """Refuse an ensemble whose members have other test chromosomes.
+
+    Raises:
+        UserError: If they have: the peaks of some were trained on by others.
+    """
+    used = {(each.tables()[0], each.experiment.regions.fold) for each in run.members}
+    if len(used) > 1:
+        parts = {frozenset(regions_of(run, path).chroms(fold)["test"]) for path, fold in used}
+        if len(parts) > 1:
+            raise UserError(
+                f"{run.folder}: its members have different test chromosomes, so that some were "
+                "trained on what others are tested on: score each member"
+            )
+
+
+def _table(
+    rows: RegionRows, found: Mapping[str, RegionScores], counts: Mapping[str, Distribution]
+) -> pd.DataFrame:
     """Return a row for each region, with what was measured and predicted."""
     table = pd.DataFrame({"chrom": rows.regions.chroms, "centre": rows.regions.centres})
     table["log_counts"] = next(iter(found.values())).log_counts
     for kind, scores in found.items():
         table[f"{kind}.log_counts"] = scores.predicted
+        if len(counts[kind].values) > 1:
+            table[f"{kind}.log_counts_sd"] = counts[kind].between[:, 0]
         table[f"{kind}.jsd"] = scores.distances
         table[f"{kind}.normalised_jsd"] = scores.normalised
     return table

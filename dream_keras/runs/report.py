@@ -61,14 +61,9 @@ def write_report(
         "",
     ]
     card: ScoreCard | RegionCard | None = None
-    if run.is_of_regions and regions_of(run).chroms(run.experiment.regions.fold)["test"]:
-        card, table = score_run_on_regions(
-            run, regions_of(run), bootstrap=RESAMPLES, progress=progress
-        )
-        folder.write_table("regions.tsv", table, sep="\t", float_format="%.7g")
-        source = without_folder(card.source)  # a run is pushed with this file
-        folder.write_json("metrics.json", {**card.to_dict(), "source": source})
-        lines += ["## Test regions", "", "```", card.table(), "```", ""]
+    if has_test_regions(run):
+        card, section = score_regions_of(run, progress)
+        lines += section
     if suite is not None:
         # Before loading: the checksum must not be that of weights written in the meantime.
         checksum = f"{sha256(folder.best_weights)}  {folder.best_weights.name}\n"
@@ -81,6 +76,31 @@ def write_report(
     write_text(folder.path / "report.md", "\n".join(lines))
     write_card(run)
     return card
+
+
+def has_test_regions(run: Run) -> bool:
+    """Whether a run is of regions, and its fold has test chromosomes."""
+    return run.is_of_regions and bool(regions_of(run).chroms(run.experiment.regions.fold)["test"])
+
+
+def score_regions_of(run: Run, progress: bool | None) -> tuple[RegionCard, list[str]]:
+    """Score a run or ensemble on its test peaks, and write ``regions.tsv`` and ``metrics.json``.
+
+    Args:
+        run: The run, with ``has_test_regions``.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Returns:
+        The score, and the lines of a report's section on it.
+
+    Raises:
+        UserError: If members of an ensemble were trained on the peaks.
+    """
+    card, table = score_run_on_regions(run, regions_of(run), bootstrap=RESAMPLES, progress=progress)
+    run.folder.write_table("regions.tsv", table, sep="\t", float_format="%.7g")
+    source = without_folder(card.source)  # a run is pushed with this file
+    run.folder.write_json("metrics.json", {**card.to_dict(), "source": source})
+    return card, ["## Test regions", "", "```", card.table(), "```", ""]
 
 
 def score_run(run: Run, suite: Suite, progress: bool | None) -> tuple[ScoreCard, list[str]]:
