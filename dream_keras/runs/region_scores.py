@@ -62,8 +62,29 @@ def score_run_on_regions(
     Raises:
         UserError: If there are no such regions, or members of an ensemble were trained on them.
     """
-    _check_unseen(run)
     rows = load_regions(files, run.experiment.regions.fold, parts, windows_of(run))
+    card, found, counts = score_rows(run, files, rows, parts, bootstrap, progress)
+    return card, _table(rows, found, counts)
+
+
+def score_rows(
+    run: Run,
+    files: RegionFiles,
+    rows: RegionRows,
+    parts: Sequence[Part],
+    bootstrap: int = 0,
+    progress: bool | None = None,
+) -> tuple[RegionCard, dict[str, RegionScores], dict[str, Distribution]]:
+    """Score a run on regions that have been read; arguments are those of ``score_run_on_regions``.
+
+    Returns:
+        The scores; those of each region, by who predicts; and the predicted log counts of each
+        network likewise.
+
+    Raises:
+        UserError: If members of an ensemble were trained on the regions.
+    """
+    _check_unseen(run)
     found, counts = dict[str, RegionScores](), dict[str, Distribution]()
     members = [member.steps for member in run.members]
     kinds = ("joint", "network") if members[0].bias is not None else ("network",)
@@ -82,7 +103,7 @@ def score_run_on_regions(
         {kind: bootstrap_regions(s, bootstrap) for kind, s in found.items()} if bootstrap else {},
         baselines(rows.profiles[:, 0], _replicates(run, files, parts)),
     )
-    return card, _table(rows, found, counts)
+    return card, found, counts
 
 
 def _replicates(
