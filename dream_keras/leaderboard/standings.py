@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dream_keras.common.text import align
 from dream_keras.leaderboard.entry import (
-    SCORE_NAMES,
+    BoardInfo,
     Entry,
     Estimate,
     Scores,
@@ -26,8 +26,8 @@ class Row:
     """One row of the standings.
 
     Attributes:
-        rank: Place by Pearson Score, from 1, and its spread over the resamples; equal scores share
-            a place.
+        rank: Place by the first score, from 1, and its spread over the resamples; equal scores
+            share a place.
         entry: The submission or published row.
         scores: Its scores on the part that is shown.
         submissions: How many submissions the team has made; the latest one counts.
@@ -50,27 +50,40 @@ class Standings:
 
     Attributes:
         part: The part of the suite that this phase shows.
-        subsets: The subsets of the suite.
+        info: The leaderboard and its suite.
         rows: The rows.
     """
 
     part: str
-    subsets: tuple[SubsetInfo, ...]
+    info: BoardInfo
     rows: tuple[Row, ...]
+
+    @property
+    def subsets(self) -> tuple[SubsetInfo, ...]:
+        """The subsets of the suite whose r^2 is shown; regions have none."""
+        return () if self.info.is_of_regions else self.info.subsets
 
     def table(self) -> str:
         """Return the standings as aligned plain text, without a final line break."""
         names = [subset.name for subset in self.subsets]
-        lines = [["rank", "team", "number", "Pearson Score", "Spearman Score", *names]]
+        lines = [["rank", "team", "number", *self.info.score_names.values(), *names]]
         for row in self.rows:
-            totals = [_with_interval(row.scores.totals[name]) for name in SCORE_NAMES]
+            totals = [_with_interval(row.scores.totals[name]) for name in self.info.score_names]
             r2 = [_number(row.scores.r2.get(name, Estimate(None))) for name in names]
             mark = "published" if row.entry.is_published else str(row.entry.id)
             lines.append([_rank(row), row.entry.team, mark, *totals, *r2])
-        notes = [
-            f"{_PART_TEXT[self.part]}; ranked by Pearson Score, with 95 % intervals",
-            "the columns of subsets show r^2; of each team the latest submission counts",
-        ]
+        by = next(iter(self.info.score_names.values()))
+        if self.info.is_of_regions:
+            notes = [
+                f"{self.info.subsets[0].sizes[self.part]:,} peaks; ranked by {by}, with 95 % "
+                "intervals; a low JSD (Jensen-Shannon distance) is good",
+                "of each team the latest submission counts",
+            ]
+        else:
+            notes = [
+                f"{_PART_TEXT[self.part]}; ranked by {by}, with 95 % intervals",
+                "the columns of subsets show r^2; of each team the latest submission counts",
+            ]
         if any(row.entry.is_published for row in self.rows):
             notes.append(
                 "published: final leaderboard of the challenge, without predictions; its scores "
@@ -106,7 +119,7 @@ class Standings:
 def ranked(
     entries: Sequence[Entry],
     part: str,
-    subsets: tuple[SubsetInfo, ...],
+    info: BoardInfo,
     ranks: Mapping[str, RankSpread],
 ) -> Standings:
     """Put the latest entry of each team in order.
@@ -114,7 +127,7 @@ def ranked(
     Args:
         entries: All entries with scores on the part, in the order of arrival.
         part: The part of the suite that is shown.
-        subsets: The subsets of the suite.
+        info: The leaderboard and its suite.
         ranks: The rank of each team.
     """
     teams: dict[str, list[Entry]] = {}
@@ -123,7 +136,7 @@ def ranked(
     rows = [
         Row(ranks[team], made[-1], made[-1].scores[part], len(made)) for team, made in teams.items()
     ]
-    return Standings(part, subsets, tuple(sorted(rows, key=lambda row: row.rank.rank)))
+    return Standings(part, info, tuple(sorted(rows, key=lambda row: row.rank.rank)))
 
 
 def _rank(row: Row) -> str:
