@@ -311,7 +311,12 @@ class Board:
             if entry.is_published:
                 value = entry.scores[part].totals[PEARSON_SCORE].value or 0.0
                 table[entry.team] = Sampled(value, np.full(resamples, value))
-        return ranked(entries, part, info, ranks(table))
+        distances = {}
+        if info.is_of_regions:
+            for entry in own:  # ranks are those of the largest
+                found = self.samples(entry, part).totals["jsd"]
+                distances[entry.team] = Sampled(-found.estimate, -found.values[:resamples])
+        return ranked(entries, part, info, ranks(table), ranks(distances) if distances else {})
 
     def samples(self, entry: Entry, part: str) -> Samples:
         """Read the resamples of a submission."""

@@ -68,7 +68,7 @@ def render_regions(
         title: What is scored.
     """
     names = standings.info.score_names
-    columns = {"rank": "Rank", "team": "Team", **names}
+    columns = {"rank": "Rank", "distance": "by JSD", "team": "Team", **names}
     compared = ("A", "B", "score", "A − B", "95 % interval", "A higher in")
     return fill(
         _REGIONS,
@@ -140,7 +140,8 @@ def _rows(standings: Standings, picked: bool = True) -> Iterable[str]:
         )
         cells = [
             *([box] if picked else []),
-            f'<td class="rank">{row.rank.rank}{_places(row)}</td>',
+            f'<td class="rank">{row.rank.rank}{_places(row.places)}</td>',
+            *_by_distance(row),
             f'<th scope="row" class="of-team">{_team(row)}</th>',
             *(_score(row.scores.totals[name], ranges[name]) for name in ranges),
             *(_r2(row.scores.r2.get(name, Estimate(None)).value, best[name]) for name in names),
@@ -162,8 +163,16 @@ def _team(row: Row) -> str:
     return f'<span class="team">{escape(entry.team)}</span>{badge}{lines}'
 
 
-def _places(row: Row) -> str:
-    low, high = row.places or (0, 0)
+def _by_distance(row: Row) -> list[str]:
+    """Return the cell of the place by distance, if there is one."""
+    found = row.by_distance
+    if found is None:
+        return []
+    return [f'<td class="rank">{found.rank}{_places((found.low, found.high))}</td>']
+
+
+def _places(places: tuple[int, int] | None) -> str:
+    low, high = places or (0, 0)
     return "" if low == high else f'<span class="sub">{low} to {high}</span>'
 
 

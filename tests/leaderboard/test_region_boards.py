@@ -56,6 +56,10 @@ def test_standings_are_those_of_the_runs(board, main_run, region_ensemble):
             assert rows[team][metric].value == pytest.approx(saved[metric], rel=1e-5)
             ends = np.quantile(by_hand[:, number], [0.025, 0.975])
             np.testing.assert_allclose(rows[team][metric][1:], ends, rtol=1e-4)
+    distances = sorted(
+        (row.scores.totals["jsd"].value, row.by_distance.rank) for row in standings.rows
+    )
+    assert [rank for _, rank in distances] == [1, 2, 3]  # the smallest distance is the best
     text = standings.table()
     assert "Pearson r of log counts" in text
     assert "a low JSD (Jensen-Shannon distance) is good" in text
@@ -65,7 +69,8 @@ def test_standings_are_those_of_the_runs(board, main_run, region_ensemble):
 
 
 def test_differences_are_paired(board, main_run, region_ensemble, capsys):
-    by_hand = resampled(table(main_run)) - resampled(table(region_ensemble))
+    one, both = (resampled(board.predictions(board.find(team))) for team in ("one", "<both>"))
+    by_hand = one - both
     found = [
         compare("one", "<both>", board=board),
         compare(main_run, region_ensemble, resamples=RESAMPLES, progress=False),
@@ -95,7 +100,8 @@ def test_the_page_is_a_table(board, tmp_path):
     assert "<script" not in text
     assert text.count("<tr") == 1 + 3 + 1 + 3 * 2
     difference = compare("one", "bias", board=board).differences.totals["pearson"]
-    assert f"<td>{difference.estimate:+.4f}</td>" in text
+    signs = (1, -1)  # the better one stands first
+    assert any(f"<td>{sign * difference.estimate:+.4f}</td>" in text for sign in signs)
     assert "Pearson r of log counts" in text
     with pytest.raises(UserError, match="regions have no pairs"):
         write_page(board, tmp_path / "web", ceiling=["one", "bias"])
