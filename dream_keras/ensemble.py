@@ -9,6 +9,7 @@ from dream_keras.common.cli import add_plugin_argument, load_backend, make_calla
 
 if TYPE_CHECKING:
     from dream_keras.scoring.card import ScoreCard
+    from dream_keras.scoring.region_card import RegionCard
 
 SUMMARY = __doc__
 """Of the command; ``make_callable`` gives the module the function's docstring."""
@@ -19,8 +20,8 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m dream_keras.ensemble",
         description=SUMMARY,
-        epilog="The runs are copied. Their orders may differ; their tasks and the ends of their "
-        "sequences must not.",
+        epilog="The runs are copied. Their orders may differ; their tasks, the ends of their "
+        "sequences and the windows of regions must not.",
     )
     p.add_argument("runs", metavar="RUN", nargs="+", help="run folders, two or more")
     p.add_argument("--out", metavar="ENSEMBLE", required=True, help="folder to make")
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     report(ensemble(args.runs, args.out, plugins=args.plugin), args.out)
 
 
-def report(card: "ScoreCard | None", folder: str | Path) -> None:
+def report(card: "ScoreCard | RegionCard | None", folder: str | Path) -> None:
     """Print an ensemble's score and where it is."""
     if card is not None:
         from dream_keras.scoring.report import table
@@ -51,7 +52,7 @@ def ensemble(
     *,
     plugins: Iterable[str | Path] = (),
     progress: bool | None = None,
-) -> "ScoreCard | None":
+) -> "ScoreCard | RegionCard | None":
     """Make a folder of runs whose predictions are averaged, and score it.
 
     Args:
@@ -61,7 +62,7 @@ def ensemble(
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
-        The score on the suite that the runs record, or None without one.
+        The score on the suite that the runs record, or on their test peaks; None without one.
 
     Raises:
         UserError: If the runs predict other values, or from other sequences, than each other; or

@@ -266,8 +266,8 @@ def _predict_regions(
         write_region_track,
     )
 
-    if not run.is_of_regions or run.experiment.members:
-        raise UserError(f"{run.folder} is no single run that predicts profiles: give sequences")
+    if not run.is_of_regions:
+        raise UserError(f"{run.folder} predicts no profiles of regions: give sequences")
     if out is None or interval is not None:
         raise UserError("regions are predicted into a file, and without intervals: give out")
     files = read_regions_file(local_copy(source))

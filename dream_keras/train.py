@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dream_keras.data.memory import MemoryTable
     from dream_keras.runs.cross_validation import CrossValidation
     from dream_keras.scoring.card import ScoreCard
+    from dream_keras.scoring.region_card import RegionCard
     from dream_keras.training.session import Result
 
 log = logging.getLogger(__name__)
@@ -182,7 +183,7 @@ def train_ensemble(
     seed: int | None = None,
     resume: bool = False,
     **settings: Any,
-) -> "ScoreCard | None":
+) -> "ScoreCard | RegionCard | None":
     """Train runs with several seeds and make an ensemble of them.
 
     All hold out the same rows. Runs that are finished are taken as they are with ``resume``, others

@@ -6,6 +6,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 from hypothesis import settings
+from region_runs import BIAS, MAIN, train
+
+import dream_keras
 
 # Time is never asserted: another process may have the machine.
 settings.register_profile("no deadline", deadline=None)
@@ -76,3 +79,43 @@ def training_table(tmp_path_factory):
     sequences, labels = official_rows(np.random.default_rng(3), 400)
     path.write_text("".join(f"{s}\t{y}\n" for s, y in zip(sequences, labels, strict=True)))
     return path
+
+
+@pytest.fixture(scope="session")
+def regions(tmp_path_factory):
+    """The regions file of a simulated genome."""
+    from dream_keras.simulate import simulate_genome
+
+    return simulate_genome(tmp_path_factory.mktemp("genome") / "g", 400_000) / "regions.yaml"
+
+
+@pytest.fixture(scope="session")
+def bias_run(regions, tmp_path_factory):
+    """A bias model, trained on its regions without peaks."""
+    out = tmp_path_factory.mktemp("runs") / "bias"
+    train("bpnet_bias", BIAS, regions, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def main_run(regions, bias_run, tmp_path_factory):
+    """A run that is trained on the regions beside the bias model."""
+    out = tmp_path_factory.mktemp("runs") / "main"
+    train("atac_dream_cnn", MAIN, regions, out, bias=bias_run)
+    return out
+
+
+@pytest.fixture(scope="session")
+def region_ensemble(regions, bias_run, tmp_path_factory):
+    """An ensemble of two such runs, trained for an epoch with different seeds."""
+    out = tmp_path_factory.mktemp("runs") / "ensemble"
+    dream_keras.train_ensemble(
+        "atac_dream_cnn",
+        2,
+        out=out,
+        train=regions,
+        bias=bias_run,
+        overrides=[*MAIN, "trainer.epochs=1", "trainer.steps_per_epoch=40"],
+        progress=False,
+    )
+    return out

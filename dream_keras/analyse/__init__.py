@@ -3,9 +3,13 @@
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dream_keras.common.cli import load_backend, make_callable
 from dream_keras.common.errors import UserError
+
+if TYPE_CHECKING:
+    from dream_keras.runs.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +27,8 @@ def analyse(
 
     Args:
         run: Run folder.
-        suite: Folder or YAML file of the suite; the one recorded in the run when left out.
+        suite: Folder or YAML file of the suite; the one recorded in the run when left out. Of a run
+            that predicts profiles, the regions file whose test peaks are looked at.
         part: ``"private"``, ``"public"`` or ``"all"``; None is private, or all where nothing is
             public.
         train: Training table to compare test rows with; the run's own when left out.
@@ -39,6 +44,7 @@ def analyse(
     """
     from dream_keras.common.locks import claimed
     from dream_keras.config.check import check_files
+    from dream_keras.data.regions import is_regions_file
     from dream_keras.menu.plugins import check_plugins, listed, load_plugins
     from dream_keras.runs.run import check_run, load_run
     from dream_keras.scoring.suite import load_suite
@@ -46,13 +52,15 @@ def analyse(
     check_run(run)
     check_plugins(plugins := listed(plugins))
     check_files(train)
-    given = None if suite is None else load_suite(suite)
+    given = None if suite is None or is_regions_file(suite) else load_suite(suite)
     load_backend()
     from dream_keras.analyse.analysis import Analysis
     from dream_keras.analyse.report import write_analysis
 
     load_plugins(plugins)
     opened = load_run(run)
+    if opened.is_of_regions:
+        return _on_regions(opened, suite, part, train, progress)
     suite = suite or opened.suite_folder
     if suite is None:
         raise UserError(f"no suite to look at: {run} records none. Name one with --suite PATH.")
@@ -68,6 +76,30 @@ def analyse(
     for target, page in zip(loaded.targets[1:], pages[1:], strict=True):
         log.info("the analysis of %s is in %s", target, page)
     return pages[0]
+
+
+def _on_regions(
+    run: "Run",
+    regions: str | Path | None,
+    part: str | None,
+    train: str | Path | None,
+    progress: bool | None,
+) -> Path:
+    """Analyse a run that predicts profiles; arguments as for ``analyse``."""
+    from dream_keras.analyse.regions import RegionAnalysis, write_region_analysis
+    from dream_keras.common.locks import claimed
+    from dream_keras.runs.region_scores import read_test_peaks
+    from dream_keras.runs.rows import regions_of
+
+    for option, given in (("part", part), ("train", train)):
+        if given is not None:
+            raise UserError(f"--{option}: a run that predicts profiles has none")
+    peaks = read_test_peaks(run, regions_of(run, regions))
+    analysis = RegionAnalysis.of(run, peaks, progress)
+    with claimed(run.folder.path / "analysis", "wait for it"):
+        page = write_region_analysis(analysis)
+    run.folder.publish()
+    return page
 
 
 make_callable(__name__, analyse)

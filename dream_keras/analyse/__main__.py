@@ -13,11 +13,14 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m dream_keras.analyse",
         description="Write RUN/analysis/analysis.md with tables and pictures: residuals by GC "
         "content, expression, subset and motif; calibration of the sorting bins; agreement of the "
-        "two strands; similarity of test rows to training rows; and the worst rows.",
+        "two strands; similarity of test rows to training rows; and the worst rows. Of a run "
+        "that predicts profiles: scores, counts, distances and profiles of its test peaks.",
     )
     p.add_argument("run", metavar="RUN", help="run folder")
     p.add_argument(
-        "--suite", metavar="PATH", help="scoring suite (default: the suite recorded in RUN)"
+        "--suite",
+        metavar="PATH",
+        help="scoring suite, or regions file (default: the one recorded in RUN)",
     )
     p.add_argument(
         "--part",

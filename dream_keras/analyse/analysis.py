@@ -118,8 +118,13 @@ class Analysis:
 
     def picture(self, name: str, figure: "Figure") -> str:
         """Write a picture; return the line that shows it."""
-        if self.truth is not None:
-            mark_simulated(figure)
-        with replacing(self.folder / f"{name}.png") as temporary:
-            figure.savefig(temporary, format="png", dpi=110)
-        return f"![{name}]({name}.png)"
+        return write_picture(self.folder, name, figure, self.truth is not None)
+
+
+def write_picture(folder: Path, name: str, figure: "Figure", simulated: bool) -> str:
+    """Write a picture, marked if its data are simulated; return the line that shows it."""
+    if simulated:
+        mark_simulated(figure)
+    with replacing(folder / f"{name}.png") as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+    return f"![{name}]({name}.png)"

@@ -33,23 +33,10 @@ def residual_figure(
         residuals: (rows,).
         subsets: The table of ``residuals.by_subset``.
     """
-    figure = _figure(9, 7)
+    figure = new_figure(9, 7)
     panels = figure.subplots(2, 2).flatten()
     for axes, (name, (values, groups)) in zip(panels, quantities.items(), strict=False):
-        known = ~np.isnan(values)
-        if known.any():
-            axes.hexbin(
-                values[known],
-                residuals[known],
-                gridsize=_GRID,
-                mincnt=1,
-                cmap="Greys",
-                bins="log",
-                vmin=_PALEST,
-                linewidths=0.1,
-            )
-        style = {"color": ORANGE, "marker": "o", "markersize": 3.5, "capsize": 2}
-        axes.errorbar(groups["centre"], groups["bias"], groups["spread"], **style)
+        against(axes, values, residuals, groups)
         axes.axhline(0, color=BLUE, linewidth=0.8)
         axes.set(xlabel=name, ylabel="residual")
         plain(axes)
@@ -66,9 +53,41 @@ def residual_figure(
     return figure
 
 
+def against(axes: "Axes", quantity: Floats, values: Floats, groups: pd.DataFrame) -> None:
+    """Draw values against a quantity, with the mean and standard deviation of each group.
+
+    Args:
+        axes: The panel.
+        quantity: (rows,); NaN is left out.
+        values: (rows,).
+        groups: The table of ``residuals.by_quantity``.
+    """
+    known = ~np.isnan(quantity)
+    if known.any():
+        axes.hexbin(
+            quantity[known],
+            values[known],
+            gridsize=_GRID,
+            mincnt=1,
+            cmap="Greys",
+            bins="log",
+            vmin=_PALEST,
+            linewidths=0.1,
+        )
+    axes.errorbar(
+        groups["centre"],
+        groups["bias"],
+        groups["spread"],
+        color=ORANGE,
+        marker="o",
+        markersize=3.5,
+        capsize=2,
+    )
+
+
 def motif_figure(motifs: pd.DataFrame) -> "Figure":
     """Draw the table of ``residuals.by_motif``."""
-    figure = _figure(6, 0.6 + 0.28 * len(motifs))
+    figure = new_figure(6, 0.6 + 0.28 * len(motifs))
     axes = figure.subplots()
     at = np.arange(len(motifs))[::-1]
     axes.barh(
@@ -92,7 +111,7 @@ def calibration_figure(
         reliability: The table of ``calibration.reliability``.
         spread: The table of ``calibration.spread``.
     """
-    figure = _figure(11, 3.6)
+    figure = new_figure(11, 3.6)
     pit, reliable, wide = figure.subplots(1, 3)
     for (name, shares), color in zip(histograms.items(), (BLUE, ORANGE, GREY), strict=False):
         pit.stairs(
@@ -126,7 +145,7 @@ def _diagonal(axes: "Axes", table: pd.DataFrame) -> None:
 
 def strand_figure(strands: Floats, r: float) -> "Figure":
     """Draw the predictions of both strands, (rows, 2), against each other."""
-    figure = _figure(4.6, 4)
+    figure = new_figure(4.6, 4)
     axes = figure.subplots()
     drawn = axes.hexbin(*strands.T, gridsize=_GRID, mincnt=1, cmap="viridis", bins="log")
     figure.colorbar(drawn, ax=axes, label="rows", shrink=0.8)
@@ -143,7 +162,7 @@ def similarity_figure(shared: Floats, groups: pd.DataFrame) -> "Figure":
         shared: Similarity of the rows, (rows,); NaN is left out.
         groups: The table of ``similarity.by_similarity``.
     """
-    figure = _figure(9, 3.4)
+    figure = new_figure(9, 3.4)
     count, score = figure.subplots(1, 2)
     count.hist(shared[~np.isnan(shared)], bins=np.linspace(0, 1, 21), color=BLUE)
     count.set(
@@ -164,7 +183,8 @@ def similarity_figure(shared: Floats, groups: pd.DataFrame) -> "Figure":
     return figure
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure, its size in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=100, layout="constrained")

@@ -30,6 +30,7 @@ def fill(
     data: object,
     images: str = "data:",
     asked: str = "'none'",
+    style_of: Path | None = None,
     **texts: str,
 ) -> str:
     """Return a page as HTML.
@@ -44,11 +45,12 @@ def fill(
         data: JSON that the script reads from the element ``data``.
         images: Where images may come from, as the policy says it.
         asked: Where its script may send requests, likewise.
+        style_of: Template whose style is taken, for a page without a script.
         texts: HTML by the name of its placeholder.
     """
-    page, style, script = (
-        template.with_suffix(end).read_text(encoding="utf-8") for end in (".html", ".css", ".js")
-    )
+    page = template.read_text(encoding="utf-8")
+    style = (style_of or template).with_suffix(".css").read_text(encoding="utf-8")
+    script = "" if style_of else template.with_suffix(".js").read_text(encoding="utf-8")
     head = Template(_HEAD).substitute(
         script_hash=policy_hash(script),
         style_hash=policy_hash(style),

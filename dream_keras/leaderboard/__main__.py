@@ -32,7 +32,11 @@ def parser() -> argparse.ArgumentParser:
 def _add_init(commands: Commands) -> None:
     init = _command(commands, "init", "make a leaderboard for a suite")
     init.add_argument(
-        "--suite", metavar="PATH", required=True, help="folder or YAML file of the suite"
+        "--suite",
+        metavar="PATH",
+        required=True,
+        help="folder or YAML file of the suite; or a run that predicts profiles, whose test peaks "
+        "are the suite",
     )
     init.add_argument(
         "--phase",
@@ -154,7 +158,8 @@ def _add_suite(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--suite",
         metavar="PATH",
-        help="folder or YAML file of the suite, if it has moved (default: as recorded)",
+        help="folder or YAML file of the suite, or the regions file, if it has moved (default: as "
+        "recorded)",
     )
 
 
@@ -201,7 +206,7 @@ def _submit(arguments: argparse.Namespace) -> None:
     totals = entry.scores[part].totals.values()
     texts = [
         f"{name} {score.value:.6f} [{score.low:.6f}, {score.high:.6f}]"
-        for name, score in zip(("Pearson Score", "Spearman Score"), totals, strict=True)
+        for name, score in zip(board.info.score_names.values(), totals, strict=True)
     ]
     print(f"number {entry.id}, team {entry.team}, {part} part: {', '.join(texts)}")
 

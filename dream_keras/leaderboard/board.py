@@ -19,6 +19,14 @@ from dream_keras.leaderboard.entry import (
     versions,
 )
 from dream_keras.leaderboard.published import published_entries
+from dream_keras.leaderboard.regions import (
+    COLUMNS,
+    peaks_of,
+    region_checksum,
+    region_run,
+    region_samples,
+    region_values,
+)
 from dream_keras.leaderboard.samples import Samples
 from dream_keras.leaderboard.source import checksum, config_of, predictions_of
 from dream_keras.leaderboard.standings import Standings, ranked
@@ -50,7 +58,8 @@ def create_board(
 
     Args:
         path: The file to make.
-        suite: Folder or YAML file of the suite that is scored on.
+        suite: Folder or YAML file of the suite that is scored on; or a run that predicts profiles,
+            whose test peaks are.
         phase: ``"public"`` hides everything about the private part until ``Board.set_phase``.
         weekly_limit: Submissions a team may make in seven days; None for any number.
         published: Whether to fill in the published final leaderboard of the challenge; only its
@@ -60,13 +69,27 @@ def create_board(
     Raises:
         UserError: The file exists already, or the suite is unusable or has no such phase.
     """
-    loaded = load_suite(suite)
     if phase not in PHASES:
         raise unknown("phase", phase, PHASES)
-    if phase == "public":
-        loaded.check_part("public")
     if weekly_limit is not None and weekly_limit < 1:
         raise UserError(f"--weekly-limit {weekly_limit}: at least 1 is needed.")
+    if (run := region_run(suite)) is not None:
+        if phase == "public":
+            raise UserError("regions have no public part, so there is no public phase")
+        rows = peaks_of(run).rows
+        info = BoardInfo(
+            phase=phase,
+            weekly_limit=weekly_limit,
+            checksum=region_checksum(rows),
+            folder=str(Path(run.tables()[0]).resolve()),
+            subsets=(SubsetInfo("peaks", 1.0, False, {"all": len(rows)}),),
+            created=clock(),
+        )
+        Store.create(Path(path), info)
+        return Board(path, clock=clock)
+    loaded = load_suite(suite)
+    if phase == "public":
+        loaded.check_part("public")
     info = BoardInfo(
         phase=phase,
         weekly_limit=weekly_limit,
@@ -107,7 +130,7 @@ class Board:
 
     Args:
         path: Its file.
-        suite: Folder or YAML file of its suite, if that has moved.
+        suite: Folder or YAML file of its suite, or its regions file, if that has moved.
         clock: Gives the time, UTC.
 
     Raises:
@@ -180,14 +203,15 @@ class Board:
                 "give a file of predictions (--predictions FILE) or a run folder (--run RUN)."
             )
         at_least(1, resamples=resamples)
+        if self.info.is_of_regions and predictions is not None:
+            raise UserError("regions are predicted by a run: give --run RUN without --predictions")
         config = None if run is None else config_of(run)
         self.store.check(team, None, self._clock())
-        values = predictions_of(source, self.suite, progress=progress)
+        values = self.values(source, progress=progress)
         identity = checksum(values)
         self.store.check(team, identity, self._clock())
         samples = {
-            part: Samples.of(bootstrap(self.suite, values, part, resamples, progress=progress))
-            for part in self.info.parts
+            part: self.resampled(values, part, resamples, progress) for part in self.info.parts
         }
         number = self.store.add(
             Submission(
@@ -204,6 +228,34 @@ class Board:
             self._clock(),
         )
         return next(entry for entry in self.store.entries() if entry.id == number)
+
+    def values(self, source: str | Path, part: str = "all", progress: bool | None = None) -> Floats:
+        """Return what a file or run predicts of the suite, as it is kept.
+
+        Args:
+            source: A file of predictions or a run folder; of regions a run folder.
+            part: What a run has to predict; the rest is NaN.
+            progress: False shows no progress, see ``dream_keras.common.progress``.
+
+        Returns:
+            (rows,) or (rows, targets); of regions as ``region_values``, (regions, 3).
+
+        Raises:
+            UserError: It is unusable, or tested on other regions.
+        """
+        info = self.info
+        if not info.is_of_regions:
+            return predictions_of(source, self.suite, part, progress)
+        # A run's own regions file may be another copy: what counts is what the files hold.
+        return region_values(source, self._suite_folder, info.checksum, progress)[1]
+
+    def resampled(
+        self, values: Floats, part: str, resamples: int, progress: bool | None = None
+    ) -> Samples:
+        """Score what ``values`` returned on resamples; arguments as for ``submit``."""
+        if self.info.is_of_regions:
+            return region_samples(values, resamples)
+        return Samples.of(bootstrap(self.suite, values, part, resamples, progress=progress))
 
     def set_phase(self, phase: str) -> None:
         """End the public phase, or begin it again."""
@@ -244,11 +296,12 @@ class Board:
         Raises:
             UserError: The private part is asked for in the public phase.
         """
-        part = self.part(phase)
+        part, info = self.part(phase), self.info
         entries = [entry for entry in self.store.entries() if part in entry.scores]
         latest = {entry.team: entry for entry in entries}
         own = [entry for entry in latest.values() if not entry.is_published]
-        pearson = {entry.team: self.samples(entry, part).totals[PEARSON_SCORE] for entry in own}
+        first = next(iter(info.score_names))
+        pearson = {entry.team: self.samples(entry, part).totals[first] for entry in own}
         resamples = min((len(sampled.values) for sampled in pearson.values()), default=1)
         table = {
             team: Sampled(sampled.estimate, sampled.values[:resamples])
@@ -258,7 +311,12 @@ class Board:
             if entry.is_published:
                 value = entry.scores[part].totals[PEARSON_SCORE].value or 0.0
                 table[entry.team] = Sampled(value, np.full(resamples, value))
-        return ranked(entries, part, self.info.subsets, ranks(table))
+        distances = {}
+        if info.is_of_regions:
+            for entry in own:  # ranks are those of the largest
+                found = self.samples(entry, part).totals["jsd"]
+                distances[entry.team] = Sampled(-found.estimate, -found.values[:resamples])
+        return ranked(entries, part, info, ranks(table), ranks(distances) if distances else {})
 
     def samples(self, entry: Entry, part: str) -> Samples:
         """Read the resamples of a submission."""
@@ -266,9 +324,10 @@ class Board:
         return Samples.load(entry.scores[part], self.store.resampled(entry.id, part))
 
     def predictions(self, entry: Entry) -> Floats:
-        """Read the predictions of a submission, shape (rows,) or (rows, targets)."""
+        """Read the predictions of a submission, shaped as ``values`` returned them."""
         assert entry.id is not None
-        return self.store.predictions(entry.id).reshape(self.suite.measured.shape)
+        shape = (-1, COLUMNS) if self.info.is_of_regions else self.suite.measured.shape
+        return self.store.predictions(entry.id).reshape(shape)
 
     def find(self, word: str) -> Entry | None:
         """Find a submission by its number, or the latest one of a team by its name.

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 
 from dream_keras.common.errors import UserError, did_you_mean
 from dream_keras.common.text import align
-from dream_keras.leaderboard.entry import SCORE_NAMES
+from dream_keras.leaderboard.entry import LOWER_IS_BETTER, REGION_SCORES, SCORE_NAMES
+from dream_keras.leaderboard.regions import region_run, region_samples, region_values
 from dream_keras.leaderboard.samples import PairedDifferences, Samples
 from dream_keras.leaderboard.source import config_of, is_run, predictions_of, suite_of
 from dream_keras.scoring.bootstrap import RESAMPLES, PairedDifference, Sampled, bootstrap
-from dream_keras.scoring.suite import Suite, load_suite
+from dream_keras.scoring.suite import load_suite
 
 if TYPE_CHECKING:
     from dream_keras.leaderboard.board import Board
 
 _LABELS = {"r2": "r^2", "rho": "rho"}
+_NAMES = {**SCORE_NAMES, **REGION_SCORES}
+_LOWER = {REGION_SCORES[name] for name in LOWER_IS_BETTER}
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Comparison:
         lines = [f"{letter}: {name}" for letter, name in zip("AB", self.names, strict=True)]
         lines += [f"{self.part} part; {resamples:,} resamples, the same ones for both", ""]
         lines += [
-            f"{SCORE_NAMES[name]}: {_in_words(difference)}"
+            f"{_NAMES[name]}: {_in_words(difference, name in LOWER_IS_BETTER)}"
             for name, difference in self.differences.totals.items()
         ]
         return "\n".join([*lines, "", *_table(self._rows())])
@@ -53,7 +56,7 @@ class Comparison:
         for kind, differences in vars(self.differences).items():
             groups: list[Mapping[str, Sampled]] = [getattr(one, kind) for one in self.samples]
             for name, difference in differences.items():
-                label = SCORE_NAMES[name] if kind == "totals" else f"{_LABELS[kind]} {name}"
+                label = _NAMES[name] if kind == "totals" else f"{_LABELS[kind]} {name}"
                 estimates = [group[name].estimate for group in groups]
                 rows.append((label, *estimates, difference))
         return rows
@@ -88,7 +91,8 @@ def compare(
         a: A team or the number of a submission on the board; or a run folder or file.
         b: What it is compared with, likewise.
         board: The leaderboard; run folders and files need none.
-        suite: Folder or YAML file of the suite when there is no board; the runs' own when left out.
+        suite: Folder or YAML file of the suite, or the regions file, when there is no board; the
+            runs' own when left out.
         phase: ``"public"`` or ``"private"``, the part of the suite; None is the board's phase, or
             the suite's default part.
         resamples: Bootstrap resamples; a submission that was stored with fewer has only those.
@@ -100,6 +104,8 @@ def compare(
     """
     for word in (a, b):
         check_known(word, board)
+    if board is None and (region_run(a) or region_run(b)) is not None:
+        return _compare_regions(a, b, suite, resamples, progress)
     if board is None:
         loaded = load_suite(suite or _recorded_suite(a, b))
         part = phase or loaded.default_part
@@ -113,12 +119,32 @@ def compare(
             names.append(f"{entry.team}, number {entry.id}")
             samples.append(board.samples(entry, part).first(resamples))
             continue
-        chosen: Suite = loaded if board is None else board.suite
-        values = predictions_of(word, chosen, part, progress)
         names.append(str(word))
-        samples.append(Samples.of(bootstrap(chosen, values, part, resamples, progress=progress)))
+        if board is not None:
+            values = board.values(word, part, progress)
+            samples.append(board.resampled(values, part, resamples, progress))
+        else:
+            values = predictions_of(word, loaded, part, progress)
+            found = bootstrap(loaded, values, part, resamples, progress=progress)
+            samples.append(Samples.of(found))
     return Comparison(
         (names[0], names[1]), part, (samples[0], samples[1]), samples[0].against(samples[1])
+    )
+
+
+def _compare_regions(
+    a: str | Path,
+    b: str | Path,
+    regions: str | Path | None,
+    resamples: int,
+    progress: bool | None,
+) -> Comparison:
+    """Compare two runs on their test peaks; arguments as for ``compare``."""
+    checksum, first = region_values(a, regions, None, progress)
+    _, second = region_values(b, regions, checksum, progress)
+    samples = [region_samples(values, resamples) for values in (first, second)]
+    return Comparison(
+        (str(a), str(b)), "all", (samples[0], samples[1]), samples[0].against(samples[1])
     )
 
 
@@ -154,11 +180,13 @@ def _recorded_suite(a: str | Path, b: str | Path) -> Path:
     return recorded.pop()
 
 
-def _in_words(difference: PairedDifference) -> str:
+def _in_words(difference: PairedDifference, lower_is_better: bool) -> str:
     numbers = f"A - B = {difference.estimate:+.4f}, 95 % interval {_interval(difference)}"
     if difference.wins == difference.losses:
         return f"A and B are equally good ({numbers})."
-    winner, share = max(("A", difference.wins), ("B", difference.losses), key=lambda pair: pair[1])
+    best = ("B", "A") if lower_is_better else ("A", "B")
+    shares = zip(best, (difference.wins, difference.losses), strict=True)
+    winner, share = max(shares, key=lambda pair: pair[1])
     apart = difference.low > 0 or difference.high < 0
     doubt = "" if apart else " The interval contains 0: the difference is not significant."
     return f"{winner} is better in {100 * share:.1f} % of the resamples ({numbers}).{doubt}"
@@ -168,7 +196,8 @@ def _table(rows: list[tuple[str, float, float, PairedDifference]]) -> list[str]:
     lines = [("", "A", "B", "A - B", "95 % interval", "A better in")]
     for label, a, b, difference in rows:
         numbers = (f"{a:.4f}", f"{b:.4f}", f"{difference.estimate:+.4f}")
-        share = f"{100 * difference.wins:.1f} %"
+        better = difference.losses if label in _LOWER else difference.wins
+        share = f"{100 * better:.1f} %"
         undefined = math.isnan(difference.estimate)
         lines.append(
             (label, *numbers, *(("", "") if undefined else (_interval(difference), share)))

@@ -11,6 +11,12 @@ PEARSON_SCORE, SPEARMAN_SCORE = "pearson_score", "spearman_score"
 SCORE_NAMES = {PEARSON_SCORE: "Pearson Score", SPEARMAN_SCORE: "Spearman Score"}
 """The two challenge scores, by the names that files and people use."""
 
+REGION_SCORES = {"pearson": "Pearson r of log counts", "jsd": "median JSD of profiles"}
+"""The two scores on regions of a genome, likewise; the second is a distance."""
+LOWER_IS_BETTER = ("jsd",)
+REGIONS = "regions:"
+"""How checksums of regions begin."""
+
 
 class Estimate(NamedTuple):
     """A number and its bootstrap interval; None where it is undefined or not known."""
@@ -25,7 +31,7 @@ class Scores:
     """The scores of one entry on one part of the suite.
 
     Attributes:
-        totals: ``pearson_score`` and ``spearman_score``.
+        totals: ``pearson_score`` and ``spearman_score``, or those of ``REGION_SCORES``.
         r2: r^2 of each subset, in the suite's order.
         rho: Spearman's rho of each subset; empty where it was not published.
     """
@@ -100,8 +106,9 @@ class BoardInfo:
     Attributes:
         phase: ``"public"`` or ``"private"``.
         weekly_limit: Submissions a team may make in seven days; None for any number.
-        checksum: SHA-256 of the suite, see ``dream_keras.leaderboard.board.suite_checksum``.
-        folder: Folder the suite was read from.
+        checksum: SHA-256 of the suite, see ``dream_keras.leaderboard.board.suite_checksum``; of
+            regions that of ``dream_keras.leaderboard.regions.region_checksum``.
+        folder: Folder the suite was read from, or the regions file.
         subsets: The subsets, in order.
         created: When, UTC.
     """
@@ -112,6 +119,16 @@ class BoardInfo:
     folder: str
     subsets: tuple[SubsetInfo, ...]
     created: datetime.datetime
+
+    @property
+    def is_of_regions(self) -> bool:
+        """Whether its suite are regions of a genome."""
+        return self.checksum.startswith(REGIONS)
+
+    @property
+    def score_names(self) -> Mapping[str, str]:
+        """What its two scores are called; rows are ranked by the first."""
+        return REGION_SCORES if self.is_of_regions else SCORE_NAMES
 
     @property
     def parts(self) -> tuple[str, ...]:

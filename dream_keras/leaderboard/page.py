@@ -11,9 +11,11 @@ from pathlib import Path
 from dream_keras.common.page import fill
 from dream_keras.leaderboard.entry import SCORE_NAMES, Estimate, SubsetInfo
 from dream_keras.leaderboard.standings import Row, Standings
+from dream_keras.scoring.bootstrap import PairedDifference
 from dream_keras.scoring.card import SuiteCeiling
 
 _TEMPLATE = Path(__file__).parent / "web" / "page.html"
+_REGIONS = _TEMPLATE.with_name("regions.html")
 _LEADS = {
     "private": "The private part of the suite: what the public leaderboard did not show.",
     "public": "The public part of the suite. The private part is shown when the challenge closes.",
@@ -55,15 +57,62 @@ def render(
     )
 
 
+def render_regions(
+    standings: Standings, pairs: Iterable[tuple[str, str, str, PairedDifference]], title: str
+) -> str:
+    """Return the page of a leaderboard for regions as HTML, two tables without a script.
+
+    Args:
+        standings: The rows of its first table.
+        pairs: Those of the second: A, B, what is compared, and A minus B.
+        title: What is scored.
+    """
+    names = standings.info.score_names
+    columns = {"rank": "Rank", "distance": "by JSD", "team": "Team", **names}
+    compared = ("A", "B", "score", "A − B", "95 % interval", "A higher in")
+    return fill(
+        _REGIONS,
+        f"Leaderboard: {title}",
+        {},
+        style_of=_TEMPLATE,
+        kicker=escape(title),
+        lead=f"{standings.info.subsets[0].sizes[standings.part]:,} peaks. {_teams(standings)}, "
+        f"ranked by {next(iter(names.values()))}.",
+        header_cells="".join(_header_cell(key, text) for key, text in columns.items()),
+        rows="\n".join(_rows(standings, picked=False)),
+        pair_cells="".join(f'<th scope="col">{text}</th>' for text in compared),
+        pairs="\n".join(_pair(*pair) for pair in pairs),
+        footnotes="<p>Below each score and rank stands its 95 % bootstrap interval. Of each team "
+        "the latest submission counts.</p>",
+        formulas="Pearson r compares measured and predicted log(1 + total count) of the peaks. JSD "
+        "is the median of the Jensen-Shannon distances of measured and predicted profiles, 0 to "
+        ".8326: the lower, the better. Networks with a bias model predict jointly with it.",
+    )
+
+
+def _pair(a: str, b: str, score: str, found: PairedDifference) -> str:
+    """Return a row of the table of comparisons."""
+    cells = [escape(a), escape(b), escape(score)]
+    if math.isnan(found.estimate):
+        cells += ["–", "", ""]
+    else:
+        cells += [f"{found.estimate:+.4f}", f"{found.low:+.4f} to {found.high:+.4f}"]
+        cells.append(f"{100 * found.wins:.1f} %")
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
 def label(subset: SubsetInfo) -> str:
     """Return the display name of a subset."""
     return subset.name.replace("_", " ")
 
 
 def _lead(standings: Standings) -> str:
+    return f"{_LEADS[standings.part]} {_teams(standings)}, ranked by Pearson Score."
+
+
+def _teams(standings: Standings) -> str:
     submissions = sum(not row.entry.is_published for row in standings.rows)
-    teams = f"{submissions} team{'' if submissions == 1 else 's'}"
-    return f"{_LEADS[standings.part]} {teams}, ranked by Pearson Score."
+    return f"{submissions} team{'' if submissions == 1 else 's'}"
 
 
 def _header_cell(key: str, text: str) -> str:
@@ -73,23 +122,28 @@ def _header_cell(key: str, text: str) -> str:
     return f'<th scope="col"{shape} data-key="{escape(key)}">{button}</th>'
 
 
-def _rows(standings: Standings) -> Iterable[str]:
+def _rows(standings: Standings, picked: bool = True) -> Iterable[str]:
+    """Yield the rows of the table, with boxes to pick those that are drawn."""
     names = [subset.name for subset in standings.subsets]
     best = {
         name: max((row.scores.r2.get(name, Estimate(None)).value or 0.0) for row in standings.rows)
         for name in names
         if standings.rows
     }
-    ranges = {name: _range(standings.rows, name) for name in SCORE_NAMES}
+    ranges = {name: _range(standings.rows, name) for name in standings.info.score_names}
     if not standings.rows:
         yield f'<tr><td colspan="{5 + len(names)}">No submissions yet.</td></tr>'
     for index, row in enumerate(standings.rows):
-        cells = [
+        box = (
             f'<td><input type="checkbox" class="pick needs-script" value="{index}" '
-            f'aria-label="Show {escape(row.entry.team)} in the charts"></td>',
-            f'<td class="rank">{row.rank.rank}{_places(row)}</td>',
+            f'aria-label="Show {escape(row.entry.team)} in the charts"></td>'
+        )
+        cells = [
+            *([box] if picked else []),
+            f'<td class="rank">{row.rank.rank}{_places(row.places)}</td>',
+            *_by_distance(row),
             f'<th scope="row" class="of-team">{_team(row)}</th>',
-            *(_score(row.scores.totals[name], ranges[name]) for name in SCORE_NAMES),
+            *(_score(row.scores.totals[name], ranges[name]) for name in ranges),
             *(_r2(row.scores.r2.get(name, Estimate(None)).value, best[name]) for name in names),
         ]
         shape = ' class="published"' if row.entry.is_published else ""
@@ -109,8 +163,16 @@ def _team(row: Row) -> str:
     return f'<span class="team">{escape(entry.team)}</span>{badge}{lines}'
 
 
-def _places(row: Row) -> str:
-    low, high = row.places or (0, 0)
+def _by_distance(row: Row) -> list[str]:
+    """Return the cell of the place by distance, if there is one."""
+    found = row.by_distance
+    if found is None:
+        return []
+    return [f'<td class="rank">{found.rank}{_places((found.low, found.high))}</td>']
+
+
+def _places(places: tuple[int, int] | None) -> str:
+    low, high = places or (0, 0)
     return "" if low == high else f'<span class="sub">{low} to {high}</span>'
 
 

@@ -13,10 +13,11 @@ from dream_keras.common.errors import UserError
 from dream_keras.common.files import write_text
 from dream_keras.leaderboard.comparison import check_known
 from dream_keras.leaderboard.entry import SCORE_NAMES, Estimate
-from dream_keras.leaderboard.page import label, render
+from dream_keras.leaderboard.page import label, render, render_regions
 from dream_keras.leaderboard.samples import Samples
 from dream_keras.leaderboard.source import predictions_of
 from dream_keras.leaderboard.standings import Row, Standings
+from dream_keras.scoring.bootstrap import PairedDifference
 from dream_keras.scoring.card import SuiteCeiling
 from dream_keras.scoring.ceiling import suite_ceiling
 from dream_keras.scoring.formulas import FORMULAS
@@ -59,15 +60,21 @@ def write_page(
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; the page needs a folder.")
     standings = board.standings(phase)
-    suite = board.suite
-    found = _ceiling(board, standings.part, ceiling) if ceiling else None
-    text = render(
-        standings,
-        page_data(board, standings),
-        title=suite.name or "Gold-standard suite",
-        formulas=_formulas(suite),
-        ceiling=found,
-    )
+    if board.info.is_of_regions:
+        if ceiling:
+            raise UserError("--ceiling: regions have no pairs to estimate the noise from")
+        title = f"test peaks of {Path(board.info.folder).name}"
+        text = render_regions(standings, _region_pairs(board, standings), title)
+    else:
+        suite = board.suite
+        found = _ceiling(board, standings.part, ceiling) if ceiling else None
+        text = render(
+            standings,
+            page_data(board, standings),
+            title=suite.name or "Gold-standard suite",
+            formulas=_formulas(suite),
+            ceiling=found,
+        )
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "index.html", text)
     return folder / "index.html"
@@ -84,6 +91,18 @@ def _ceiling(board: "Board", part: str, words: Sequence[str]) -> SuiteCeiling:
         for word, entry in entries
     ]
     return suite_ceiling(board.suite, sets, part)
+
+
+def _region_pairs(
+    board: "Board", standings: Standings
+) -> list[tuple[str, str, str, PairedDifference]]:
+    """Return the paired differences of any two rows, as ``render_regions`` takes them."""
+    samples = [(row.entry.team, board.samples(row.entry, standings.part)) for row in standings.rows]
+    return [
+        (a, b, board.info.score_names[name], found)
+        for (a, ours), (b, theirs) in combinations(samples, 2)
+        for name, found in ours.against(theirs).totals.items()
+    ]
 
 
 def page_data(board: "Board", standings: Standings) -> dict[str, object]:

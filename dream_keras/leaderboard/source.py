@@ -40,7 +40,7 @@ def predictions_of(
     from dream_keras.scoring.submission import read_submission
 
     if is_run(path):
-        return _run(path).find_predictions(suite, part, progress)
+        return open_run(path).find_predictions(suite, part, progress)
     return read_submission(path, suite)
 
 
@@ -49,9 +49,14 @@ def is_run(path: str | Path) -> bool:
     return Path(path).is_dir() or find(path) is not None
 
 
+def is_run_folder(path: str | Path) -> bool:
+    """Whether this is the folder of a run, and not of a suite."""
+    return (Path(path) / _CONFIG).is_file()
+
+
 def suite_of(path: str | Path) -> Path | None:
     """Return the suite that a run folder records; None when it records none or is a file."""
-    return _run(path).suite_folder if is_run(path) else None
+    return open_run(path).suite_folder if is_run(path) else None
 
 
 def config_of(run: str | Path) -> str:
@@ -72,7 +77,12 @@ def checksum(predictions: Floats) -> str:
     return hashlib.sha256((predictions + 0.0).astype("<f8").tobytes()).hexdigest()
 
 
-def _run(path: str | Path) -> "Run":
+def open_run(path: str | Path) -> "Run":
+    """Open a run folder.
+
+    Raises:
+        UserError: If it is none.
+    """
     config_of(path)  # says what is wrong before the backend is loaded, which takes seconds
     load_backend()
     from dream_keras.runs.run import load_run

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dream_keras.common.text import align
 from dream_keras.leaderboard.entry import (
-    SCORE_NAMES,
+    BoardInfo,
     Entry,
     Estimate,
     Scores,
@@ -26,17 +26,19 @@ class Row:
     """One row of the standings.
 
     Attributes:
-        rank: Place by Pearson Score, from 1, and its spread over the resamples; equal scores share
-            a place.
+        rank: Place by the first score, from 1, and its spread over the resamples; equal scores
+            share a place.
         entry: The submission or published row.
         scores: Its scores on the part that is shown.
         submissions: How many submissions the team has made; the latest one counts.
+        by_distance: Of regions also its place by the distance of profiles, 1 for the smallest.
     """
 
     rank: RankSpread
     entry: Entry
     scores: Scores
     submissions: int
+    by_distance: RankSpread | None = None
 
     @property
     def places(self) -> tuple[int, int] | None:
@@ -50,27 +52,42 @@ class Standings:
 
     Attributes:
         part: The part of the suite that this phase shows.
-        subsets: The subsets of the suite.
+        info: The leaderboard and its suite.
         rows: The rows.
     """
 
     part: str
-    subsets: tuple[SubsetInfo, ...]
+    info: BoardInfo
     rows: tuple[Row, ...]
+
+    @property
+    def subsets(self) -> tuple[SubsetInfo, ...]:
+        """The subsets of the suite whose r^2 is shown; regions have none."""
+        return () if self.info.is_of_regions else self.info.subsets
 
     def table(self) -> str:
         """Return the standings as aligned plain text, without a final line break."""
         names = [subset.name for subset in self.subsets]
-        lines = [["rank", "team", "number", "Pearson Score", "Spearman Score", *names]]
+        second = ["by JSD"] if self.info.is_of_regions else []
+        lines = [["rank", *second, "team", "number", *self.info.score_names.values(), *names]]
         for row in self.rows:
-            totals = [_with_interval(row.scores.totals[name]) for name in SCORE_NAMES]
+            totals = [_with_interval(row.scores.totals[name]) for name in self.info.score_names]
             r2 = [_number(row.scores.r2.get(name, Estimate(None))) for name in names]
             mark = "published" if row.entry.is_published else str(row.entry.id)
-            lines.append([_rank(row), row.entry.team, mark, *totals, *r2])
-        notes = [
-            f"{_PART_TEXT[self.part]}; ranked by Pearson Score, with 95 % intervals",
-            "the columns of subsets show r^2; of each team the latest submission counts",
-        ]
+            distance = [] if row.by_distance is None else [_place(row.by_distance)]
+            lines.append([_rank(row), *distance, row.entry.team, mark, *totals, *r2])
+        by = next(iter(self.info.score_names.values()))
+        if self.info.is_of_regions:
+            notes = [
+                f"{self.info.subsets[0].sizes[self.part]:,} peaks; ranked by {by}, with 95 % "
+                "intervals; a low JSD (Jensen-Shannon distance) is good",
+                "of each team the latest submission counts",
+            ]
+        else:
+            notes = [
+                f"{_PART_TEXT[self.part]}; ranked by {by}, with 95 % intervals",
+                "the columns of subsets show r^2; of each team the latest submission counts",
+            ]
         if any(row.entry.is_published for row in self.rows):
             notes.append(
                 "published: final leaderboard of the challenge, without predictions; its scores "
@@ -78,7 +95,7 @@ class Standings:
             )
         if not self.rows:
             return f"no submissions yet\n\n{notes[0]}"
-        head, *rows = align(lines, left=(1,))
+        head, *rows = align(lines, left=(1 + len(second),))
         return "\n".join([head, "-" * max(map(len, (head, *rows))), *rows, "", *notes])
 
     def to_dict(self) -> dict[str, object]:
@@ -89,6 +106,7 @@ class Standings:
                 {
                     "rank": row.rank.rank,
                     "rank_interval": row.places and list(row.places),
+                    **_by_distance(row),
                     "team": row.entry.team,
                     "submission": row.entry.id,
                     "published": row.entry.is_published,
@@ -106,29 +124,43 @@ class Standings:
 def ranked(
     entries: Sequence[Entry],
     part: str,
-    subsets: tuple[SubsetInfo, ...],
+    info: BoardInfo,
     ranks: Mapping[str, RankSpread],
+    by_distance: Mapping[str, RankSpread],
 ) -> Standings:
     """Put the latest entry of each team in order.
 
     Args:
         entries: All entries with scores on the part, in the order of arrival.
         part: The part of the suite that is shown.
-        subsets: The subsets of the suite.
+        info: The leaderboard and its suite.
         ranks: The rank of each team.
+        by_distance: Of regions its rank by the distance of profiles; of other suites empty.
     """
     teams: dict[str, list[Entry]] = {}
     for entry in entries:
         teams.setdefault(entry.team, []).append(entry)
     rows = [
-        Row(ranks[team], made[-1], made[-1].scores[part], len(made)) for team, made in teams.items()
+        Row(ranks[team], made[-1], made[-1].scores[part], len(made), by_distance.get(team))
+        for team, made in teams.items()
     ]
-    return Standings(part, subsets, tuple(sorted(rows, key=lambda row: row.rank.rank)))
+    return Standings(part, info, tuple(sorted(rows, key=lambda row: row.rank.rank)))
 
 
 def _rank(row: Row) -> str:
-    low, high = row.places or (0, 0)
-    return f"{row.rank.rank}" if low == high else f"{row.rank.rank} ({low}-{high})"
+    return f"{row.rank.rank}" if row.places is None else _place(row.rank)
+
+
+def _place(rank: RankSpread) -> str:
+    return f"{rank.rank}" if rank.low == rank.high else f"{rank.rank} ({rank.low}-{rank.high})"
+
+
+def _by_distance(row: Row) -> dict[str, object]:
+    """Return the place by distance as plain data, if there is one."""
+    found = row.by_distance
+    if found is None:
+        return {}
+    return {"distance_rank": found.rank, "distance_rank_interval": [found.low, found.high]}
 
 
 def _number(estimate: Estimate) -> str:

@@ -13,9 +13,11 @@ from dream_keras.common.files import UNFINISHED, write_text
 from dream_keras.common.tables import markdown
 from dream_keras.runs.folder import RunFolder, open_folder
 from dream_keras.runs.model_card import write_card
-from dream_keras.runs.report import score_run
+from dream_keras.runs.region_scores import windows_of
+from dream_keras.runs.report import has_test_regions, score_regions_of, score_run
 from dream_keras.runs.run import Run, load_run
 from dream_keras.scoring.card import ScoreCard
+from dream_keras.scoring.region_card import RegionCard
 from dream_keras.scoring.suite import SIMULATED, load_suite
 
 LEFT_OUT = (f"{UNFINISHED}*", "state.npz", "last.weights.h5", "tensorboard", "analysis")
@@ -29,7 +31,8 @@ def check_members(runs: Sequence[Run]) -> None:
 
     Raises:
         UserError: If there are fewer than two, or one is not trained, is an ensemble, has other
-            tasks, or takes sequences with other ends.
+            tasks, takes sequences with other ends or regions of another size, or was trained with a
+            bias model where another was not.
     """
     if len(runs) < 2:
         raise UserError("an ensemble needs two or more runs")
@@ -38,12 +41,8 @@ def check_members(runs: Sequence[Run]) -> None:
         if run.experiment.members:
             raise UserError(f"{run.folder} is an ensemble itself: give its members")
         _ = run.network  # says what is missing
-        for what, ours, theirs in zip(
-            ("the tasks", "the ends of sequences", "data.adapters", "the mark of reverse strands"),
-            _interface(first),
-            _interface(run),
-            strict=True,
-        ):
+        interfaces = zip(_interface(first).items(), _interface(run).values(), strict=True)
+        for (what, ours), theirs in interfaces:
             if ours != theirs:
                 raise UserError(
                     f"{first.folder} and {run.folder} differ in {what} ({ours}; {theirs}): only "
@@ -51,21 +50,28 @@ def check_members(runs: Sequence[Run]) -> None:
                 )
 
 
-def _interface(run: Run) -> tuple[str, ...]:
-    """Return what two runs must agree in so that they can predict the same sequences."""
+def _interface(run: Run) -> dict[str, str]:
+    """Return what runs must agree in so that they predict the same of the same sequences."""
     processor = run.processor
     ends = (bytes(processor.left_adapter), bytes(processor.right_adapter))
-    return (
-        ", ".join(run.task_names),
-        str(ends),
-        str(run.experiment.data.adapters),
-        processor.reverse_mark,
-    )
+    windows, bias = "no profiles", "none"
+    if run.is_of_regions:
+        sizes = windows_of(run)
+        windows = f"{sizes.length} bp, of which {sizes.positions} are predicted"
+        bias = "one" if run.folder.bias.exists() else "none"
+    return {
+        "the tasks": ", ".join(run.task_names),
+        "the ends of sequences": str(ends),
+        "data.adapters": str(run.experiment.data.adapters),
+        "the mark of reverse strands": processor.reverse_mark,
+        "the windows of regions": windows,
+        "the bias model": bias,
+    }
 
 
 def make_ensemble(
     runs: Sequence[str | Path], out: str | Path, progress: bool | None = None
-) -> ScoreCard | None:
+) -> ScoreCard | RegionCard | None:
     """Make an ensemble of finished runs, and score it on their suite if they record one.
 
     Args:
@@ -74,7 +80,7 @@ def make_ensemble(
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
-        The score, or None without a suite.
+        The score, of regions that of the test part's peaks; None without a suite.
 
     Raises:
         UserError: If the runs do not fit each other, or ``out`` is a run already.
@@ -107,13 +113,21 @@ def _bring(run: RunFolder, ensemble: Path) -> str:
     return name
 
 
-def _report(ensemble: Run, progress: bool | None) -> ScoreCard | None:
+def _report(ensemble: Run, progress: bool | None) -> ScoreCard | RegionCard | None:
     """Score an ensemble and write ``report.md``: its members, and the score beside theirs."""
     folder = ensemble.folder
     simulated = SIMULATED if ensemble.has_simulated_rows else ""
     lines = [f"# {folder.path.name}{simulated}", "", "The mean of these runs:", ""]
-    card, section = None, list[str]()
-    if ensemble.suite_folder is not None:
+    card: ScoreCard | RegionCard | None = None
+    section = list[str]()
+    if ensemble.is_of_regions:
+        try:
+            if has_test_regions(ensemble):
+                card, section = score_regions_of(ensemble, progress)
+        except UserError as error:
+            log.warning("%s is not scored: %s", folder, error)
+            section = [f"Not scored: {error}", ""]
+    elif ensemble.suite_folder is not None:
         (folder.path / "plots").mkdir(exist_ok=True)
         card, section = score_run(ensemble, load_suite(ensemble.suite_folder), progress)
     names = ensemble.experiment.members

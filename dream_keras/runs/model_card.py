@@ -196,7 +196,7 @@ def _score(metrics: Mapping[str, Any]) -> list[str]:
     if not metrics:
         return ["Not scored."]
     if "scores" in metrics:
-        return _region_score(metrics)
+        return region_score(metrics)
     intervals = metrics.get("bootstrap", {})
     rows = []
     for name, subset in metrics["subsets"].items():
@@ -214,8 +214,12 @@ def _score(metrics: Mapping[str, Any]) -> list[str]:
     return [f"{suite}{level}", "", markdown(pd.DataFrame(rows)), "", f"{scores}."]
 
 
-def _region_score(metrics: Mapping[str, Any]) -> list[str]:
-    """Return the table of scores on regions, of each predictor, and the baselines."""
+def region_score(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the table of scores on regions, of each predictor, and the baselines.
+
+    Args:
+        metrics: What ``RegionCard.to_dict`` returns, with intervals.
+    """
     intervals = metrics["intervals"]
     rows = [
         {"metric": METRICS[kind]}

@@ -7,6 +7,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import log_softmax, logsumexp
 from tqdm import tqdm
 
 from dream_keras.common.errors import UserError
@@ -82,7 +83,7 @@ def batch_of(steps: Steps, rows: int) -> int:
 
 
 def predict_profiles(
-    steps: Steps,
+    steps: Steps | Sequence[Steps],
     tokens: Tokens,
     joint: bool = False,
     done: Callable[[int], object] = lambda rows: None,
@@ -90,24 +91,55 @@ def predict_profiles(
     """Predict the counts of encoded rows at each position.
 
     Args:
-        steps: The compiled functions of a network that predicts profiles.
+        steps: The compiled functions of a network that predicts profiles, or of several that are
+            averaged: they take windows of one size.
         tokens: (rows, length).
-        joint: Join the bias model's outputs, if there is one.
+        joint: Join the outputs of each network's bias model, if there is one.
         done: Called with the number of rows after each batch.
 
     Returns:
-        Logits, (rows, tasks, positions), and logarithms of the total counts, (rows, tasks).
+        Logits, (rows, tasks, positions), and logarithms of the total counts, (rows, tasks). Of
+        several networks the logits are logarithms of their mean probabilities, and the log counts
+        are means.
     """
-    rows, batch = len(tokens), batch_of(steps, len(tokens))
-    shape = (0, *steps.network.output["profile"].shape[1:])
-    logits, counts = [np.empty(shape, np.float32)], [np.empty((0, steps.network.tasks))]
+    logits, counts = predict_profile_distribution(steps, tokens, joint, done)
+    return logits, counts.mean
+
+
+def predict_profile_distribution(
+    steps: Steps | Sequence[Steps],
+    tokens: Tokens,
+    joint: bool = False,
+    done: Callable[[int], object] = lambda rows: None,
+) -> "tuple[npt.NDArray[np.float32], Distribution]":
+    """Return what ``predict_profiles`` does, and the log counts of each network."""
+    members = [steps] if isinstance(steps, Steps) else list(steps)
+    rows, batch = len(tokens), batch_of(members[0], len(tokens))
+    shape = (0, *members[0].network.output["profile"].shape[1:])
+    logits = [np.empty(shape, np.float32)]
+    counts = [np.empty((len(members), 0, members[0].network.tasks))]
     for start in range(0, rows, batch):
         part = tokens[start : start + batch]
-        found = steps.predict_profiles(np.resize(part, (batch, *part.shape[1:])), joint)
-        logits.append(found[0][: len(part)].astype(np.float32))
-        counts.append(found[1][: len(part)])
+        filled = np.resize(part, (batch, *part.shape[1:]))
+        found = [member.predict_profiles(filled, joint) for member in members]
+        said = _mean_profile([each[: len(part)] for each, _ in found])
+        logits.append(said.astype(np.float32))
+        counts.append(np.stack([each[: len(part)] for _, each in found]))
         done(len(part))
-    return np.concatenate(logits), np.concatenate(counts)
+    return np.concatenate(logits), Distribution(np.concatenate(counts, axis=1), None)
+
+
+def _mean_profile(logits: Sequence[Floats]) -> Floats:
+    """Return the logarithms of the mean of profiles given as logits; a single one stays as it is.
+
+    Examples:
+        >>> one, other = np.log([[0.5, 0.5]]), np.log([[0.1, 0.9]])
+        >>> np.exp(_mean_profile([one, other])).round(3).tolist()
+        [[0.3, 0.7]]
+    """
+    if len(logits) == 1:
+        return logits[0]
+    return logsumexp(log_softmax(np.stack(logits), axis=-1), axis=0) - np.log(len(logits))
 
 
 class Distribution(NamedTuple):

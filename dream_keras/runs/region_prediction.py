@@ -13,7 +13,12 @@ from dream_keras.common.files import replacing
 from dream_keras.data.region_rows import Source
 from dream_keras.data.regions import RegionFiles, Regions
 from dream_keras.data.tracks import write_track
-from dream_keras.runs.prediction import predict_profiles, progress_bar
+from dream_keras.runs.prediction import (
+    Distribution,
+    columns,
+    predict_profile_distribution,
+    progress_bar,
+)
 from dream_keras.runs.region_scores import windows_of
 from dream_keras.runs.run import Run
 
@@ -38,16 +43,16 @@ def regions_to_predict(run: Run, files: RegionFiles) -> tuple[Source, Regions]:
 def predict_regions(
     run: Run,
     files: RegionFiles,
-    visit: Callable[[Regions, npt.NDArray[np.float64], npt.NDArray[np.float64]], None],
+    visit: Callable[[Regions, npt.NDArray[np.float64], Distribution], None],
     progress: bool | None = None,
 ) -> int:
     """Predict the network's counts for all regions of a file, without the bias model's.
 
     Args:
-        run: The run, no ensemble.
+        run: The run, or an ensemble.
         files: The regions file.
         visit: Called with some regions, their expected counts at each position, (regions,
-            positions), and the log counts, (regions,).
+            positions), and the log counts of each network, (members, regions, 1).
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
@@ -55,14 +60,14 @@ def predict_regions(
     """
     source, regions = regions_to_predict(run, files)
     length = windows_of(run).length
+    members = [member.steps for member in run.members]
     with progress_bar(progress, len(regions)) as bar:
         for start in range(0, len(regions), AT_A_TIME):
             part = regions.take(np.arange(start, min(start + AT_A_TIME, len(regions))))
             tokens = source.tokens(part, length)
-            logits, counts = predict_profiles(run.steps, tokens, done=bar.update)
+            logits, counts = predict_profile_distribution(members, tokens, done=bar.update)
             shares = softmax(logits[:, 0].astype(np.float64), axis=-1)
-            log_counts = counts[:, 0]
-            visit(part, shares * np.maximum(np.expm1(log_counts), 0)[:, None], log_counts)
+            visit(part, shares * np.maximum(np.expm1(counts.mean), 0), counts)
     return len(regions)
 
 
@@ -71,14 +76,19 @@ def write_region_table(
 ) -> int:
     """Write chromosome, centre, whether it is a peak and log count of each region; return how many.
 
+    Behind the mean log count of an ensemble stands the standard deviation of its members' ones.
     Arguments are those of ``predict_regions``.
     """
-    target.write("chrom\tcentre\tpeak\tlog_counts\n")
+    names = ["chrom", "centre", "peak", "log_counts"]
+    names += ["log_counts_sd"] if run.experiment.members else []
+    target.write("\t".join(names) + "\n")
 
-    def visit(regions: Regions, profiles: npt.NDArray, log_counts: npt.NDArray) -> None:
-        columns = (regions.chroms, regions.centres, regions.is_peak, log_counts)
-        for chrom, centre, is_peak, value in zip(*(c.tolist() for c in columns), strict=True):
-            target.write(f"{chrom}\t{centre}\t{int(is_peak)}\t{value:.6f}\n")
+    def visit(regions: Regions, profiles: npt.NDArray, counts: Distribution) -> None:
+        places = (regions.chroms, regions.centres, regions.is_peak.astype(int))
+        values = columns(counts)
+        for place, numbers in zip(zip(*places, strict=True), values, strict=True):
+            cells = [*map(str, place), *(f"{value:.6f}" for value in numbers)]
+            target.write("\t".join(cells) + "\n")
 
     return predict_regions(run, files, visit, progress)
 
@@ -100,7 +110,7 @@ def write_region_track(
     sums = {chrom: np.zeros(length, np.float32) for chrom, length in lengths.items()}
     numbers = {chrom: np.zeros(length, np.uint16) for chrom, length in lengths.items()}
 
-    def visit(part: Regions, profiles: npt.NDArray, log_counts: npt.NDArray) -> None:
+    def visit(part: Regions, profiles: npt.NDArray, counts: Distribution) -> None:
         starts = (part.centres - positions // 2).tolist()
         for chrom, start, profile in zip(part.chroms.tolist(), starts, profiles, strict=True):
             sums[chrom][start : start + positions] += profile

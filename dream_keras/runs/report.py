@@ -10,7 +10,7 @@ from dream_keras.hub.huggingface import without_folder
 from dream_keras.runs.folder import RunFolder, State
 from dream_keras.runs.model_card import write_card
 from dream_keras.runs.plots import learning_curve, mark_simulated
-from dream_keras.runs.region_scores import has_test_regions, score_run_on_regions
+from dream_keras.runs.region_scores import score_run_on_regions, test_chroms_of
 from dream_keras.runs.rows import regions_of
 from dream_keras.runs.run import Run
 from dream_keras.runs.tensorboard import EventWriter
@@ -62,13 +62,9 @@ def write_report(
         "",
     ]
     card: ScoreCard | RegionCard | None = None
-    regions = regions_of(run) if run.is_of_regions else None
-    if regions is not None and has_test_regions(regions, run.experiment.regions.fold):
-        card, table = score_run_on_regions(run, regions, RESAMPLES, progress)
-        folder.write_table("regions.tsv", table, sep="\t", float_format="%.7g")
-        source = without_folder(card.source)  # a run is pushed with this file
-        folder.write_json("metrics.json", {**card.to_dict(), "source": source})
-        lines += ["## Test regions", "", "```", card.table(), "```", ""]
+    if has_test_regions(run):
+        card, section = score_regions_of(run, progress)
+        lines += section
     if suite is not None:
         # Before loading: the checksum must not be that of weights written in the meantime.
         checksum = f"{sha256(folder.best_weights)}  {folder.best_weights.name}\n"
@@ -81,6 +77,33 @@ def write_report(
     write_text(folder.path / "report.md", "\n".join(lines))
     write_card(run)
     return card
+
+
+def has_test_regions(run: Run) -> bool:
+    """Whether a run is of regions, and its fold has test chromosomes."""
+    if not run.is_of_regions:
+        return False
+    return bool(test_chroms_of(regions_of(run), run.experiment.regions.fold))
+
+
+def score_regions_of(run: Run, progress: bool | None) -> tuple[RegionCard, list[str]]:
+    """Score a run or ensemble on its test peaks, and write ``regions.tsv`` and ``metrics.json``.
+
+    Args:
+        run: The run, with ``has_test_regions``.
+        progress: Whether to show a progress bar; None shows one on a terminal.
+
+    Returns:
+        The score, and the lines of a report's section on it.
+
+    Raises:
+        UserError: If members of an ensemble were trained on the peaks.
+    """
+    card, table = score_run_on_regions(run, regions_of(run), bootstrap=RESAMPLES, progress=progress)
+    run.folder.write_table("regions.tsv", table, sep="\t", float_format="%.7g")
+    source = without_folder(card.source)  # a run is pushed with this file
+    run.folder.write_json("metrics.json", {**card.to_dict(), "source": source})
+    return card, ["## Test regions", "", "```", card.table(), "```", ""]
 
 
 def score_run(run: Run, suite: Suite, progress: bool | None) -> tuple[ScoreCard, list[str]]:

@@ -1,5 +1,6 @@
 """Metrics of predicted count profiles, in float64."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,25 +88,32 @@ class RegionScores:
         squares = np.square(self.log_counts - self.predicted)
         return float(np.mean(self.losses + counts_weight * squares))
 
-    def summary(self) -> dict[str, float]:
+    def summary(self, metrics: Collection[str] | None = None) -> dict[str, float]:
         """Return the scores of all regions; those without counts have no distance.
+
+        Args:
+            metrics: Those wanted; None for all.
 
         Returns:
             ``pearson``, ``spearman`` and ``mse`` of the log counts; medians ``jsd`` and
             ``normalised_jsd`` of the profiles.
         """
-        known = np.isfinite(self.distances)
-        return {
-            "pearson": pearson(self.predicted, self.log_counts),
-            "spearman": spearman(self.predicted, self.log_counts),
-            "mse": float(np.mean(np.square(self.log_counts - self.predicted))),
-            "jsd": _median(self.distances[known]),
-            "normalised_jsd": _median(self.normalised[known]),
-        }
+        chosen = _METRICS if metrics is None else metrics
+        return {metric: _METRICS[metric](self) for metric in chosen}
 
 
 def _median(values: Floats) -> float:
+    values = values[np.isfinite(values)]
     return float(np.median(values)) if len(values) else float("nan")
+
+
+_METRICS: dict[str, Callable[[RegionScores], float]] = {
+    "pearson": lambda scores: pearson(scores.predicted, scores.log_counts),
+    "spearman": lambda scores: spearman(scores.predicted, scores.log_counts),
+    "mse": lambda scores: float(np.mean(np.square(scores.log_counts - scores.predicted))),
+    "jsd": lambda scores: _median(scores.distances),
+    "normalised_jsd": lambda scores: _median(scores.normalised),
+}
 
 
 def score_regions(counts: Counts, logits: Counts, log_counts: Floats) -> RegionScores:

@@ -1,12 +1,14 @@
 """Scores of predicted count profiles on regions, with intervals and baselines."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from dream_keras.common.text import align
+from dream_keras.scoring.bootstrap import Sampled
+from dream_keras.scoring.card import Interval
 from dream_keras.scoring.profiles import Counts, RegionScores, jensen_shannon
 
 METRICS = {
@@ -17,9 +19,6 @@ METRICS = {
     "normalised_jsd": "median normalised distance (1: perfect, 0: as a uniform profile)",
 }
 SHUFFLE_SEED = 0
-COVERAGE = 95
-"""Per cent of the resamples between an interval's ends."""
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -75,26 +74,35 @@ class RegionCard:
         return "\n".join(lines)
 
 
-def bootstrap_regions(scores: RegionScores, resamples: int, seed: int = 0) -> dict[str, Interval]:
-    """Return 95 % intervals of the metrics over regions drawn with replacement.
+def resample_regions(
+    scores: RegionScores, resamples: int, seed: int = 0, metrics: Collection[str] | None = None
+) -> dict[str, Sampled]:
+    """Return the metrics, each with its value in every resample of the regions.
+
+    Resample k of a seed is the same for all predictions of the same regions, so that they can be
+    compared.
 
     Args:
         scores: Of each region.
-        resamples: How often they are drawn.
+        resamples: How often regions are drawn with replacement, as many as there are.
         seed: Of the draws.
+        metrics: Those wanted; None for all.
     """
     random = np.random.default_rng(seed)
     count = len(scores.log_counts)
-    found: dict[str, list[float]] = {metric: [] for metric in METRICS}
-    for _ in range(resamples):
-        summary = scores.take(random.integers(0, count, count)).summary()
-        for metric, values in found.items():
-            values.append(summary[metric])
-    tail = (100 - COVERAGE) / 2
+    drawn = [
+        scores.take(random.integers(0, count, count)).summary(metrics) for _ in range(resamples)
+    ]
     return {
-        metric: tuple(np.nanpercentile(values, [tail, 100 - tail]).tolist())
-        for metric, values in found.items()
+        metric: Sampled(estimate, np.array([each[metric] for each in drawn]))
+        for metric, estimate in scores.summary(metrics).items()
     }
+
+
+def bootstrap_regions(scores: RegionScores, resamples: int, seed: int = 0) -> dict[str, Interval]:
+    """Return 95 % intervals of the metrics; arguments are those of ``resample_regions``."""
+    found = resample_regions(scores, resamples, seed)
+    return {metric: sampled.interval() for metric, sampled in found.items()}
 
 
 def baselines(counts: Counts, replicates: tuple[Counts, Counts] | None) -> dict[str, float]:

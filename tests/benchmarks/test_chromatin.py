@@ -6,16 +6,14 @@ import pytest
 from benchmarks import chromatin
 from dream_keras.data.region_rows import Windows
 from dream_keras.interpret.backgrounds import random_backgrounds
-from dream_keras.simulate import simulate_genome
 from dream_keras.simulate.chromatin import FACTORS
 
 POSITIONS = 200
 
 
 @pytest.fixture(scope="module")
-def truth(tmp_path_factory):
-    genome = simulate_genome(tmp_path_factory.mktemp("genome") / "g", 400_000)
-    return chromatin.Truth.read(genome, Windows(400, POSITIONS))
+def truth(regions):
+    return chromatin.Truth.read(regions.parent, Windows(400, POSITIONS))
 
 
 def test_counts_are_closest_to_what_they_were_drawn_from(truth):

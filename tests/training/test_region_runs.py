@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from region_runs import BIAS, MAIN, train
 from scipy.special import softmax
 
 import dream_keras
@@ -23,44 +24,7 @@ from dream_keras.runs.prediction import predict_profiles
 from dream_keras.runs.rows import load_data
 from dream_keras.runs.run import load_run
 from dream_keras.scoring.profiles import jensen_shannon, score_regions
-from dream_keras.simulate import simulate_genome
 from dream_keras.training.engine import Engine
-
-SHORT = [
-    "model.processor={name: profile, length: 120, positions: 40, jitter: 10}",
-    "model.final={name: profile, positions: 40, kernel_size: 15}",
-    "model.first.out_channels=8",
-    "trainer.batch_size=16",
-    "trainer.steps_per_epoch=4",
-    "trainer.epochs=3",
-]
-BIAS = [*SHORT, "model.core.layers=2"]
-MAIN = [*SHORT, "model.core.widths=[8]", "model.core.out_channels=8", "trainer.patience=null"]
-
-
-@pytest.fixture(scope="module")
-def regions(tmp_path_factory):
-    return simulate_genome(tmp_path_factory.mktemp("genome") / "g", 400_000) / "regions.yaml"
-
-
-def train(config, overrides, regions, out, **settings):
-    return dream_keras.train(
-        config, train=regions, out=out, overrides=overrides, progress=False, **settings
-    )
-
-
-@pytest.fixture(scope="module")
-def bias_run(regions, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "bias"
-    train("bpnet_bias", BIAS, regions, out)
-    return out
-
-
-@pytest.fixture(scope="module")
-def main_run(regions, bias_run, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "main"
-    train("atac_dream_cnn", MAIN, regions, out, bias=bias_run)
-    return out
 
 
 def test_a_bias_model_is_trained_on_regions_without_peaks(bias_run):
