@@ -13,6 +13,7 @@ from dream_keras.analyse.regions import RegionAnalysis, write_region_analysis
 from dream_keras.common.errors import UserError
 from dream_keras.data.genome import Genome
 from dream_keras.data.regions import read_regions_file
+from dream_keras.runs.region_scores import read_test_peaks
 from dream_keras.runs.run import load_run
 
 PICTURES = ["counts", "distances", "dependence", "comparison", "profiles"]
@@ -38,7 +39,9 @@ def page(copy):
 
 @pytest.fixture(scope="module")
 def analysis(copy, regions):
-    return RegionAnalysis.of(load_run(copy), read_regions_file(regions), progress=False)
+    run = load_run(copy)
+    peaks = read_test_peaks(run, read_regions_file(regions))
+    return RegionAnalysis.of(run, peaks, progress=False)
 
 
 def test_the_page_has_its_sections_and_pictures(page, copy):
