@@ -9,5 +9,5 @@ def test_regions_are_read(tmp_path):
     region_reading.main([*size, "--results", str(results)])
     cells = results.read_text().splitlines()[-2].strip("| ").split(" | ")
     assert 180 <= int(cells[0]) <= 202
-    assert float(cells[2]) > 0
-    assert float(cells[3].replace(",", "")) > 0
+    assert float(cells[3]) > 0
+    assert float(cells[4].replace(",", "")) > 0
