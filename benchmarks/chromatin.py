@@ -59,6 +59,8 @@ BOUND = 0.25
 BACKGROUNDS = 200
 """Random sequences that motifs are inserted into."""
 ENZYME = "Tn5"
+DEEP = tuple(number for number, each in enumerate(FACTORS) if each.footprint >= 0.6)
+"""Factors whose footprints are deep enough to be measured."""
 SHOWN = 120
 """bp on either side of the middle that the picture shows."""
 
@@ -252,10 +254,9 @@ def footprint_row(name: str, profiles: Floats) -> str:
     middle = profiles.shape[1] // 2
     change = changes(profiles)
     cells = [f"{change[0, middle - 12 : middle + 12].max():.2f}"]
-    for factor, profile in zip(FACTORS, profiles[2:], strict=True):
-        if factor.footprint < 0.6:
-            continue
-        half = len(factor.consensus) // 2
+    for factor in DEEP:
+        profile = profiles[2 + factor]
+        half = len(FACTORS[factor].consensus) // 2
         inside = profile[middle - half : middle + half].mean()
         around = np.concatenate([np.arange(-60, -25), np.arange(25, 60)]) + middle
         cells.append(f"{1 - inside / profile[around].mean():.2f}")
@@ -326,7 +327,7 @@ def main(argv: list[str] | None = None) -> None:
     marks = {"truth": _footprints(true_predictor(positions, biased=False), around)}
     marks |= {_name(run): _footprints(run_predictor(run.folder.path), around) for run in runs}
     biased = _footprints(true_predictor(positions, biased=True), around)
-    deep = [each.name for each in FACTORS if each.footprint >= 0.6]
+    deep = [FACTORS[number].name for number in DEEP]
     print(f"\n| | {ENZYME}, log2 | " + " | ".join(f"{name}, depth" for name in deep) + " |")
     print("|---|---|" + "---|" * len(deep))
     for name, profiles in [*marks.items(), ("truth with the bias", biased)]:

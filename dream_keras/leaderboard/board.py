@@ -21,11 +21,11 @@ from dream_keras.leaderboard.entry import (
 from dream_keras.leaderboard.published import published_entries
 from dream_keras.leaderboard.regions import (
     COLUMNS,
-    peaks_of,
     region_checksum,
     region_run,
     region_samples,
     region_values,
+    rows_of,
 )
 from dream_keras.leaderboard.samples import Samples
 from dream_keras.leaderboard.source import checksum, config_of, predictions_of
@@ -76,7 +76,7 @@ def create_board(
     if (run := region_run(suite)) is not None:
         if phase == "public":
             raise UserError("regions have no public part, so there is no public phase")
-        rows = peaks_of(run).rows
+        rows = rows_of(run)
         info = BoardInfo(
             phase=phase,
             weekly_limit=weekly_limit,

@@ -16,7 +16,6 @@ from dream_keras.scoring.bootstrap import RESAMPLES
 
 if TYPE_CHECKING:
     from dream_keras.data.region_rows import RegionRows
-    from dream_keras.runs.region_scores import Peaks
     from dream_keras.runs.run import Run
 
 Floats = npt.NDArray[np.float64]
@@ -32,7 +31,7 @@ def region_run(path: str | Path) -> "Run | None":
     return run if run.is_of_regions else None
 
 
-def peaks_of(run: "Run", regions: str | Path | None = None) -> "Peaks":
+def rows_of(run: "Run", regions: str | Path | None = None) -> "RegionRows":
     """Read the test peaks of a run.
 
     Args:
@@ -42,10 +41,10 @@ def peaks_of(run: "Run", regions: str | Path | None = None) -> "Peaks":
     Raises:
         UserError: If it is none, or there are none.
     """
-    from dream_keras.runs.region_scores import read_test_peaks
+    from dream_keras.runs.region_scores import read_test_rows
     from dream_keras.runs.rows import regions_of
 
-    return read_test_peaks(run, regions_of(run, regions))
+    return read_test_rows(run, regions_of(run, regions))
 
 
 def region_checksum(rows: "RegionRows") -> str:
@@ -81,20 +80,20 @@ def region_values(
     Raises:
         UserError: If the run predicts no profiles, or the regions are others.
     """
-    from dream_keras.runs.region_scores import score_peaks
+    from dream_keras.runs.region_scores import score_rows
 
     load_backend()
     run = region_run(path)
     if run is None:
         raise UserError(f"{path} is no run that predicts profiles: this is about regions")
-    peaks = peaks_of(run, regions)
-    found = region_checksum(peaks.rows)
+    rows = rows_of(run, regions)
+    found = region_checksum(rows)
     if checksum is not None and found != checksum:
         raise UserError(
             f"{path} is tested on other regions: their places or counts differ. Only runs that are "
             "tested on the same peaks and counts, with profiles of the same length, can be compared"
         )
-    _, scores, _ = score_peaks(run, peaks, progress=progress)
+    scores, _ = score_rows(run, rows, progress)
     first = next(iter(scores.values()))
     return found, np.stack([first.log_counts, first.predicted, first.distances], axis=1)
 

@@ -48,14 +48,25 @@ class Peaks(NamedTuple):
     source: Path
 
 
-def read_test_peaks(run: Run, regions: RegionFiles | ShardedRegions) -> Peaks:
+def read_test_rows(run: Run, regions: RegionFiles | ShardedRegions) -> RegionRows:
     """Read the peaks of the test part of a run's fold.
 
     Raises:
         UserError: If there are none.
     """
     if isinstance(regions, ShardedRegions):
-        return Peaks(regions.part("test"), regions.manifest.baselines, regions.folder)
+        return regions.part("test")
+    return load_regions(regions, run.experiment.regions.fold, ("test",), windows_of(run))
+
+
+def read_test_peaks(run: Run, regions: RegionFiles | ShardedRegions) -> Peaks:
+    """Read the peaks of the test part of a run's fold, and what predictions are compared with.
+
+    Raises:
+        UserError: If there are none.
+    """
+    if isinstance(regions, ShardedRegions):
+        return Peaks(read_test_rows(run, regions), regions.manifest.baselines, regions.folder)
     found = load_test_regions(regions, run.experiment.regions.fold, windows_of(run))
     return Peaks(*found, regions.path)
 
@@ -124,8 +135,31 @@ def score_peaks(
     Raises:
         UserError: If members of an ensemble were trained on the peaks.
     """
+    found, counts = score_rows(run, peaks.rows, progress)
+    card = RegionCard(
+        str(peaks.source),
+        "test",
+        len(peaks.rows),
+        {kind: scores.summary() for kind, scores in found.items()},
+        {kind: bootstrap_regions(s, bootstrap) for kind, s in found.items()} if bootstrap else {},
+        dict(peaks.baselines),
+    )
+    return card, found, counts
+
+
+def score_rows(
+    run: Run, rows: RegionRows, progress: bool | None = None
+) -> tuple[dict[str, RegionScores], dict[str, Distribution]]:
+    """Predict and score regions, one by one.
+
+    Returns:
+        The scores, by who predicts: ``"joint"`` if there is a bias model, and ``"network"``; and
+        the predicted log counts of each network likewise.
+
+    Raises:
+        UserError: If members of an ensemble were trained on the regions.
+    """
     _check_unseen(run)
-    rows = peaks.rows
     found, counts = dict[str, RegionScores](), dict[str, Distribution]()
     members = [member.steps for member in run.members]
     kinds = ("joint", "network") if members[0].bias is not None else ("network",)
@@ -136,15 +170,7 @@ def score_peaks(
             )
             said = counts[kind].mean[:, 0]
             found[kind] = score_regions(rows.profiles[:, 0], logits[:, 0], said)
-    card = RegionCard(
-        str(peaks.source),
-        "test",
-        len(rows),
-        {kind: scores.summary() for kind, scores in found.items()},
-        {kind: bootstrap_regions(s, bootstrap) for kind, s in found.items()} if bootstrap else {},
-        dict(peaks.baselines),
-    )
-    return card, found, counts
+    return found, counts
 
 
 def _check_unseen(run: Run) -> None:
