@@ -122,8 +122,7 @@ def evaluate(
             suite has no pairs for, or intervals that cannot be calibrated.
     """
     from dream_keras.config.check import check_files
-    from dream_keras.data.regions import is_regions_file
-    from dream_keras.data.shards import is_prepared
+    from dream_keras.data.shards import may_hold_regions
     from dream_keras.leaderboard.source import is_run, predictions_of
     from dream_keras.menu.plugins import check_plugins, listed, load_plugins
     from dream_keras.runs.run import check_run, load_run
@@ -140,8 +139,7 @@ def evaluate(
         check_run(path)
     check_files(predictions, *ceiling)
     check_plugins(plugins := listed(plugins))
-    of_regions = suite is not None and (is_regions_file(suite) or is_prepared(suite))
-    loaded_suite = None if suite is None or of_regions else load_suite(suite)
+    loaded_suite = None if suite is None or may_hold_regions(suite) else load_suite(suite)
     if runs:
         load_backend()
         load_plugins(plugins)

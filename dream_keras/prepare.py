@@ -167,7 +167,7 @@ def prepare(
     with tqdm(unit="row", unit_scale=True, disable=hide_bar(progress)) as bar:
         counted = (part for part in rows if bar.update(len(part)) or True)
         manifest = write_shards(
-            counted, Path(out), shards, Path(table).name, experiment.processor_settings()
+            counted, Path(out), shards, _name_of(table), experiment.processor_settings()
         )
     log.info("%s: %s rows in %d shards", out, f"{manifest.rows:,}", shards)
     return Path(out)
@@ -203,13 +203,20 @@ def _prepare_regions(
             parts,
             out,
             shards,
-            files.path.name,
+            _name_of(files.path),
             experiment.processor_settings(),
             compared,
             bar.update,
         )
     numbers = ", ".join(f"{name} {len(part):,}" for name, part in parts.items())
     log.info("%s: %s regions (%s) in %d shards", out, f"{count:,}", numbers, shards)
+
+
+def _name_of(rows: str | Path) -> str:
+    """Return what a manifest calls a table or regions file."""
+    from dream_keras.simulate.truth import SIMULATED, is_simulated
+
+    return Path(rows).name + (SIMULATED if is_simulated(rows) else "")
 
 
 make_callable(__name__, prepare)

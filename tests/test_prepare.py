@@ -1,6 +1,7 @@
 """``dream_keras.prepare``, and training from what it makes."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -58,6 +59,16 @@ def test_the_rows_are_those_of_the_table(prepared, training_table):
     np.testing.assert_array_equal(got.tokens, expected.tokens)
     np.testing.assert_array_equal(got.labels, expected.labels)
     assert opened(prepared).manifest.source == "train.txt"
+
+
+def test_a_folder_of_simulated_rows_says_so(prepared, training_table, tmp_path):
+    (tmp_path / "truth").mkdir()
+    table = shutil.copy(training_table, tmp_path / "train.txt")
+    folder = dream_keras.prepare(table, tmp_path / "elsewhere" / "rows", 1, "dream_cnn")
+    assert opened(folder).manifest.source == "train.txt (simulated data)"
+    for rows, simulated in ((folder, True), (prepared, False)):
+        experiment = dream_keras.load_experiment("dream_cnn", settings={"data.train": str(rows)})
+        assert Run(RunFolder(tmp_path / "run"), experiment).has_simulated_rows == simulated
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,8 @@ def analyse(
     Args:
         run: Run folder.
         suite: Folder or YAML file of the suite; the one recorded in the run when left out. Of a run
-            that predicts profiles, the regions file whose test peaks are looked at.
+            that predicts profiles, the regions file or prepared folder whose test peaks are
+            looked at.
         part: ``"private"``, ``"public"`` or ``"all"``; None is private, or all where nothing is
             public.
         train: Training table to compare test rows with; the run's own when left out.
@@ -44,7 +45,7 @@ def analyse(
     """
     from dream_keras.common.locks import claimed
     from dream_keras.config.check import check_files
-    from dream_keras.data.regions import is_regions_file
+    from dream_keras.data.shards import may_hold_regions
     from dream_keras.menu.plugins import check_plugins, listed, load_plugins
     from dream_keras.runs.run import check_run, load_run
     from dream_keras.scoring.suite import load_suite
@@ -52,7 +53,7 @@ def analyse(
     check_run(run)
     check_plugins(plugins := listed(plugins))
     check_files(train)
-    given = None if suite is None or is_regions_file(suite) else load_suite(suite)
+    given = None if suite is None or may_hold_regions(suite) else load_suite(suite)
     load_backend()
     from dream_keras.analyse.analysis import Analysis
     from dream_keras.analyse.report import write_analysis

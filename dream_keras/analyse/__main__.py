@@ -20,7 +20,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--suite",
         metavar="PATH",
-        help="scoring suite, or regions file (default: the one recorded in RUN)",
+        help="scoring suite, regions file or prepared folder of regions (default: as recorded in "
+        "RUN)",
     )
     p.add_argument(
         "--part",

@@ -23,8 +23,7 @@ from dream_keras.runs.run import Run
 from dream_keras.scoring.bootstrap import difference
 from dream_keras.scoring.profiles import RegionScores
 from dream_keras.scoring.region_card import METRICS, RegionCard, resample_regions
-from dream_keras.scoring.suite import SIMULATED
-from dream_keras.simulate.truth import has_truth
+from dream_keras.simulate.truth import SIMULATED, is_simulated
 
 PERCENTILES = (5, 50, 95)
 """Of the distances, at which regions are drawn."""
@@ -80,7 +79,7 @@ class RegionAnalysis:
     @property
     def simulated(self) -> bool:
         """Whether the regions are simulated."""
-        return has_truth(self.peaks.source)
+        return is_simulated(self.peaks.source)
 
     @property
     def first(self) -> RegionScores:

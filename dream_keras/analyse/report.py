@@ -12,7 +12,7 @@ from dream_keras.analyse.similarity import Similarity
 from dream_keras.common.files import write_text
 from dream_keras.common.tables import markdown
 from dream_keras.data import alphabet
-from dream_keras.scoring.suite import SIMULATED
+from dream_keras.simulate.truth import SIMULATED
 
 WORST = 50
 """Rows in the table of the largest residuals."""

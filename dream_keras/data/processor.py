@@ -26,7 +26,7 @@ PROFILE = "profile"
 """Target type of processors whose rows are regions of a genome."""
 LABEL_STATISTICS = ("label_mean", "label_std")
 """Options that processors of scaled labels take from the training labels where they are not set."""
-FROM_LABELS = (*LABEL_STATISTICS, "counts_weight")
+FROM_LABELS = (*LABEL_STATISTICS, "counts_weight", "counts_start")
 """All options of processors that are taken from the training labels where they are not set."""
 
 

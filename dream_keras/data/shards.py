@@ -30,6 +30,7 @@ import numpy.typing as npt
 from dream_keras.common.errors import UserError
 from dream_keras.data.parse import BadRow
 from dream_keras.data.processor import Labels, Processor
+from dream_keras.data.regions import is_regions_file
 from dream_keras.data.table import Rows
 from dream_keras.data.tfrecord import FOOTER, HEADER
 
@@ -54,7 +55,7 @@ class Manifest:
     Attributes:
         format: Version of the layout.
         dream_keras: Version of the package that wrote it.
-        source: Name of the table.
+        source: Name of the table or regions file, and that it is simulated if it is.
         processor: Name of the processor and all its options.
         length: Tokens in a row.
         tasks: Labels of a row.
@@ -325,3 +326,13 @@ def is_prepared(path: str | Path) -> bool:
         False
     """
     return Path(path, MANIFEST).is_file()
+
+
+def may_hold_regions(path: str | Path) -> bool:
+    """Whether a path is that of a regions file or of a prepared folder, instead of a suite's.
+
+    Examples:
+        >>> may_hold_regions("regions.yaml"), may_hold_regions("suite/")
+        (True, False)
+    """
+    return is_prepared(path) or is_regions_file(path)

@@ -56,7 +56,7 @@ class Effects:
 
 
 class Scorer:
-    """Scores variants; each distinct reference window is predicted once.
+    """Scores variants; each distinct reference window is predicted once, if it has no profile.
 
     Args:
         predictor: Predicts the windows.
@@ -82,7 +82,7 @@ class Scorer:
         """
         usable = [number for number, window in enumerate(windows) if window.status == OK]
         views = {number: self._views(windows[number]) for number in usable}
-        values = self._predict(list(views.values()))
+        values, profiles = self._predict(list(views.values()))
         members = len(self.predictor.members) or 1
         each = np.full((2, len(windows), members, len(self.predictor.tasks)), np.nan)
         if usable:
@@ -91,7 +91,7 @@ class Scorer:
             each[:, usable] = np.mean(found, axis=2).swapaxes(0, 1)
         reference, alternative = both = each.mean(axis=2)
         spread = (each[1] - each[0]).std(axis=1, ddof=1) if members > 1 else None
-        distance = self._distances(views, reference.shape)
+        distance = _distances(views, profiles, reference.shape)
         if not self.null:
             return Effects(reference, alternative, spread=spread, distance=distance)
         p = np.full(reference.shape, np.nan)
@@ -102,21 +102,6 @@ class Scorer:
             p[number] = (1 + (neutral >= delta).sum(axis=0)) / (1 + self.null)
         p[np.isnan(alternative - reference)] = np.nan
         return Effects(reference, alternative, p, spread, distance)
-
-    def _distances(
-        self, views: Mapping[int, tuple[list[View], list[View]]], shape: tuple[int, ...]
-    ) -> Floats | None:
-        """Return distances between the alleles' profiles, (variants, tasks), if there are any."""
-        if self.predictor.profiles is None:
-            return None
-        found = np.full(shape, np.nan)
-        wanted = distinct(view for pair in views.values() for allele in pair for view in allele)
-        if wanted:
-            profiles = dict(zip(wanted, self.predictor.profiles(wanted), strict=True))
-            for number, pair in views.items():
-                both = [np.mean([profiles[view] for view in allele], axis=0) for allele in pair]
-                found[number] = jensen_shannon(*both)
-        return found
 
     def _views(self, window: Window) -> tuple[list[View], list[View]]:
         """Return what is predicted with the reference and with the alternative allele."""
@@ -131,18 +116,42 @@ class Scorer:
         )
         return reference, alternative
 
-    def _predict(self, views: Sequence[tuple[list[View], list[View]]]) -> dict[View, Floats]:
-        """Predict all windows, remembering those with the reference allele."""
+    def _predict(
+        self, views: Sequence[tuple[list[View], list[View]]]
+    ) -> tuple[dict[View, Floats], dict[View, Floats] | None]:
+        """Predict all windows; those with the reference allele are remembered.
+
+        Returns:
+            Values, (members, tasks), and profiles, (tasks, positions), of each window; None where
+            there are none. Windows are not remembered with their profiles, which are large.
+        """
         references = distinct(view for reference, _ in views for view in reference)
         alternatives = (view for _, alternative in views for view in alternative)
         wanted = distinct([*references, *alternatives])
+        if self.predictor.profiles is not None:
+            return self._predict_profiles(wanted)
         new = [view for view in wanted if view not in self._known]
         values = dict(zip(new, self.predictor.each(new), strict=True))
         values |= {view: self._known[view] for view in wanted if view in self._known}
         if len(self._known) + len(references) > KNOWN:
             self._known = {}
         self._known |= {view: values[view] for view in references}
-        return values
+        return values, None
+
+    def _predict_profiles(
+        self, wanted: list[View]
+    ) -> tuple[dict[View, Floats], dict[View, Floats]]:
+        """Predict windows with their profiles, the latter as the mean over the members."""
+        if not wanted:
+            return {}, {}
+        members = self.predictor.members or (self.predictor,)
+        each = [member.profiles(wanted) for member in members if member.profiles is not None]
+        values = np.stack([values for values, _ in each], axis=1)
+        profiles = np.mean([profiles for _, profiles in each], axis=0)
+        return (
+            dict(zip(wanted, values, strict=True)),
+            dict(zip(wanted, profiles, strict=True)),
+        )
 
     def _neutral(self, window: Window, number: int) -> Floats:
         """Return effects of the alleles in shuffled surroundings, (null, tasks)."""
@@ -169,6 +178,21 @@ class Scorer:
         values = self.predictor.views(every)
         means = values.reshape(self.null, 2, -1, values.shape[1]).mean(axis=2)
         return means[:, 1] - means[:, 0]
+
+
+def _distances(
+    views: Mapping[int, tuple[list[View], list[View]]],
+    profiles: Mapping[View, Floats] | None,
+    shape: tuple[int, ...],
+) -> Floats | None:
+    """Return distances between the alleles' profiles, (variants, tasks), if there are any."""
+    if profiles is None:
+        return None
+    found = np.full(shape, np.nan)
+    for number, pair in views.items():
+        both = [np.mean([profiles[view] for view in allele], axis=0) for allele in pair]
+        found[number] = jensen_shannon(*both)
+    return found
 
 
 def quantiles(deltas: Floats) -> Floats:

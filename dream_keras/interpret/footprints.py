@@ -43,7 +43,8 @@ def footprints(
         raise UserError(f"{predictor.name} predicts no profiles, so motifs leave no footprints")
 
     def function(sequences: Sequence[str]) -> Floats:
-        return predict([(sequence, False) for sequence in sequences])[:, 0]
+        _, shares = predict([(sequence, False) for sequence in sequences])
+        return shares[:, 0]
 
     example = alphabet.decode(backgrounds.tokens[0])[: int(backgrounds.lengths[0])]
     tasks = tuple(map(str, range(function([example]).shape[1])))

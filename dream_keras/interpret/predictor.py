@@ -46,9 +46,9 @@ class Predictor:
         check: Refuses sequences that lack their adapters.
         gradients: Differentiates predictions with respect to bases, as ``Gradients`` does; None
             where that is impossible.
-        profiles: Predicts how the counts of sequences of either strand are shared among positions,
-            (rows, tasks, positions), in the sequences' own direction; None where the run predicts
-            no profiles.
+        profiles: Predicts sequences of either strand, (rows, tasks), and how their counts are
+            shared among positions, (rows, tasks, positions), in the sequences' own direction; None
+            where the run predicts no profiles.
         simulated: Whether the rows that it was trained on are simulated.
         members: Those whose mean it predicts; empty for a single network.
     """
@@ -64,7 +64,7 @@ class Predictor:
     reverse_mark: str = ""
     check: Callable[[Sequence[str]], None] = lambda sequences: None
     gradients: Differentiate | None = None
-    profiles: Callable[[Sequence[View]], Floats] | None = None
+    profiles: Callable[[Sequence[View]], tuple[Floats, Floats]] | None = None
     simulated: bool = False
     members: "tuple[Predictor, ...]" = ()
 
@@ -148,8 +148,9 @@ def mean_of(predictors: Sequence[Predictor], name: str) -> Predictor:
 
     sharing = [each.profiles for each in predictors if each.profiles is not None]
 
-    def profiles(views: Sequence[View]) -> Floats:
-        return np.mean([each(views) for each in sharing], axis=0)
+    def profiles(views: Sequence[View]) -> tuple[Floats, Floats]:
+        values, shares = zip(*(each(views) for each in sharing), strict=True)
+        return np.mean(values, axis=0), np.mean(shares, axis=0)
 
     return replace(
         first,
@@ -190,12 +191,12 @@ def _of_one(run: Run, adapters: str | None, bare: bool, trained: bool) -> Predic
         flags = turned if processor.reverse_mark else None
         return predict_rows(steps, tokens, flags=flags)
 
-    def profiles(views: Sequence[View]) -> Floats:
-        logits, _ = predict_profiles(steps, encode([sequence for sequence, _ in views]))
+    def profiles(views: Sequence[View]) -> tuple[Floats, Floats]:
+        logits, counts = predict_profiles(steps, encode([sequence for sequence, _ in views]))
         shares = softmax(logits.astype(np.float64), axis=-1)
         turned = np.array([turned for _, turned in views], bool)
         shares[turned] = shares[turned, :, ::-1]
-        return shares
+        return counts, shares
 
     def check(sequences: Sequence[str]) -> None:
         if sequences:

@@ -42,6 +42,9 @@ class ProfileProcessor(PlainProcessor):
         counts_weight: Weight of the squared error of the log counts beside the likelihood of the
             profile; None takes a tenth of the median total count of the training regions, at
             least 1.
+        counts_start: Log count that a fresh network starts from, before the sequence adds to it:
+            the initial bias of ``final_counts``; None takes the mean of the training regions, 0 is
+            as published.
 
     Examples:
         >>> processor = ProfileProcessor(length=8, positions=4, jitter=2)
@@ -57,9 +60,10 @@ class ProfileProcessor(PlainProcessor):
         positions: int = 1000,
         jitter: int = 500,
         counts_weight: float | None = None,
+        counts_start: float | None = None,
     ):
         at_least(1, length=length, positions=positions)
-        at_least(0, jitter=jitter, counts_weight=counts_weight)
+        at_least(0, jitter=jitter, counts_weight=counts_weight, counts_start=counts_start)
         if (length - positions) % 2 or length < positions:
             raise UserError(
                 f"length={length}, positions={positions}: the positions stand in the middle of the "
@@ -69,6 +73,7 @@ class ProfileProcessor(PlainProcessor):
         self.positions = positions
         self.jitter = jitter
         self.counts_weight = counts_weight
+        self.counts_start = counts_start
 
     @property
     def wide_length(self) -> int:
@@ -102,14 +107,17 @@ class ProfileProcessor(PlainProcessor):
         return {"profile": labels, "weight": weight * ones}
 
     def label_statistics(self, labels: Labels) -> Mapping[str, object]:
-        """Return the weight of the log counts, unless it is set.
+        """Return the weight of the log counts and where they start, unless they are set.
 
         Args:
             labels: log(1 + total count) of regions, (rows, tasks).
         """
-        if self.counts_weight is not None:
-            return {}
-        return {"counts_weight": counts_weight(np.rint(np.expm1(labels.astype(np.float64))))}
+        labels = labels.astype(np.float64)
+        found = {
+            "counts_weight": counts_weight(np.rint(np.expm1(labels))),
+            "counts_start": round(float(labels.mean()), 4),
+        }
+        return {name: value for name, value in found.items() if getattr(self, name) is None}
 
     def check_outputs(self, outputs: Mapping[str, Tensor], target_type: str) -> None:
         """Refuse another number of positions."""

@@ -18,7 +18,8 @@ from dream_keras.runs.report import has_test_regions, score_regions_of, score_ru
 from dream_keras.runs.run import Run, load_run
 from dream_keras.scoring.card import ScoreCard
 from dream_keras.scoring.region_card import RegionCard
-from dream_keras.scoring.suite import SIMULATED, load_suite
+from dream_keras.scoring.suite import load_suite
+from dream_keras.simulate.truth import SIMULATED
 
 LEFT_OUT = (f"{UNFINISHED}*", "state.npz", "last.weights.h5", "tensorboard", "analysis")
 """What predictions do not need of a run that is copied."""

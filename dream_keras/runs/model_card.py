@@ -16,7 +16,7 @@ from dream_keras.hub.huggingface import HUB, repository, without_folder
 from dream_keras.runs.description import describe_input, describe_network, describe_output
 from dream_keras.runs.run import Run
 from dream_keras.scoring.region_card import METRICS
-from dream_keras.scoring.suite import SIMULATED
+from dream_keras.simulate.truth import SIMULATED
 
 CARD = "MODEL.md"
 CITATION = (

@@ -18,7 +18,8 @@ from dream_keras.scoring.bootstrap import bootstrap
 from dream_keras.scoring.card import ScoreCard
 from dream_keras.scoring.region_card import RegionCard
 from dream_keras.scoring.report import markdown_table, scatter_figure
-from dream_keras.scoring.suite import SIMULATED, Suite
+from dream_keras.scoring.suite import Suite
+from dream_keras.simulate.truth import SIMULATED
 
 RESAMPLES = 1_000
 """Bootstrap resamples of the suite behind the intervals of a run's score."""

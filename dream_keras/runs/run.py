@@ -27,7 +27,7 @@ from dream_keras.hub.paths import is_elsewhere, local_copy, table_of
 from dream_keras.menu.registry import NotOnMenuError
 from dream_keras.runs.checkpoint import published_run
 from dream_keras.runs.folder import RunFolder, events_folder, open_folder
-from dream_keras.simulate.truth import has_truth
+from dream_keras.simulate.truth import is_simulated
 
 if TYPE_CHECKING:
     from dream_keras.data.processor import Flags
@@ -161,7 +161,7 @@ class Run:
     def has_simulated_rows(self) -> bool:
         """Whether the rows it is trained on come from the simulator, its own or the command's."""
         train = self.experiment.data.train
-        return self.is_simulated or (train is not None and has_truth(train))
+        return self.is_simulated or (train is not None and is_simulated(train))
 
     @property
     def events_folder(self) -> Path:

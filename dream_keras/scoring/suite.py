@@ -35,11 +35,10 @@ from dream_keras.scoring.suite_yaml import (
 from dream_keras.scoring.table import Fits, Floats, Table, find_table, parse_table, read_table
 from dream_keras.scoring.text_files import read_text
 from dream_keras.simulate.truth import FOLDER as TRUTH
+from dream_keras.simulate.truth import SIMULATED
 
 Positions = npt.NDArray[np.int64]
 
-SIMULATED = " (simulated data)"
-"""Appended to the name of a simulated suite."""
 PARTS = ("private", "public", "all")
 """Private: what decided the challenge; public: the leaderboard's rows; all: both."""
 SUITE_FILE = "suite.yaml"

@@ -18,7 +18,7 @@ from dream_keras.config.smoke import shrink
 from dream_keras.config.yaml_file import Yaml
 from dream_keras.search.read_space import read_space
 from dream_keras.search.space import Answers, Key, Space
-from dream_keras.simulate.truth import has_truth
+from dream_keras.simulate.truth import is_simulated
 
 Parsed = TypeVar("Parsed")
 SPACES = CONFIGS / "search"
@@ -118,7 +118,7 @@ class Plan:
     def is_simulated(self) -> bool:
         """Whether its trials train on simulated rows."""
         train = (self.config.get("data") or {}).get("train")
-        return train is None or has_truth(train)
+        return train is None or is_simulated(train)
 
     def experiment(self, answers: Answers) -> Experiment:
         """Return the experiment that a trial runs, once per seed.

@@ -11,12 +11,12 @@ from dream_keras._version import __version__
 from dream_keras.common.files import replacing, write_text
 from dream_keras.config.yaml_file import Yaml
 from dream_keras.runs.plots import mark_simulated
-from dream_keras.scoring.suite import SIMULATED
 from dream_keras.search.heat_map import heat_map
 from dream_keras.search.journal import Trial
 from dream_keras.search.plan import Plan
 from dream_keras.search.plots import DPI, OBJECTIVES, effects_figure
 from dream_keras.search.results import best_of, comparable, describe, spread
+from dream_keras.simulate.truth import SIMULATED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,6 +12,8 @@ from dream_keras.simulate.motifs import MOTIFS
 
 SPLITS = ("train", "val", "test")
 FOLDER = "truth"
+SIMULATED = " (simulated data)"
+"""Appended to names of what is simulated."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,20 @@ class Truth:
         return self.sites[np.searchsorted(rows, row) : np.searchsorted(rows, row, side="right")]
 
 
-def has_truth(table: Path | str) -> bool:
-    """Return whether a table was simulated: the truth lies beside it.
+def is_simulated(rows: Path | str) -> bool:
+    """Return whether a table, a regions file or a prepared folder was simulated.
+
+    The truth lies beside it, or the folder was prepared where it did.
 
     Examples:
-        >>> has_truth("measured.tsv")
+        >>> is_simulated("measured.tsv")
         False
     """
-    return (Path(table).parent / FOLDER).is_dir()
+    from dream_keras.data.shards import is_prepared, read_manifest
+
+    if (Path(rows).parent / FOLDER).is_dir():
+        return True
+    return is_prepared(rows) and read_manifest(Path(rows)).source.endswith(SIMULATED)
 
 
 def read_truth(folder: Path | str, split: str = "test") -> Truth:

@@ -1,4 +1,4 @@
-"""Training beside a frozen bias model, so that a network need not learn what that explains."""
+"""Where counts start, and training beside a frozen bias model."""
 
 import logging
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.files import replacing
-from dream_keras.data.processor import PROFILE
+from dream_keras.data.processor import PROFILE, Processor
 from dream_keras.data.region_rows import RegionRows
 from dream_keras.menu.trainer import Trainer
 from dream_keras.model.build import load_model
@@ -73,6 +73,19 @@ def make_bias(run: Run, *rows: RegionRows) -> Network | None:
         log.info("bias model: log counts shifted by %.4f on %d regions", shift, len(tokens))
     bias.trainable = False
     return bias
+
+
+def start_counts(network: Network, processor: Processor) -> None:
+    """Let a fresh network that predicts profiles start from the mean log count of its regions.
+
+    A bias moves by about the learning rate in a step. From 0, where published networks start, the
+    layers before it grow towards the mean instead, and ReLU units may stop responding to the
+    sequence on the way (docs/atac.md).
+    """
+    start = getattr(processor, "counts_start", None)
+    for layer in network.layers:
+        if layer.name == COUNTS_LAYER and start is not None:
+            layer.bias.assign(np.full(layer.bias.shape, start))
 
 
 def keep_bias(run: Run, bias: Network | None) -> None:

@@ -60,7 +60,7 @@ from dream_keras.runtime.strategy import make_strategy
 from dream_keras.scoring.card import ScoreCard
 from dream_keras.scoring.region_card import RegionCard
 from dream_keras.scoring.suite import Suite, load_suite
-from dream_keras.training.bias import check_regions, keep_bias, make_bias
+from dream_keras.training.bias import check_regions, keep_bias, make_bias, start_counts
 from dream_keras.training.data import (
     check_labels,
     check_validation,
@@ -298,6 +298,8 @@ def _train(run: Run, progress: bool | None) -> Result:
         bias = make_bias(
             run, *(part for part in (rows, validation) if isinstance(part, RegionRows))
         )
+        if source is None:
+            start_counts(network, run.processor)
         steps = Steps(network, run.processor, optimizer, bias)
     check_labels(rows, run.processor, steps.target_type)
     check_validation(validation)

@@ -205,13 +205,27 @@ def shares_by_loop(views):
     return np.array(rows)
 
 
+def raise_if_called(sequences):
+    raise AssertionError("predicted once more")
+
+
 @pytest.mark.parametrize("strand", ["+", "both"])
 def test_effects_on_profiles(strand):
     def log_counts(sequences):
         return [np.log(1 + sum(base in "AT" for base in sequence)) for sequence in sequences]
 
+    asked = []
+
+    def profiles(views):
+        asked.extend(views)
+        return np.reshape(log_counts([sequence for sequence, _ in views]), (-1, 1)), (
+            shares_by_loop(views)
+        )
+
     given = windows(12)
-    effects = Scorer(Predictor(log_counts, profiles=shares_by_loop), strand)(given)
+    predictor = Predictor(raise_if_called, profiles=profiles)
+    effects = Scorer(predictor, strand)(given)
+    assert len(set(asked)) == len(asked)  # counts and profile are predicted together
     fold_change, distance, product = effects.of_profiles
     for number, window in enumerate(given):
         alleles = [window.variant.ref, window.variant.alt]
@@ -223,9 +237,7 @@ def test_effects_on_profiles(strand):
         counts = [1 + sum(base in "AT" for base in text) for text in texts]
         assert fold_change[number, 0] == pytest.approx(np.log2(counts[1] / counts[0]))
     np.testing.assert_allclose(product, np.abs(fold_change) * distance)
-    exchanged = Scorer(Predictor(log_counts, profiles=shares_by_loop), strand)(
-        [swapped(each) for each in given]
-    )
+    exchanged = Scorer(predictor, strand)([swapped(each) for each in given])
     np.testing.assert_allclose(exchanged.of_profiles[0], -fold_change)
     np.testing.assert_allclose(exchanged.distance, distance)
     assert Scorer(Predictor(log_counts))(given).of_profiles == []

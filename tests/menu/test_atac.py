@@ -133,9 +133,11 @@ def test_weight_of_the_counts_is_the_published_one(golden):
     assert counts_weight(kept) == float(arrays["peak_totals_weight"])
     processor = menu.get("processor", "profile").build()
     found = processor.label_statistics(np.log1p(kept)[:, None].astype("float32"))
-    assert found == {"counts_weight": float(arrays["peak_totals_weight"])}
+    assert found["counts_weight"] == float(arrays["peak_totals_weight"])
+    assert found["counts_start"] == pytest.approx(np.log1p(kept).mean(), abs=1e-4)
     assert counts_weight(np.array([3.0])) == 1.0
-    assert menu.get("processor", "profile").build(counts_weight=2.0).label_statistics(kept) == {}
+    set_already = menu.get("processor", "profile").build(counts_weight=2.0, counts_start=0.0)
+    assert set_already.label_statistics(kept) == {}
 
 
 def test_schedule_is_the_published_one(golden):

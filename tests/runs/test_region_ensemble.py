@@ -120,9 +120,9 @@ def test_variants_and_explanations_are_of_the_mean(region_ensemble, opened, sequ
     np.testing.assert_allclose(table.delta, np.mean(deltas, 0)[:, 0], atol=1e-5)
     np.testing.assert_allclose(table.delta_sd, np.std(deltas, 0, ddof=1)[:, 0], atol=1e-5)
     predictor = run_predictor(region_ensemble)
-    np.testing.assert_allclose(
-        predictor.profiles([(text, False) for text in sequences])[:, 0], shares[0], rtol=1e-4
-    )
+    values, profiles = predictor.profiles([(text, False) for text in sequences])
+    np.testing.assert_allclose(values[:, 0], table.ref_pred, atol=1e-5)
+    np.testing.assert_allclose(profiles[:, 0], shares[0], rtol=1e-4)
     settings = {"task": "profile", "method": "gradient", "region": "all", "progress": False}
     runs = [region_ensemble, *(each.folder.path for each in opened.members)]
     both, *each = (dream_keras.attribute(run, sequences[:1], **settings)[0].scores for run in runs)

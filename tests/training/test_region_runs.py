@@ -14,6 +14,7 @@ from region_runs import BIAS, MAIN, train
 from scipy.special import softmax
 
 import dream_keras
+from dream_keras.analyse import regions as region_analysis
 from dream_keras.common.errors import UserError
 from dream_keras.data import alphabet, region_shards
 from dream_keras.data.region_rows import Windows, load_regions
@@ -53,6 +54,17 @@ def test_a_run_keeps_what_belongs_to_it(main_run, bias_run, regions):
     assert found.loss(weight) == pytest.approx(best.val_loss, rel=1e-5)
     assert found.summary()["jsd"] == pytest.approx(best.val_jsd, rel=1e-5)
     assert found.summary()["mse"] == pytest.approx(best.val_mse, rel=1e-4)
+
+
+def test_log_counts_start_from_their_mean(main_run):
+    run = load_run(main_run)
+    rows, _ = load_data(run)
+    mean = rows.statistics_labels.mean()
+    assert run.processor.counts_start == pytest.approx(mean, abs=1e-4)
+    # Adam moves a weight by about the rate in each of the 12 steps.
+    bias = float(run.network.get_layer("final_counts").bias[0])
+    assert bias == pytest.approx(mean, abs=2 * 12 * run.experiment.make_trainer().learning_rate)
+    assert mean > 1
 
 
 def test_test_regions_are_scored(main_run, bias_run, regions):
@@ -305,7 +317,9 @@ def check_same(run, wanted):
     assert (run / "regions.tsv").read_text() == (wanted / "regions.tsv").read_text()
 
 
-def test_training_from_a_prepared_folder_is_the_same(prepared, bias_run, main_run, tmp_path):
+def test_training_from_a_prepared_folder_is_the_same(
+    prepared, bias_run, main_run, tmp_path, monkeypatch
+):
     out = tmp_path / "run"
     train_with_a_break(prepared / "main", out, bias_run)
     check_same(out, main_run)
@@ -317,6 +331,9 @@ def test_training_from_a_prepared_folder_is_the_same(prepared, bias_run, main_ru
     assert dream_keras.evaluate(main_run, suite=prepared / "main", progress=False).scores == (
         card.scores
     )
+    monkeypatch.setattr(region_analysis, "write_region_analysis", lambda analysis: analysis)
+    analysis = dream_keras.analyse(out, suite=prepared / "main", progress=False)
+    assert analysis.card.scores == card.scores
     assert "main" in (out / "MODEL.md").read_text()
     assert str(prepared) not in (out / "MODEL.md").read_text()
     with pytest.raises(UserError, match="give the table, or the regions file"):
