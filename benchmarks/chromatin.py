@@ -227,9 +227,10 @@ def true_predictor(positions: int, biased: bool) -> Predictor:
         start = (len(cuts) - positions) // 2
         return cuts[start : start + positions]
 
-    def profiles(views: Sequence[tuple[str, bool]]) -> Floats:
+    def profiles(views: Sequence[tuple[str, bool]]) -> tuple[Floats, Floats]:
         cuts = np.stack([expected(sequence) for sequence, _ in views])
-        return (cuts / cuts.sum(axis=1, keepdims=True))[:, None]
+        totals = cuts.sum(axis=1, keepdims=True)
+        return np.log1p(totals), (cuts / totals)[:, None]
 
     def counts(sequences: Sequence[str]) -> Floats:
         return np.log1p([expected(sequence).sum() for sequence in sequences])

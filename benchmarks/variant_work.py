@@ -52,9 +52,11 @@ def views_per_variant() -> float:
 class TwoEach(Scorer):
     """The naive way: each variant's reference and alternative window, however often they recur."""
 
-    def _predict(self, views: Sequence[tuple[list[View], list[View]]]) -> dict[View, Floats]:
+    def _predict(
+        self, views: Sequence[tuple[list[View], list[View]]]
+    ) -> tuple[dict[View, Floats], None]:
         every = [view for pair in views for allele in pair for view in allele]
-        return dict(zip(every, self.predictor.each(every), strict=True))
+        return dict(zip(every, self.predictor.each(every), strict=True)), None
 
 
 class VariantWork:
