@@ -239,15 +239,6 @@ def train_with_a_break(regions, out, bias):
     dream_keras.train(out=out, resume=True, progress=False)
 
 
-def test_a_run_resumes_as_if_it_had_not_stopped(regions, bias_run, main_run, tmp_path):
-    out = tmp_path / "run"
-    train_with_a_break(regions, out, bias_run)
-    # The bias model is the one that the folder keeps, not one that is shifted once more.
-    wanted, found = (pd.read_csv(folder / "history.csv") for folder in (main_run, out))
-    columns = ["loss", "val_loss", "val_pearson", "val_jsd"]
-    pd.testing.assert_frame_equal(found[columns], wanted[columns], rtol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("config", "settings", "said"),
     [
@@ -317,9 +308,10 @@ def check_same(run, wanted):
     assert (run / "regions.tsv").read_text() == (wanted / "regions.tsv").read_text()
 
 
-def test_training_from_a_prepared_folder_is_the_same(
+def test_stopped_training_from_a_prepared_folder_is_the_same(
     prepared, bias_run, main_run, tmp_path, monkeypatch
 ):
+    """As from the files and without a break; the bias model is not shifted once more."""
     out = tmp_path / "run"
     train_with_a_break(prepared / "main", out, bias_run)
     check_same(out, main_run)
