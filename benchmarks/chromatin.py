@@ -227,8 +227,8 @@ def true_predictor(positions: int, biased: bool) -> Predictor:
         start = (len(cuts) - positions) // 2
         return cuts[start : start + positions]
 
-    def profiles(views: Sequence[tuple[str, bool]]) -> tuple[Floats, Floats]:
-        cuts = np.stack([expected(sequence) for sequence, _ in views])
+    def profiles(sequences: Sequence[str]) -> tuple[Floats, Floats]:
+        cuts = np.stack([expected(sequence) for sequence in sequences])
         totals = cuts.sum(axis=1, keepdims=True)
         return np.log1p(totals), (cuts / totals)[:, None]
 

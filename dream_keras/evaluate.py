@@ -201,13 +201,14 @@ def _on_regions(
     progress: bool | None,
 ) -> "RegionCard":
     """Score a run that predicts profiles; arguments as for ``evaluate``."""
-    from dream_keras.runs.region_scores import score_run_on_regions
+    from dream_keras.runs.region_scores import read_test_peaks, score_run_on_regions
     from dream_keras.runs.rows import regions_of
 
     for option, given in (("part", part), ("ceiling", ceiling), ("interval", interval)):
         if given:
             raise UserError(f"--{option}: a run that predicts profiles has none")
-    return score_run_on_regions(run, regions_of(run, regions), bootstrap, progress)[0]
+    peaks = read_test_peaks(run, regions_of(run, regions))
+    return score_run_on_regions(run, peaks, bootstrap, progress)[0]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -122,7 +122,7 @@ def regions(
     opened, found = Genome(genome), read_narrow_peaks(Path(peaks), is_peak=True)
     names = {chrom: opened.find(chrom) for chrom in dict.fromkeys(found.chroms.tolist())}
     lengths = {chrom: opened.length(name) for chrom, name in names.items() if name is not None}
-    found = found.take(found.inside(lengths, width))
+    found = found.take(found.inside(lengths, 1))
     if not len(found):
         raise UserError(f"{peaks}: no peak lies on a chromosome of {genome}")
     pair = None if shifted is None else (int(shifted[0]), int(shifted[1]))

@@ -1,6 +1,5 @@
 """Where the enzyme has cut: both ends of ATAC-seq fragments, from a BAM or a fragment file."""
 
-import gzip
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from dream_keras.common.errors import UserError
 from dream_keras.common.text import reason
+from dream_keras.data.text import numbered_lines
 
 PLUS, MINUS = 4, -4
 """Shift in bp of cuts on the forward and on the reverse strand, with which both strands' cuts have
@@ -94,20 +94,14 @@ def _bam_ends(path: Path) -> Iterator[tuple[str, int, bool]]:
 
 def _fragment_ends(path: Path) -> Iterator[tuple[str, int, bool]]:
     """Yield chromosome, position and strand of both ends of each fragment."""
-    try:
-        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-            for number, line in enumerate(file, 1):
-                if line.startswith("#") or not line.strip():
-                    continue
-                columns = line.split("\t")
-                try:
-                    chrom, start, end = columns[0], int(columns[1]), int(columns[2])
-                except (IndexError, ValueError):
-                    raise UserError(
-                        f"{path}:{number}: expected chromosome, start and end of a fragment, "
-                        f"separated by tabs, not {line.strip()!r}"
-                    ) from None
-                yield chrom, start, True
-                yield chrom, end - 1, False
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {reason(error)}") from None
+    for number, line in numbered_lines(path):
+        columns = line.split("\t")
+        try:
+            chrom, start, end = columns[0], int(columns[1]), int(columns[2])
+        except (IndexError, ValueError):
+            raise UserError(
+                f"{path}:{number}: expected chromosome, start and end of a fragment, "
+                f"separated by tabs, not {line.strip()!r}"
+            ) from None
+        yield chrom, start, True
+        yield chrom, end - 1, False

@@ -18,10 +18,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from dream_keras.common.errors import UserError, at_least, within
 from dream_keras.common.text import reason
+from dream_keras.data.text import numbered_lines
 
 PARTS = ("train", "valid", "test")
 Part = Literal["train", "valid", "test"]
@@ -276,28 +276,25 @@ def read_narrow_peaks(path: Path, is_peak: bool) -> Regions:
     Raises:
         UserError: If the file has other columns, or a row has no summit; names the line.
     """
-    try:
-        table = pd.read_csv(path, sep="\t", header=None, comment="#", dtype=str)
-    except pd.errors.EmptyDataError:
-        raise UserError(
-            f"{path} is empty: expected regions, ten columns separated by tabs"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {reason(error)}") from None
-    if table.shape[1] < 10:
-        raise UserError(
-            f"{path} has {table.shape[1]} columns separated by tabs; expected the ten of narrowPeak"
-        )
-    numbers = table[[1, 9]].apply(pd.to_numeric, errors="coerce")
-    bad = np.flatnonzero(numbers.isna().any(axis=1) | (numbers < 0).any(axis=1))
-    if len(bad):
-        start, summit = table.loc[bad[0], [1, 9]]
-        raise UserError(
-            f"{path}: row {bad[0] + 1}: start {start!r} and summit {summit!r} (columns 2 and 10) "
-            "must be whole numbers, 0 or more; a summit of -1 stands for none"
-        )
-    centres = numbers.sum(axis=1).to_numpy(np.int64)
-    return Regions(table[0].to_numpy(str), centres, np.full(len(centres), is_peak))
+    chroms, centres = list[str](), list[int]()
+    for number, line in numbered_lines(path):
+        columns = line.split("\t")
+        if len(columns) < 10:
+            raise UserError(
+                f"{path}:{number} has {len(columns)} columns separated by tabs; expected the ten "
+                "of narrowPeak"
+            )
+        start, summit = columns[1], columns[9]
+        if not (start.strip().isdecimal() and summit.strip().isdecimal()):
+            raise UserError(
+                f"{path}:{number}: start {start!r} and summit {summit!r} (columns 2 and 10) "
+                "must be whole numbers, 0 or more; a summit of -1 stands for none"
+            )
+        chroms.append(columns[0])
+        centres.append(int(start) + int(summit))
+    if not chroms:
+        raise UserError(f"{path} is empty: expected regions, ten columns separated by tabs")
+    return Regions(np.array(chroms), np.array(centres, np.int64), np.full(len(chroms), is_peak))
 
 
 def write_narrow_peaks(path: Path, regions: Regions, half: int, lengths: Mapping[str, int]) -> None:

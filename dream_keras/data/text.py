@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dream_keras.common.errors import UserError
+from dream_keras.common.text import reason
 from dream_keras.hub.paths import local_copy
 
 GZIP, ZIP, PARQUET = b"\x1f\x8b", b"PK\x03\x04", b"PAR1"
@@ -61,6 +62,21 @@ def open_text(path: str | Path) -> IO[bytes]:
     if b"\r" in begin[:-1] and b"\n" not in begin:
         file = io.BufferedReader(_OldLineEnds(file))
     return file
+
+
+def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text file with their numbers, but not blank ones and comments, ``#``.
+
+    Raises:
+        UserError: As ``open_text`` does, or if it is damaged or not UTF-8.
+    """
+    with open_text(path) as file:
+        try:
+            for number, line in enumerate(file, 1):
+                if line.strip() and not line.startswith(b"#"):
+                    yield number, line.decode().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} cannot be read: {reason(error)}") from None
 
 
 def skip_leading(file: IO[bytes], comments: bytes = b"#") -> int:

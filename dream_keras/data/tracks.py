@@ -35,11 +35,6 @@ class Tracks:
                 raise UserError(f"{path}: not a readable bigWig file: {reason(error)}") from None
         self._names = [dict(file.chroms()) for file in self._files]
 
-    @property
-    def chroms(self) -> dict[str, int]:
-        """Length in bp of each chromosome of the first file."""
-        return self._names[0]
-
     def values(self, chrom: str, start: int, end: int) -> Counts:
         """Return the sum at each base from ``start`` to before ``end``, counted from 0.
 

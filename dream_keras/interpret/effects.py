@@ -32,7 +32,7 @@ class Effects:
         spread: Standard deviation of the effect between the members of an ensemble (over n - 1),
             (variants, tasks); None for a single network.
         distance: Jensen-Shannon distance between the predicted profiles of counts of the alleles,
-            (variants, tasks); None where the run predicts none.
+            the mean over windows, (variants, tasks); None where the run predicts none.
     """
 
     reference: Floats
@@ -145,7 +145,8 @@ class Scorer:
         if not wanted:
             return {}, {}
         members = self.predictor.members or (self.predictor,)
-        each = [member.profiles(wanted) for member in members if member.profiles is not None]
+        sequences = [sequence for sequence, _ in wanted]
+        each = [member.profiles(sequences) for member in members if member.profiles is not None]
         values = np.stack([values for values, _ in each], axis=1)
         profiles = np.mean([profiles for _, profiles in each], axis=0)
         return (
@@ -185,13 +186,16 @@ def _distances(
     profiles: Mapping[View, Floats] | None,
     shape: tuple[int, ...],
 ) -> Floats | None:
-    """Return distances between the alleles' profiles, (variants, tasks), if there are any."""
+    """Return the mean distance between the alleles' profiles, (variants, tasks), if there are any.
+
+    It is over windows: positions of moved or turned ones are not those of the others.
+    """
     if profiles is None:
         return None
     found = np.full(shape, np.nan)
     for number, pair in views.items():
-        both = [np.mean([profiles[view] for view in allele], axis=0) for allele in pair]
-        found[number] = jensen_shannon(*both)
+        both = (np.stack([profiles[view] for view in allele]) for allele in pair)
+        found[number] = jensen_shannon(*both).mean(axis=0)
     return found
 
 

@@ -43,8 +43,7 @@ def footprints(
         raise UserError(f"{predictor.name} predicts no profiles, so motifs leave no footprints")
 
     def function(sequences: Sequence[str]) -> Floats:
-        _, shares = predict([(sequence, False) for sequence in sequences])
-        return shares[:, 0]
+        return predict(sequences)[1][:, 0]
 
     example = alphabet.decode(backgrounds.tokens[0])[: int(backgrounds.lengths[0])]
     tasks = tuple(map(str, range(function([example]).shape[1])))

@@ -46,9 +46,9 @@ class Predictor:
         check: Refuses sequences that lack their adapters.
         gradients: Differentiates predictions with respect to bases, as ``Gradients`` does; None
             where that is impossible.
-        profiles: Predicts sequences of either strand, (rows, tasks), and how their counts are
-            shared among positions, (rows, tasks, positions), in the sequences' own direction; None
-            where the run predicts no profiles.
+        profiles: Predicts sequences, (rows, tasks), and how their counts are shared among
+            positions, (rows, tasks, positions), each as it is written; None where the run predicts
+            no profiles.
         simulated: Whether the rows that it was trained on are simulated.
         members: Those whose mean it predicts; empty for a single network.
     """
@@ -64,7 +64,7 @@ class Predictor:
     reverse_mark: str = ""
     check: Callable[[Sequence[str]], None] = lambda sequences: None
     gradients: Differentiate | None = None
-    profiles: Callable[[Sequence[View]], tuple[Floats, Floats]] | None = None
+    profiles: Callable[[Sequence[str]], tuple[Floats, Floats]] | None = None
     simulated: bool = False
     members: "tuple[Predictor, ...]" = ()
 
@@ -148,8 +148,8 @@ def mean_of(predictors: Sequence[Predictor], name: str) -> Predictor:
 
     sharing = [each.profiles for each in predictors if each.profiles is not None]
 
-    def profiles(views: Sequence[View]) -> tuple[Floats, Floats]:
-        values, shares = zip(*(each(views) for each in sharing), strict=True)
+    def profiles(sequences: Sequence[str]) -> tuple[Floats, Floats]:
+        values, shares = zip(*(each(sequences) for each in sharing), strict=True)
         return np.mean(values, axis=0), np.mean(shares, axis=0)
 
     return replace(
@@ -191,12 +191,9 @@ def _of_one(run: Run, adapters: str | None, bare: bool, trained: bool) -> Predic
         flags = turned if processor.reverse_mark else None
         return predict_rows(steps, tokens, flags=flags)
 
-    def profiles(views: Sequence[View]) -> tuple[Floats, Floats]:
-        logits, counts = predict_profiles(steps, encode([sequence for sequence, _ in views]))
-        shares = softmax(logits.astype(np.float64), axis=-1)
-        turned = np.array([turned for _, turned in views], bool)
-        shares[turned] = shares[turned, :, ::-1]
-        return counts, shares
+    def profiles(sequences: Sequence[str]) -> tuple[Floats, Floats]:
+        logits, counts = predict_profiles(steps, encode(sequences))
+        return counts, softmax(logits.astype(np.float64), axis=-1)
 
     def check(sequences: Sequence[str]) -> None:
         if sequences:

@@ -158,8 +158,8 @@ def _add_suite(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--suite",
         metavar="PATH",
-        help="folder or YAML file of the suite, or the regions file or a folder prepared of it, if it "
-        "has moved (default: as recorded)",
+        help="folder or YAML file of the suite, or the regions file or a folder prepared of it, if "
+        "it has moved (default: as recorded)",
     )
 
 

@@ -78,9 +78,10 @@ def region_values(
         The checksum of the regions, and the numbers of ``COLUMNS``, (regions, 3).
 
     Raises:
-        UserError: If the run predicts no profiles, or the regions are others.
+        UserError: If the run predicts no profiles, has seen the regions in training, or they are
+            others.
     """
-    from dream_keras.runs.region_scores import score_rows
+    from dream_keras.runs.region_scores import score_rows, seen_regions
 
     load_backend()
     run = region_run(path)
@@ -93,6 +94,8 @@ def region_values(
             f"{path} is tested on other regions: their places or counts differ. Only runs that are "
             "tested on the same peaks and counts, with profiles of the same length, can be compared"
         )
+    if (said := seen_regions(run, rows)) is not None:
+        raise UserError(f"{said}: a leaderboard ranks runs by what they have not seen")
     scores, _ = score_rows(run, rows, progress)
     first = next(iter(scores.values()))
     return found, np.stack([first.log_counts, first.predicted, first.distances], axis=1)

@@ -13,8 +13,8 @@ from dream_keras.common.files import UNFINISHED, write_text
 from dream_keras.common.tables import markdown
 from dream_keras.runs.folder import RunFolder, open_folder
 from dream_keras.runs.model_card import write_card
-from dream_keras.runs.region_scores import windows_of
-from dream_keras.runs.report import has_test_regions, score_regions_of, score_run
+from dream_keras.runs.region_scores import find_test_peaks, windows_of
+from dream_keras.runs.report import score_regions_of, score_run
 from dream_keras.runs.run import Run, load_run
 from dream_keras.scoring.card import ScoreCard
 from dream_keras.scoring.region_card import RegionCard
@@ -123,8 +123,8 @@ def _report(ensemble: Run, progress: bool | None) -> ScoreCard | RegionCard | No
     section = list[str]()
     if ensemble.is_of_regions:
         try:
-            if has_test_regions(ensemble):
-                card, section = score_regions_of(ensemble, progress)
+            if (peaks := find_test_peaks(ensemble)) is not None:
+                card, section = score_regions_of(ensemble, peaks, progress)
         except UserError as error:
             log.warning("%s is not scored: %s", folder, error)
             section = [f"Not scored: {error}", ""]

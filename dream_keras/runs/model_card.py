@@ -229,7 +229,8 @@ def region_score(metrics: Mapping[str, Any]) -> list[str]:
         }
         for kind in METRICS
     ]
-    known = [f"{name.replace('_', ' ')} {v:.3f}" for name, v in metrics["baselines"].items()]
+    baselines = metrics["baselines"].items()
+    known = [f"{name.replace('_', ' ')} {_with_ends(value, None)}" for name, value in baselines]
     return [
         f"{_scored_on(metrics)}, {metrics['regions']:,} regions. With 95 % bootstrap intervals.",
         "",

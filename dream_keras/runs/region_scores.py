@@ -1,10 +1,13 @@
 """Scores of a run on the regions of a genome that it was not trained on."""
 
 import dataclasses
+import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from dream_keras.common.errors import UserError
@@ -17,6 +20,8 @@ from dream_keras.runs.rows import regions_of
 from dream_keras.runs.run import Run
 from dream_keras.scoring.profiles import RegionScores, score_regions
 from dream_keras.scoring.region_card import RegionCard, baselines, bootstrap_regions
+
+log = logging.getLogger(__name__)
 
 
 def windows_of(run: Run) -> Windows:
@@ -71,6 +76,42 @@ def read_test_peaks(run: Run, regions: RegionFiles | ShardedRegions) -> Peaks:
     return Peaks(*found, regions.path)
 
 
+def find_test_peaks(run: Run) -> Peaks | None:
+    """Read the peaks of the test part of a run's fold; None if that has no test chromosomes.
+
+    Raises:
+        UserError: If there are no peaks on them.
+    """
+    if not run.is_of_regions:
+        return None
+    regions = regions_of(run)
+    if not test_chroms_of(regions, run.experiment.regions.fold):
+        return None
+    return read_test_peaks(run, regions)
+
+
+def seen_regions(run: Run, rows: RegionRows) -> str | None:
+    """Return what to say if a run has seen regions in training or validation, by chromosome.
+
+    Args:
+        run: The run, or an ensemble; its folders name their chromosomes.
+        rows: The regions.
+    """
+    seen = set[str]()
+    for member in run.members:
+        file = member.folder.path / "environment.json"
+        if file.is_file():
+            seen.update(json.loads(file.read_text("utf-8")).get("rows", {}).get("chroms", ()))
+    both = sorted(seen.intersection(rows.regions.chroms.tolist()))
+    if not both:
+        return None
+    count = int(np.isin(rows.regions.chroms, both).sum())
+    return (
+        f"{run.folder} was trained or validated on {', '.join(both)}, where {count:,} of the "
+        f"{len(rows):,} test regions lie"
+    )
+
+
 def load_test_regions(
     files: RegionFiles, fold: int, windows: Windows, done: Done = lambda count: None
 ) -> tuple[RegionRows, dict[str, float]]:
@@ -99,16 +140,13 @@ def load_test_regions(
 
 
 def score_run_on_regions(
-    run: Run,
-    regions: RegionFiles | ShardedRegions,
-    bootstrap: int = 0,
-    progress: bool | None = None,
+    run: Run, peaks: Peaks, bootstrap: int = 0, progress: bool | None = None
 ) -> tuple[RegionCard, pd.DataFrame]:
-    """Score a run on the peaks of the part test of its fold.
+    """Score a run on peaks.
 
     Args:
         run: The run, or an ensemble.
-        regions: The regions file, or what was prepared of one.
+        peaks: The peaks.
         bootstrap: Resamples of the regions for 95 % intervals; 0 for none.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
@@ -116,9 +154,8 @@ def score_run_on_regions(
         The scores, and a table with a row for each region.
 
     Raises:
-        UserError: If there are no such regions, or members of an ensemble were trained on them.
+        UserError: If members of an ensemble were trained on them.
     """
-    peaks = read_test_peaks(run, regions)
     card, found, counts = score_peaks(run, peaks, bootstrap, progress)
     return card, _table(peaks.rows, found, counts)
 
@@ -126,7 +163,9 @@ def score_run_on_regions(
 def score_peaks(
     run: Run, peaks: Peaks, bootstrap: int = 0, progress: bool | None = None
 ) -> tuple[RegionCard, dict[str, RegionScores], dict[str, Distribution]]:
-    """Score a run on peaks that have been read; see ``score_run_on_regions``.
+    """Score a run on peaks; see ``score_run_on_regions``.
+
+    A single run that has seen them is scored with a warning: the genome may be another one.
 
     Returns:
         The scores; those of each region, by who predicts; and the predicted log counts of each
@@ -135,6 +174,11 @@ def score_peaks(
     Raises:
         UserError: If members of an ensemble were trained on the peaks.
     """
+    said = seen_regions(run, peaks.rows)
+    if said is not None:
+        if run.experiment.members:
+            raise UserError(f"{said}: its members have different folds. Score each of them")
+        log.warning("%s: if the genome is the same, the scores are too good", said)
     found, counts = score_rows(run, peaks.rows, progress)
     card = RegionCard(
         str(peaks.source),
@@ -155,11 +199,7 @@ def score_rows(
     Returns:
         The scores, by who predicts: ``"joint"`` if there is a bias model, and ``"network"``; and
         the predicted log counts of each network likewise.
-
-    Raises:
-        UserError: If members of an ensemble were trained on the regions.
     """
-    _check_unseen(run)
     found, counts = dict[str, RegionScores](), dict[str, Distribution]()
     members = [member.steps for member in run.members]
     kinds = ("joint", "network") if members[0].bias is not None else ("network",)
@@ -171,20 +211,6 @@ def score_rows(
             said = counts[kind].mean[:, 0]
             found[kind] = score_regions(rows.profiles[:, 0], logits[:, 0], said)
     return found, counts
-
-
-def _check_unseen(run: Run) -> None:
-    """Refuse an ensemble whose members have other test chromosomes.
-
-    Raises:
-        UserError: If they have: the peaks of some were trained on by others.
-    """
-    used = {(each.tables()[0], each.experiment.regions.fold) for each in run.members}
-    if len(used) > 1 and len({test_chroms_of(regions_of(run, path), f) for path, f in used}) > 1:
-        raise UserError(
-            f"{run.folder}: its members have different test chromosomes, so that some were "
-            "trained on what others are tested on: score each member"
-        )
 
 
 def _table(

@@ -10,8 +10,7 @@ from dream_keras.hub.huggingface import without_folder
 from dream_keras.runs.folder import RunFolder, State
 from dream_keras.runs.model_card import write_card
 from dream_keras.runs.plots import learning_curve, mark_simulated
-from dream_keras.runs.region_scores import score_run_on_regions, test_chroms_of
-from dream_keras.runs.rows import regions_of
+from dream_keras.runs.region_scores import Peaks, score_run_on_regions
 from dream_keras.runs.run import Run
 from dream_keras.runs.tensorboard import EventWriter
 from dream_keras.scoring.bootstrap import bootstrap
@@ -26,7 +25,11 @@ RESAMPLES = 1_000
 
 
 def write_report(
-    run: Run, state: State, suite: Suite | None, progress: bool | None = None
+    run: Run,
+    state: State,
+    suite: Suite | None,
+    progress: bool | None = None,
+    peaks: Peaks | None = None,
 ) -> ScoreCard | RegionCard | None:
     """Score a run on its suite and write its report.
 
@@ -41,9 +44,10 @@ def write_report(
         state: Its progress.
         suite: What it is scored on, if anything.
         progress: Whether to show a progress bar; None shows one on a terminal.
+        peaks: Likewise, of a run of regions.
 
     Returns:
-        The score; of regions that of the test part's peaks. None without any.
+        The score; None without any.
     """
     folder = run.folder
     (folder.path / "plots").mkdir(exist_ok=True)
@@ -63,8 +67,8 @@ def write_report(
         "",
     ]
     card: ScoreCard | RegionCard | None = None
-    if has_test_regions(run):
-        card, section = score_regions_of(run, progress)
+    if peaks is not None:
+        card, section = score_regions_of(run, peaks, progress)
         lines += section
     if suite is not None:
         # Before loading: the checksum must not be that of weights written in the meantime.
@@ -80,18 +84,12 @@ def write_report(
     return card
 
 
-def has_test_regions(run: Run) -> bool:
-    """Whether a run is of regions, and its fold has test chromosomes."""
-    if not run.is_of_regions:
-        return False
-    return bool(test_chroms_of(regions_of(run), run.experiment.regions.fold))
-
-
-def score_regions_of(run: Run, progress: bool | None) -> tuple[RegionCard, list[str]]:
+def score_regions_of(run: Run, peaks: Peaks, progress: bool | None) -> tuple[RegionCard, list[str]]:
     """Score a run or ensemble on its test peaks, and write ``regions.tsv`` and ``metrics.json``.
 
     Args:
-        run: The run, with ``has_test_regions``.
+        run: The run.
+        peaks: The peaks.
         progress: Whether to show a progress bar; None shows one on a terminal.
 
     Returns:
@@ -100,7 +98,7 @@ def score_regions_of(run: Run, progress: bool | None) -> tuple[RegionCard, list[
     Raises:
         UserError: If members of an ensemble were trained on the peaks.
     """
-    card, table = score_run_on_regions(run, regions_of(run), bootstrap=RESAMPLES, progress=progress)
+    card, table = score_run_on_regions(run, peaks, bootstrap=RESAMPLES, progress=progress)
     run.folder.write_table("regions.tsv", table, sep="\t", float_format="%.7g")
     source = without_folder(card.source)  # a run is pushed with this file
     run.folder.write_json("metrics.json", {**card.to_dict(), "source": source})

@@ -102,7 +102,8 @@ class RegionScores:
         return {metric: _METRICS[metric](self) for metric in chosen}
 
 
-def _median(values: Floats) -> float:
+def known_median(values: Floats) -> float:
+    """Return the median of all values that are finite; NaN without any."""
     values = values[np.isfinite(values)]
     return float(np.median(values)) if len(values) else float("nan")
 
@@ -111,8 +112,8 @@ _METRICS: dict[str, Callable[[RegionScores], float]] = {
     "pearson": lambda scores: pearson(scores.predicted, scores.log_counts),
     "spearman": lambda scores: spearman(scores.predicted, scores.log_counts),
     "mse": lambda scores: float(np.mean(np.square(scores.log_counts - scores.predicted))),
-    "jsd": lambda scores: _median(scores.distances),
-    "normalised_jsd": lambda scores: _median(scores.normalised),
+    "jsd": lambda scores: known_median(scores.distances),
+    "normalised_jsd": lambda scores: known_median(scores.normalised),
 }
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from dream_keras.common.text import align
 from dream_keras.scoring.bootstrap import Sampled
 from dream_keras.scoring.card import Interval
-from dream_keras.scoring.profiles import Counts, RegionScores, jensen_shannon
+from dream_keras.scoring.profiles import Counts, RegionScores, jensen_shannon, known_median
 
 METRICS = {
     "pearson": "Pearson r of log counts",
@@ -131,4 +131,4 @@ def baselines(counts: Counts, replicates: tuple[Counts, Counts] | None) -> dict[
 
 def _median(first: Counts, second: Counts) -> float:
     both: list[npt.NDArray[np.float64]] = [each.astype(np.float64) for each in (first, second)]
-    return float(np.nanmedian(jensen_shannon(*both)))
+    return known_median(jensen_shannon(*both))

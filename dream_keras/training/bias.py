@@ -15,6 +15,8 @@ from dream_keras.runs.prediction import predict_profiles
 from dream_keras.runs.run import Run, load_run
 from dream_keras.runtime.steps import Steps
 
+NONPEAKS = "nonpeaks"
+"""The ``regions.rows`` of bias models."""
 COUNTS_LAYER = "final_counts"
 """The layer whose bias is the log count that a network predicts of any sequence."""
 
@@ -107,6 +109,12 @@ def _open(run: Run) -> Network:
                 f"{source.folder} was trained with processor.{name}={getattr(theirs, name)}, this "
                 f"run has {getattr(ours, name)}: they must be the same"
             )
+    if source.experiment.regions.rows != NONPEAKS:
+        log.warning(
+            "--bias: %s was trained on peaks, too: what it explains, the network does not learn. "
+            "Bias models are trained with --config bpnet_bias",
+            source.folder,
+        )
     return source.network
 
 

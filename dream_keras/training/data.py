@@ -56,5 +56,5 @@ def check_validation(validation: Rows) -> None:
             raise UserError(
                 f"{len(known)} validation rows with labels that do not differ have no "
                 "correlation, so no epoch could be called the best. Give more rows with --val or "
-                "--train."
+                "--train; of a genome, other folds."
             )

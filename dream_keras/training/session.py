@@ -36,6 +36,7 @@ from dream_keras.data.memory import MEMORY, MemoryTable
 from dream_keras.data.parse import BadRow
 from dream_keras.data.processor import Lengths
 from dream_keras.data.region_rows import RegionRows
+from dream_keras.data.regions import Regions
 from dream_keras.data.shards import ShardedRows
 from dream_keras.data.stream import Stream, StreamSettings
 from dream_keras.data.table import Rows
@@ -45,6 +46,7 @@ from dream_keras.menu.trainer import Trainer
 from dream_keras.model.network import Network
 from dream_keras.model.targets import check_tasks, choose_target_type
 from dream_keras.runs.folder import RunFolder, open_folder
+from dream_keras.runs.region_scores import Peaks, find_test_peaks, seen_regions
 from dream_keras.runs.report import write_report
 from dream_keras.runs.rows import load_data
 from dream_keras.runs.run import Run, load_run
@@ -285,6 +287,9 @@ def _train(run: Run, progress: bool | None) -> Result:
         suite.columns_of(run.task_names)
     test = read_test_part(run)
     run, rows, validation = _read_rows(run, test, source)
+    peaks = find_test_peaks(run)
+    if peaks is not None:
+        _warn_of_regions_seen(run, source, peaks)
     check_tasks(network, rows.labels.shape[1], ", ".join(run.task_names))  # of a prepared folder
     computed_on["rows"] = _count(rows, validation)
     if run.experiment.distillation.teacher is not None:
@@ -334,7 +339,7 @@ def _train(run: Run, progress: bool | None) -> Result:
     with strategy.watching():
         state = engine.run()
         with strategy.scope():
-            card = write_report(run, state, suite, progress)
+            card = write_report(run, state, suite, progress, peaks)
     run.folder.publish()
     return Result(run.network, pd.DataFrame(state.history), card, run.folder.path)
 
@@ -380,11 +385,26 @@ def _read_rows(
     return Run(run.folder, with_options(run.experiment, statistics)), rows, validation
 
 
+def _warn_of_regions_seen(run: Run, source: Run | None, peaks: Peaks) -> None:
+    """Say if the runs that a new run builds upon have seen its test peaks."""
+    bias = run.experiment.regions.bias
+    others = [] if source is None else [source]
+    if bias is not None and not run.folder.bias.exists():
+        others.append(load_run(bias))
+    for other in others:
+        if other.is_of_regions and (said := seen_regions(other, peaks.rows)) is not None:
+            log.warning("%s: this run's test scores will be too good", said)
+
+
 def _count(rows: Rows | ShardedRows, validation: Rows) -> dict[str, object]:
-    """Return the numbers of rows, and the range of the training labels of each task."""
+    """Return the numbers of rows, the range of each task's training labels, and chromosomes."""
     low, high = np.nanmin(rows.labels, axis=0), np.nanmax(rows.labels, axis=0)
     ranges = {"lowest": low.tolist(), "highest": high.tolist()}
-    return {"training": len(rows), "validation": len(validation), **ranges}
+    counted = {"training": len(rows), "validation": len(validation), **ranges}
+    if isinstance(rows, RegionRows) and isinstance(validation, RegionRows):
+        used = Regions.joined([rows.regions, validation.regions])
+        counted["chroms"] = sorted(set(used.chroms.tolist()))
+    return counted
 
 
 def _make_stream(

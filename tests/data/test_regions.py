@@ -72,9 +72,11 @@ def test_folds_that_are_none(tmp_path, content, said):
         ("chr1\t3\t9\n", "has 3 columns"),
         (
             "chr1\t3\t9\t.\t0\t.\t0\t0\t0\t4\nchr1\t3\t9\t.\t0\t.\t0\t0\t0\t-1\n",
-            "row 2.*stands for none",
+            ":2: .*stands for none",
         ),
-        ("chr1\tx\t9\t.\t0\t.\t0\t0\t0\t4\n", "row 1: start 'x'"),
+        ("# a\n\nchr1\tx\t9\t.\t0\t.\t0\t0\t0\t4\n", ":3: start 'x'"),
+        ("chr1\t3.5\t9\t.\t0\t.\t0\t0\t0\t4.5\n", "start '3.5'.*whole numbers"),
+        ("# a\n", "is empty"),
     ],
 )
 def test_narrow_peaks_that_are_none(tmp_path, content, said):
@@ -88,6 +90,15 @@ def test_centres_are_start_plus_summit(tmp_path):
     regions = read_narrow_peaks(tmp_path / "peaks", is_peak=True)
     assert regions.centres.tolist() == [180]
     assert regions.chroms.tolist() == ["chr7"]
+
+
+def test_names_of_peaks_may_hold_any_character(tmp_path):
+    lines = [
+        f"chr7\t{start}\t300\t{name}\t0\t.\t1.5\t2\t3\t80\n"
+        for start, name in [(1, '"x'), (2, "a # b"), (3, 'y"')]
+    ]
+    (tmp_path / "peaks").write_text("".join(lines))
+    assert read_narrow_peaks(tmp_path / "peaks", is_peak=True).centres.tolist() == [81, 82, 83]
 
 
 def test_regions_at_the_ends_of_chromosomes():

@@ -194,13 +194,11 @@ def test_quantiles_against_a_count():
             np.testing.assert_equal(found[row, task], wanted)
 
 
-def shares_by_loop(views):
-    """Profiles of sequences as they are read: G counts three times as much as other bases."""
+def shares_by_loop(sequences):
+    """Profiles of sequences as they are written: G counts three times as much as other bases."""
     rows = []
-    for sequence, turned in views:
-        # The prediction for the other strand is turned back to the sequence's own direction.
-        bases = reverse_complement(sequence) if turned else sequence
-        weights = np.array([3.0 if base in "G" else 1.0 for base in bases])
+    for sequence in sequences:
+        weights = np.array([3.0 if base in "G" else 1.0 for base in sequence])
         rows.append((weights / weights.sum())[None])
     return np.array(rows)
 
@@ -216,26 +214,33 @@ def test_effects_on_profiles(strand):
 
     asked = []
 
-    def profiles(views):
-        asked.extend(views)
-        return np.reshape(log_counts([sequence for sequence, _ in views]), (-1, 1)), (
-            shares_by_loop(views)
-        )
+    def profiles(sequences):
+        asked.extend(sequences)
+        return np.reshape(log_counts(sequences), (-1, 1)), shares_by_loop(sequences)
 
     given = windows(12)
+    for number, window in enumerate(given):
+        (place,) = window.placed
+        moved = [Placed(place.left[s:], place.right + "ACGT"[:s], 40) for s in (0, 1, 3)]
+        given[number] = replace(window, placed=tuple(moved))
     predictor = Predictor(raise_if_called, profiles=profiles)
     effects = Scorer(predictor, strand)(given)
     assert len(set(asked)) == len(asked)  # counts and profile are predicted together
     fold_change, distance, product = effects.of_profiles
     for number, window in enumerate(given):
-        alleles = [window.variant.ref, window.variant.alt]
-        texts = [window.placed[0].left + allele + window.placed[0].right for allele in alleles]
-        # Both views of an allele have one profile, that of the sequence itself.
-        both = [shares_by_loop([(text, False)])[0, 0] for text in texts]
-        wanted = scipy.spatial.distance.jensenshannon(*both)
-        assert distance[number, 0] == pytest.approx(wanted, abs=1e-9)
-        counts = [1 + sum(base in "AT" for base in text) for text in texts]
-        assert fold_change[number, 0] == pytest.approx(np.log2(counts[1] / counts[0]))
+        views = [
+            [sequence for sequence, _ in window.views(allele, strand)]
+            for allele in (window.variant.ref, window.variant.alt)
+        ]
+        # Of each window alone: positions of moved and turned ones are others.
+        apart = [
+            scipy.spatial.distance.jensenshannon(*shares_by_loop(pair)[:, 0])
+            for pair in zip(*views, strict=True)
+        ]
+        assert len(apart) == (6 if strand == "both" else 3)
+        assert distance[number, 0] == pytest.approx(np.mean(apart), abs=1e-9)
+        means = [np.mean(log_counts(each)) for each in views]
+        assert fold_change[number, 0] == pytest.approx((means[1] - means[0]) / np.log(2))
     np.testing.assert_allclose(product, np.abs(fold_change) * distance)
     exchanged = Scorer(predictor, strand)([swapped(each) for each in given])
     np.testing.assert_allclose(exchanged.of_profiles[0], -fold_change)

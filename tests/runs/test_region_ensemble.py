@@ -13,10 +13,10 @@ import dream_keras
 from dream_keras.common.errors import UserError
 from dream_keras.data.tracks import Tracks
 from dream_keras.interpret.predictor import run_predictor
+from dream_keras.leaderboard.comparison import compare
 from dream_keras.runs.prediction import predict_profiles
 from dream_keras.runs.run import load_run
 from dream_keras.scoring.profiles import jensen_shannon
-from dream_keras.simulate import simulate_genome
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_variants_and_explanations_are_of_the_mean(region_ensemble, opened, sequ
     np.testing.assert_allclose(table.delta, np.mean(deltas, 0)[:, 0], atol=1e-5)
     np.testing.assert_allclose(table.delta_sd, np.std(deltas, 0, ddof=1)[:, 0], atol=1e-5)
     predictor = run_predictor(region_ensemble)
-    values, profiles = predictor.profiles([(text, False) for text in sequences])
+    values, profiles = predictor.profiles(sequences)
     np.testing.assert_allclose(values[:, 0], table.ref_pred, atol=1e-5)
     np.testing.assert_allclose(profiles[:, 0], shares[0], rtol=1e-4)
     settings = {"task": "profile", "method": "gradient", "region": "all", "progress": False}
@@ -150,21 +150,22 @@ def test_runs_that_do_not_fit_are_refused(main_run, bias_run, tmp_path):
 
 def test_members_of_other_folds_are_not_scored(main_run, regions, tmp_path, caplog):
     """Some of them were trained on the chromosomes that others are tested on."""
-    other = simulate_genome(tmp_path / "g", 400_000)
-    fold = json.loads((other / "fold_0.json").read_text())
-    fold["train"], fold["test"] = fold["test"], fold["train"]
-    (other / "fold_0.json").write_text(json.dumps(fold))
-    turned = copied(
-        main_run,
-        tmp_path / "turned",
-        lambda config: config["data"].update(train=str(other / "regions.yaml")),
-    )
+    turned = shutil.copytree(main_run, tmp_path / "turned")
+    environment = json.loads((turned / "environment.json").read_text())
+    assert environment["rows"]["chroms"] == ["chr1", "chr2"]
+    environment["rows"]["chroms"] = ["chr2", "chr3"]
+    (turned / "environment.json").write_text(json.dumps(environment))
     out = tmp_path / "out"
     assert dream_keras.ensemble([main_run, turned], out, progress=False) is None
-    assert "different test chromosomes" in caplog.text
+    assert "different folds" in caplog.text
     assert "Not scored" in (out / "report.md").read_text()
-    with pytest.raises(UserError, match="score each member"):
+    with pytest.raises(UserError, match=r"trained or validated on chr3.*Score each"):
         dream_keras.evaluate(out, progress=False)
+    assert "if the genome is the same" not in caplog.text
+    dream_keras.evaluate(turned, progress=False)
+    assert "if the genome is the same" in caplog.text
+    with pytest.raises(UserError, match="ranks runs by what they have not seen"):
+        compare(main_run, turned)
     assert dream_keras.predict(out, regions, tmp_path / "out.tsv", progress=False)
     moved = copied(
         main_run, tmp_path / "moved", lambda config: config["data"].update(train="gone.yaml")

@@ -263,6 +263,41 @@ def test_what_does_not_go_together_is_refused(regions, tmp_path, config, setting
         train(config, overrides, train_file, tmp_path / "run", **settings)
 
 
+def test_a_fold_without_test_peaks_is_found_before_the_first_step(regions, tmp_path):
+    fold = json.loads((regions.parent / "fold_0.json").read_text())
+    (tmp_path / "fold.json").write_text(json.dumps({**fold, "test": ["chrY"]}))
+    content = yaml.safe_load(regions.read_text())
+    files = {
+        key: [str(regions.parent / each) for each in value]
+        if isinstance(value, list)
+        else str(regions.parent / value)
+        for key, value in content.items()
+    }
+    files["folds"] = str(tmp_path / "fold.json")
+    (tmp_path / "regions.yaml").write_text(yaml.safe_dump(files))
+    with pytest.raises(UserError, match="no regions of the part test"):
+        train("atac_dream_cnn", MAIN, tmp_path / "regions.yaml", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bias_model_that_knows_peaks_or_test_regions_is_named(
+    main_run, regions, tmp_path, monkeypatch, caplog
+):
+    other = shutil.copytree(main_run, tmp_path / "other")
+    environment = json.loads((other / "environment.json").read_text())
+    environment["rows"]["chroms"].append("chr3")
+    (other / "environment.json").write_text(json.dumps(environment))
+    monkeypatch.setattr(Engine, "run", lambda engine: raise_interrupt())
+    with pytest.raises(KeyboardInterrupt):
+        train("atac_dream_cnn", MAIN, regions, tmp_path / "run", bias=other)
+    assert "other was trained on peaks, too" in caplog.text
+    assert "other was trained or validated on chr3" in caplog.text
+
+
+def raise_interrupt():
+    raise KeyboardInterrupt
+
+
 @pytest.fixture(scope="module")
 def prepared(regions, tmp_path_factory):
     """Folders of regions, for the main network and for the bias model; blocks of 8 rows."""
