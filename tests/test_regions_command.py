@@ -63,6 +63,11 @@ def test_cuts_are_both_ends_of_fragments(tmp_path):
     (tmp_path / "bad.tsv").write_text("chr1\t5\n")
     with pytest.raises(UserError, match=r"bad\.tsv:1: expected chromosome, start and end"):
         read_cuts(tmp_path / "bad.tsv", LENGTHS)
+    whole = (tmp_path / "fragments.tsv.gz").read_bytes()
+    for name, content in (("cut", whole[:-9]), ("damaged", whole[:30] + b"\xff" + whole[31:])):
+        (tmp_path / f"{name}.tsv.gz").write_bytes(content)
+        with pytest.raises(UserError, match=rf"{name}\.tsv\.gz"):
+            read_cuts(tmp_path / f"{name}.tsv.gz", LENGTHS)
     (tmp_path / "other.tsv").write_text("chr7\t5\t9\n")
     with pytest.raises(UserError, match="no cuts on the genome's chromosomes"):
         read_cuts(tmp_path / "other.tsv", LENGTHS)
@@ -96,6 +101,27 @@ def test_a_folder_to_train_on_is_made_of_reads(genome, tmp_path, random):
     assert (~rows.regions.is_peak).any()
     with pytest.raises(UserError, match="exists already"):
         dream_keras.regions(tmp_path / "out", reads=[tmp_path / "fragments.tsv"], **files)
+
+
+def test_regions_without_peaks_keep_away_from_peaks_at_the_end_of_a_chromosome(genome, tmp_path):
+    """Though such peaks are not trained on themselves."""
+    place = "chr1\t{}\t{}\t.\t0\t.\t0\t0\t0\t0\n"
+    peaks = [900, *range(3_200, 179_000, 6_000), 179_500]
+    (tmp_path / "peaks").write_text("".join(place.format(at, at + 9) for at in peaks))
+    counts, folds = [genome / "replicate1.bw"], [genome / "fold_0.json"]
+    made = dream_keras.regions(
+        tmp_path / "out",
+        genome=genome / "genome.fa",
+        peaks=tmp_path / "peaks",
+        counts=counts,
+        folds=folds,
+        per_peak=4,
+    )
+    files = read_regions_file(made)
+    found = files.regions()
+    centres = found.centres[~found.is_peak]
+    assert len(centres) > 50
+    assert np.abs(centres[:, None] - np.array(peaks)).min() >= 2114
 
 
 def test_tracks_that_are_there_are_named(genome, tmp_path):

@@ -1,6 +1,6 @@
 """Counts at each base of a genome, in bigWig files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +11,9 @@ from dream_keras.common.errors import UserError
 from dream_keras.common.text import reason
 
 Counts = npt.NDArray[np.float64]
+Places = tuple[npt.NDArray[np.int64], Counts]
+"""Positions, ascending, and their values."""
+NOWHERE: Places = (np.zeros(0, np.int64), np.zeros(0))
 
 
 class Tracks:
@@ -56,21 +59,27 @@ class Tracks:
         return total
 
 
-def write_track(path: Path, lengths: Mapping[str, int], counts: Mapping[str, npt.NDArray]) -> None:
+def write_track(
+    path: Path, lengths: Mapping[str, int], counts: Callable[[str], npt.NDArray | None]
+) -> None:
     """Write counts as a bigWig; 0 is left out.
 
     Args:
         path: The file.
         lengths: Of all chromosomes, in bp.
-        counts: Of some or all of them, (length,) each.
+        counts: Returns those of a chromosome, (length,), or None; it is called for one at a time.
 
     Raises:
         UserError: If pybigtools is missing.
     """
-    places = {}
-    for chrom, values in counts.items():
+
+    def places(chrom: str) -> Places:
+        values = counts(chrom)
+        if values is None:
+            return NOWHERE
         at = np.flatnonzero(values)
-        places[chrom] = (at, np.asarray(values, np.float64)[at])
+        return at, values[at].astype(np.float64)
+
     _write(path, lengths, places)
 
 
@@ -85,23 +94,23 @@ def write_cuts(path: Path, lengths: Mapping[str, int], cuts: Mapping[str, npt.ND
     Raises:
         UserError: If pybigtools is missing.
     """
-    places = {}
-    for chrom, positions in cuts.items():
-        at, number = np.unique(positions, return_counts=True)
-        places[chrom] = (at.astype(np.int64), number.astype(np.float64))
+
+    def places(chrom: str) -> Places:
+        if chrom not in cuts:
+            return NOWHERE
+        at, number = np.unique(cuts[chrom], return_counts=True)
+        return at.astype(np.int64), number.astype(np.float64)
+
     _write(path, lengths, places)
 
 
-def _write(
-    path: Path, lengths: Mapping[str, int], places: Mapping[str, tuple[npt.NDArray, Counts]]
-) -> None:
+def _write(path: Path, lengths: Mapping[str, int], places: Callable[[str], Places]) -> None:
     """Write values at some positions, ascending; neighbours with the same value are joined."""
     pybigtools = _library()
-    none = (np.zeros(0, np.int64), np.zeros(0))
 
     def intervals() -> Iterator[tuple[str, int, int, float]]:
         for chrom in sorted(lengths):
-            at, values = places.get(chrom, none)
+            at, values = places(chrom)
             if not len(at):  # a chromosome without any would be missing
                 at, values = np.zeros(1, np.int64), np.zeros(1)
             first = np.flatnonzero(

@@ -42,33 +42,30 @@ def regions_to_predict(run: Run, files: RegionFiles) -> tuple[Source, Regions]:
 
 def predict_regions(
     run: Run,
-    files: RegionFiles,
+    source: Source,
+    regions: Regions,
     visit: Callable[[Regions, npt.NDArray[np.float64], Distribution], None],
     progress: bool | None = None,
-) -> int:
-    """Predict the network's counts for all regions of a file, without the bias model's.
+) -> None:
+    """Predict the network's counts for regions, without the bias model's.
 
     Args:
         run: The run, or an ensemble.
-        files: The regions file.
+        source: The genome.
+        regions: The regions, whose windows lie within it, in any order.
         visit: Called with some regions, their expected counts at each position, (regions,
             positions), and the log counts of each network, (members, regions, 1).
         progress: Whether to show a progress bar; None shows one on a terminal.
-
-    Returns:
-        The number of regions.
     """
-    source, regions = regions_to_predict(run, files)
-    length = windows_of(run).length
+    every = source.tokens(regions, windows_of(run).length)  # reads each chromosome once
     members = [member.steps for member in run.members]
     with progress_bar(progress, len(regions)) as bar:
         for start in range(0, len(regions), AT_A_TIME):
             part = regions.take(np.arange(start, min(start + AT_A_TIME, len(regions))))
-            tokens = source.tokens(part, length)
+            tokens = every[start : start + AT_A_TIME]
             logits, counts = predict_profile_distribution(members, tokens, done=bar.update)
             shares = softmax(logits[:, 0].astype(np.float64), axis=-1)
             visit(part, shares * np.maximum(np.expm1(counts.mean), 0), counts)
-    return len(regions)
 
 
 def write_region_table(
@@ -77,47 +74,64 @@ def write_region_table(
     """Write chromosome, centre, whether it is a peak and log count of each region; return how many.
 
     Behind the mean log count of an ensemble stands the standard deviation of its members' ones.
-    Arguments are those of ``predict_regions``.
+
+    Args:
+        run: As for ``predict_regions``.
+        files: The regions file.
+        target: Where the table goes.
+        progress: As for ``predict_regions``.
     """
+    source, regions = regions_to_predict(run, files)
     names = ["chrom", "centre", "peak", "log_counts"]
     names += ["log_counts_sd"] if run.experiment.members else []
     target.write("\t".join(names) + "\n")
 
-    def visit(regions: Regions, profiles: npt.NDArray, counts: Distribution) -> None:
-        places = (regions.chroms, regions.centres, regions.is_peak.astype(int))
+    def visit(part: Regions, profiles: npt.NDArray, counts: Distribution) -> None:
+        places = (part.chroms, part.centres, part.is_peak.astype(int))
         values = columns(counts)
         for place, numbers in zip(zip(*places, strict=True), values, strict=True):
             cells = [*map(str, place), *(f"{value:.6f}" for value in numbers)]
             target.write("\t".join(cells) + "\n")
 
-    return predict_regions(run, files, visit, progress)
+    predict_regions(run, source, regions, visit, progress)
+    return len(regions)
 
 
 def write_region_track(
     run: Run, files: RegionFiles, out: Path, progress: bool | None = None
 ) -> int:
-    """Write expected counts at each base as a bigWig; where regions overlap, their mean.
+    """Write expected counts at each base as a bigWig, the mean of regions that overlap.
 
     Args:
         run: As for ``predict_regions``.
-        files: Likewise.
+        files: The regions file.
         out: The bigWig.
-        progress: Likewise.
+        progress: As for ``predict_regions``.
+
+    Returns:
+        The number of regions.
     """
     source, regions = regions_to_predict(run, files)
     lengths = source.lengths(regions)
     positions = windows_of(run).positions
-    sums = {chrom: np.zeros(length, np.float32) for chrom, length in lengths.items()}
-    numbers = {chrom: np.zeros(length, np.uint16) for chrom, length in lengths.items()}
+    predicted = list[npt.NDArray[np.float32]]()
+    predict_regions(
+        run,
+        source,
+        regions,
+        lambda part, profiles, counts: predicted.append(profiles.astype(np.float32)),
+        progress,
+    )
+    profiles = np.concatenate(predicted)
 
-    def visit(part: Regions, profiles: npt.NDArray, counts: Distribution) -> None:
-        starts = (part.centres - positions // 2).tolist()
-        for chrom, start, profile in zip(part.chroms.tolist(), starts, profiles, strict=True):
-            sums[chrom][start : start + positions] += profile
-            numbers[chrom][start : start + positions] += 1
+    def means(chrom: str) -> npt.NDArray:
+        sums, numbers = np.zeros(lengths[chrom], np.float32), np.zeros(lengths[chrom], np.uint16)
+        for row in np.flatnonzero(regions.chroms == chrom).tolist():
+            start = int(regions.centres[row]) - positions // 2
+            sums[start : start + positions] += profiles[row]
+            numbers[start : start + positions] += 1
+        return sums / np.maximum(numbers, 1)
 
-    count = predict_regions(run, files, visit, progress)
-    means = {chrom: sums[chrom] / np.maximum(numbers[chrom], 1) for chrom in lengths}
     with replacing(out) as temporary:
         write_track(temporary, lengths, means)
-    return count
+    return len(regions)

@@ -147,7 +147,7 @@ def _write_all(folder: Path, manifest: dict[str, int]) -> None:
         for number, (chrom, each) in enumerate(genome.items()):
             random = np.random.default_rng([seed, number, 1 + replicate])
             counts[chrom] = random.poisson(each.accessibility * each.bias / REPLICATES)
-        write_track(folder / f"replicate{replicate + 1}.bw", lengths, counts)
+        write_track(folder / f"replicate{replicate + 1}.bw", lengths, counts.get)
     peaks = Regions.joined([find_peaks(c, each.accessibility) for c, each in genome.items()])
     if len(set(peaks.chroms.tolist())) < len(SHARES):
         raise UserError(f"bp={manifest['bp']}: a chromosome got no peak; ask for a larger genome")

@@ -27,7 +27,7 @@ def write_genome(folder, seed=0, peaks=None, nonpeaks=None):
     counts = {c: np.zeros(n, int) for c, n in LENGTHS.items()}
     for number in (1, 2):
         track = {c: random.poisson(random.uniform(0, 2, n)) for c, n in LENGTHS.items()}
-        write_track(folder / f"counts{number}.bw", LENGTHS, track)
+        write_track(folder / f"counts{number}.bw", LENGTHS, track.get)
         counts = {c: counts[c] + track[c] for c in LENGTHS}
 
     def drawn(per_chrom):

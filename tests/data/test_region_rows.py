@@ -143,12 +143,12 @@ def test_what_is_no_count_is_refused_and_large_counts_are_cut(tmp_path, caplog):
     for number, value in ((1, 70_000.0), (2, 0.0)):
         values = np.zeros(260)
         values[100] = value
-        write_track(tmp_path / f"counts{number}.bw", LENGTHS, {"chr3": values})
+        write_track(tmp_path / f"counts{number}.bw", LENGTHS, {"chr3": values}.get)
     rows = load_regions(read_regions_file(path), 0, ["test"], Windows(40, 20))
     assert rows.profiles[0, 0].max() == 65_535
     assert "1 counts above 65535 were cut" in caplog.text
     values[100] = 0.5
-    write_track(tmp_path / "counts2.bw", LENGTHS, {"chr3": values})
+    write_track(tmp_path / "counts2.bw", LENGTHS, {"chr3": values}.get)
     with pytest.raises(UserError, match=r"70000\.5 at chr3:101 is no count"):
         load_regions(read_regions_file(path), 0, ["test"], Windows(40, 20))
 

@@ -114,8 +114,8 @@ def test_tracks_are_added_and_gaps_are_zero(tmp_path):
     first, second = np.zeros(50, int), np.zeros(50, int)
     first[[3, 4, 10]] = 2, 2, 7
     second[4] = 1
-    write_track(tmp_path / "a.bw", {"chr1": 50, "chr2": 9}, {"chr1": first})
-    write_track(tmp_path / "b.bw", {"chr1": 50, "chr2": 9}, {"chr1": second})
+    write_track(tmp_path / "a.bw", {"chr1": 50, "chr2": 9}, {"chr1": first}.get)
+    write_track(tmp_path / "b.bw", {"chr1": 50, "chr2": 9}, {"chr1": second}.get)
     tracks = Tracks([tmp_path / "a.bw", tmp_path / "b.bw"])
     np.testing.assert_array_equal(tracks.values("chr1", 2, 12), (first + second)[2:12])
     assert tracks.values("1", 0, 50).sum() == 12
@@ -131,7 +131,7 @@ def test_tracks_are_added_and_gaps_are_zero(tmp_path):
 
 def test_a_track_is_read_as_it_was_written(tmp_path, random):
     counts = {chrom: random.poisson(0.3, length) for chrom, length in LENGTHS.items()}
-    write_track(tmp_path / "a.bw", LENGTHS, counts)
+    write_track(tmp_path / "a.bw", LENGTHS, counts.get)
     tracks = Tracks([tmp_path / "a.bw"])
     for chrom, length in LENGTHS.items():
         np.testing.assert_array_equal(tracks.values(chrom, 0, length), counts[chrom])
