@@ -9,6 +9,7 @@ from hypothesis import settings
 from region_runs import BIAS, MAIN, train
 
 import dream_keras
+from dream_keras.runs import plots
 
 # Time is never asserted: another process may have the machine.
 settings.register_profile("no deadline", deadline=None)
@@ -23,6 +24,26 @@ LONG = ("test_readme", "test_notebooks", "test_strategy", "test_train")
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.module.__name__ not in LONG)
+
+
+DRAWN = {name: getattr(plots, name) for name in ("prediction_figure", "learning_curve")}
+
+
+def blank_figure(*arguments):
+    """Stands for the pictures that every training draws, and which take half a second each."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(0.1, 0.1))
+
+
+for _name in DRAWN:
+    setattr(plots, _name, blank_figure)  # before the modules that draw them are imported
+
+
+@pytest.fixture
+def drawn():
+    """The functions that draw a training's pictures, by name."""
+    return DRAWN
 
 
 @pytest.fixture(scope="session")

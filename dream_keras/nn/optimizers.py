@@ -73,10 +73,30 @@ class AdamW(keras.optimizers.Adam):
         super().__init__(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **kwargs)
         # Not Keras's own setting, which would decay by the schedule's rate, not by the weight's.
         self.decay = weight_decay
+        self._step_numbers: tuple[Tensor, Tensor, Tensor] | None = None
 
     def current_beta_1(self) -> Tensor | float:
         """Return beta1 at the next step."""
         return self.beta_1(self.iterations) if callable(self.beta_1) else self.beta_1
+
+    def apply(
+        self,
+        grads: Sequence[Tensor | None],
+        trainable_variables: Sequence[keras.Variable] | None = None,
+    ) -> None:
+        """Update the weights; what is the same for all is computed once, which compiles faster."""
+        self._step_numbers = self._numbers()
+        try:
+            super().apply(grads, trainable_variables)
+        finally:
+            self._step_numbers = None
+
+    def _numbers(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return beta1, and both corrections of the bias towards 0, at the next step."""
+        step = ops.cast(self.iterations + 1, "float32")
+        beta_1 = ops.cast(self.current_beta_1(), "float32")
+        beta_2 = ops.cast(self.beta_2, "float32")
+        return beta_1, 1 - ops.power(beta_1, step), 1 - ops.power(beta_2, step)
 
     def update_step(
         self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
@@ -87,8 +107,8 @@ class AdamW(keras.optimizers.Adam):
         learning_rate = ops.cast(learning_rate, dtype)
         if self.decay:
             self.assign_sub(variable, variable * self.decay * learning_rate)
-        step = ops.cast(self.iterations + 1, dtype)
-        beta_1 = ops.cast(self.current_beta_1(), dtype)
+        numbers = self._step_numbers or self._numbers()
+        beta_1, first, second = (ops.cast(number, dtype) for number in numbers)
         beta_2 = ops.cast(self.beta_2, dtype)
         index = self._get_variable_index(variable)
         momentum, velocity = self._momentums[index], self._velocities[index]
@@ -98,8 +118,8 @@ class AdamW(keras.optimizers.Adam):
             largest = self._velocity_hats[index]
             self.assign(largest, ops.maximum(largest, velocity))
             velocity = largest
-        root = ops.sqrt(velocity / (1 - ops.power(beta_2, step))) + self.epsilon
-        size = learning_rate / (1 - ops.power(beta_1, step))
+        root = ops.sqrt(velocity / second) + self.epsilon
+        size = learning_rate / first
         self.assign_sub(variable, size * momentum / root)
 
     def get_config(self) -> dict[str, object]:
