@@ -82,6 +82,7 @@ def test_both_backends_train_the_same(run, tmp_path):
         np.testing.assert_allclose(jax[column], tensorflow[column], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_its_scores_are_those_that_were_written_down(desk, run):
     desk[1]("-m", "dream_keras.evaluate", "run", "--part", "public", "--json", "score.json")
     got = json.loads((desk[0] / "score.json").read_text())
@@ -103,6 +104,7 @@ def test_both_backends_predict_the_same_with_its_weights(desk, run):
     assert jax.std() > 1e-3
 
 
+@pytest.mark.slow
 def test_both_backends_attribute_the_same_with_its_weights(desk, run):
     folder, command = desk
     letters = np.random.default_rng(1).choice(list("ACGT"), (2, 80))

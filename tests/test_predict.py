@@ -3,12 +3,15 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import dream_keras
 from dream_keras.common.errors import UserError
 from dream_keras.data import sequences
+from dream_keras.runs import run as runs
+from dream_keras.runs.run import load_run
 
 LEFT, RIGHT = "TGCATTTTTTTCACATC", "GGTTACGGCTGTT"
 
@@ -20,6 +23,19 @@ def run(training_table, tmp_path_factory):
         "dream_cnn", train=training_table, out=out, overrides=["trainer.seed=2"], smoke=True
     )
     return out
+
+
+@pytest.fixture(scope="module")
+def opened(run):
+    return load_run(run)
+
+
+@pytest.fixture(autouse=True)
+def opened_once(run, opened, monkeypatch):
+    """Compile the run's predictions once for all tests, not once for each call."""
+    monkeypatch.setattr(
+        runs, "load_run", lambda path: opened if Path(path) == run else load_run(path)
+    )
 
 
 @pytest.fixture

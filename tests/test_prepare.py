@@ -107,19 +107,17 @@ def test_a_broken_run_resumes_to_the_same_losses(finished, prepared, tmp_path, m
         assert resumed.history[column].tolist() == finished.history[column].tolist()
 
 
-def test_resume_refuses_other_rows_in_the_same_folder(training_table, tmp_path, monkeypatch):
+def test_resume_refuses_other_rows_in_the_same_folder(
+    finished, training_table, tmp_path, monkeypatch
+):
     monkeypatch.setattr(shard_writer, "BLOCK_ROWS", 32)
-    for number, seed in enumerate([0, 1]):
-        lines = training_table.read_text().splitlines(keepends=True)
-        np.random.default_rng(seed).shuffle(lines)
-        (tmp_path / f"{number}.txt").write_text("".join(lines))
-        dream_keras.prepare(tmp_path / f"{number}.txt", tmp_path / f"rows{number}", 2, "dream_cnn")
-    (tmp_path / "rows0").rename(tmp_path / "rows")
-    train(tmp_path / "rows", tmp_path / "run")
-    (tmp_path / "rows").rename(tmp_path / "old")
-    (tmp_path / "rows1").rename(tmp_path / "rows")
+    lines = training_table.read_text().splitlines(keepends=True)
+    np.random.default_rng(1).shuffle(lines)
+    (tmp_path / "train.txt").write_text("".join(lines))
+    dream_keras.prepare(tmp_path / "train.txt", tmp_path / "rows", 4, "dream_cnn")
+    run = shutil.copytree(finished.folder, tmp_path / "run")
     with pytest.raises(UserError, match="have changed since"):
-        dream_keras.train(out=tmp_path / "run", resume=True)
+        dream_keras.train(out=run, resume=True, train=tmp_path / "rows")
 
 
 @pytest.mark.parametrize("validation", ["table", "folder"])

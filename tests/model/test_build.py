@@ -29,7 +29,10 @@ def saved(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "imports",
-    ["import dream_keras\nimport keras", "import keras\nimport dream_keras"],
+    [
+        "import dream_keras\nimport keras",
+        pytest.param("import keras\nimport dream_keras", marks=pytest.mark.slow),
+    ],
     ids=["before Keras", "after Keras"],
 )
 def test_keras_loads_a_network_after_the_import_alone(saved, imports):

@@ -177,6 +177,7 @@ def test_a_killed_search_repeats_nothing(space_file, tmp_path):
     assert pd.read_csv(out / "trials.csv")["status"].eq("completed").all()
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_report(space_file, tmp_path):
     out = tmp_path / "out"
     process = start("--space", space_file(), "--out", out, start_new_session=True)

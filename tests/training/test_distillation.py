@@ -253,6 +253,7 @@ def learn(school, out, validation):
     )
 
 
+@pytest.mark.slow
 def test_a_student_learns_what_only_its_teacher_knows(
     school, training_table, tmp_path, monkeypatch
 ):

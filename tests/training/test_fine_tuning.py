@@ -139,11 +139,12 @@ LATER = {"freeze": "first", "overrides": ("trainer.unfreeze_epoch=2", "trainer.c
     "settings",
     [
         LATER,
-        pytest.param(STILL, marks=pytest.mark.slow),
-        pytest.param({"lora": 2}, marks=pytest.mark.slow),
+        STILL,
+        {"lora": 2},
     ],
     ids=["unfrozen", "frozen", "low rank"],
 )
+@pytest.mark.slow
 def test_a_broken_run_resumes_to_the_same_weights(source, tmp_path, monkeypatch, settings):
     settings = dict(settings)
     overrides = settings.pop("overrides", ())

@@ -73,9 +73,10 @@ def finished(request, training_table, tmp_path_factory):
 
 @pytest.mark.parametrize(
     "finished",
-    ["bhi", *(pytest.param(team, marks=pytest.mark.slow) for team in ("autosome", "unlockdna"))],
+    ["bhi", "autosome", "unlockdna"],
     indirect=True,
 )
+@pytest.mark.slow
 def test_a_broken_run_resumes_to_the_same_weights(finished, training_table, tmp_path, monkeypatch):
     """Changes, padding, hidden bases and dropout are drawn again as the unbroken run drew them."""
     team, whole = finished
