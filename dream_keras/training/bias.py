@@ -80,9 +80,8 @@ def make_bias(run: Run, *rows: RegionRows) -> Network | None:
 def start_counts(network: Network, processor: Processor) -> None:
     """Let a fresh network that predicts profiles start from the mean log count of its regions.
 
-    A bias moves by about the learning rate in a step. From 0, where published networks start, the
-    layers before it grow towards the mean instead, and ReLU units may stop responding to the
-    sequence on the way (docs/atac.md).
+    It is the bias of their layer, which moves by about the learning rate in a step: from 0, where
+    published networks start, the first hundreds of steps go into reaching the mean (docs/atac.md).
     """
     start = getattr(processor, "counts_start", None)
     for layer in network.layers:
