@@ -183,7 +183,7 @@ def _prepare_regions(
     from dream_keras.data.regions import read_regions_file
     from dream_keras.hub.paths import local_copy
     from dream_keras.menu.atac import ProfileProcessor
-    from dream_keras.runs.region_scores import load_test_regions, test_chroms_of
+    from dream_keras.runs.region_scores import has_test_part, load_test_regions
     from dream_keras.runs.rows import check_data_of_regions
 
     check_data_of_regions(experiment.data)
@@ -194,7 +194,7 @@ def _prepare_regions(
     with progress_bar(progress, desc="reading", unit="region") as bar:
         rows, validation = load_training_regions(files, settings, processor.windows(), bar.update)
         parts: dict[Part, RegionRows] = {"train": rows, "valid": validation}
-        if test_chroms_of(files, settings.fold):
+        if has_test_part(files, settings.fold):
             windows = processor.windows(jitter=False)
             parts["test"], compared = load_test_regions(files, settings.fold, windows, bar.update)
     count = sum(map(len, parts.values()))

@@ -31,12 +31,11 @@ def windows_of(run: Run) -> Windows:
     return processor.windows(jitter=False)
 
 
-def test_chroms_of(regions: RegionFiles | ShardedRegions, fold: int) -> frozenset[str]:
-    """Return the chromosomes that a fold is tested on; empty without any."""
+def has_test_part(regions: RegionFiles | ShardedRegions, fold: int) -> bool:
+    """Whether a fold has chromosomes to be tested on."""
     if isinstance(regions, ShardedRegions):
-        count = regions.manifest.parts.get("test", 0)
-        return frozenset(regions.regions.chroms[len(regions.regions) - count :].tolist())
-    return frozenset(regions.chroms(fold)["test"])
+        return "test" in regions.manifest.parts
+    return bool(regions.chroms(fold)["test"])
 
 
 class Peaks(NamedTuple):
@@ -85,7 +84,7 @@ def find_test_peaks(run: Run) -> Peaks | None:
     if not run.is_of_regions:
         return None
     regions = regions_of(run)
-    if not test_chroms_of(regions, run.experiment.regions.fold):
+    if not has_test_part(regions, run.experiment.regions.fold):
         return None
     return read_test_peaks(run, regions)
 
