@@ -1,3 +1,4 @@
+import fcntl
 import os
 from pathlib import Path
 
@@ -103,40 +104,58 @@ def training_table(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def regions(tmp_path_factory):
+def once_for_all(tmp_path_factory):
+    """Makes a folder once for all worker processes: the first makes it, the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name, make):
+        folder, done = shared / "shared" / name, shared / "shared" / f"{name}.done"
+        folder.parent.mkdir(exist_ok=True)
+        with (folder.parent / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def regions(once_for_all):
     """The regions file of a simulated genome."""
     from dream_keras.simulate import simulate_genome
 
-    return simulate_genome(tmp_path_factory.mktemp("genome") / "g", 400_000) / "regions.yaml"
+    return once_for_all("genome", lambda out: simulate_genome(out, 400_000)) / "regions.yaml"
 
 
 @pytest.fixture(scope="session")
-def bias_run(regions, tmp_path_factory):
+def bias_run(regions, once_for_all):
     """A bias model, trained on its regions without peaks."""
-    out = tmp_path_factory.mktemp("runs") / "bias"
-    train("bpnet_bias", BIAS, regions, out)
-    return out
+    return once_for_all("bias", lambda out: train("bpnet_bias", BIAS, regions, out))
 
 
 @pytest.fixture(scope="session")
-def main_run(regions, bias_run, tmp_path_factory):
+def main_run(regions, bias_run, once_for_all):
     """A run that is trained on the regions beside the bias model."""
-    out = tmp_path_factory.mktemp("runs") / "main"
-    train("atac_dream_cnn", MAIN, regions, out, bias=bias_run)
-    return out
+    return once_for_all(
+        "main", lambda out: train("atac_dream_cnn", MAIN, regions, out, bias=bias_run)
+    )
 
 
 @pytest.fixture(scope="session")
-def region_ensemble(regions, bias_run, tmp_path_factory):
+def region_ensemble(regions, bias_run, once_for_all):
     """An ensemble of two such runs, trained for an epoch with different seeds."""
-    out = tmp_path_factory.mktemp("runs") / "ensemble"
-    dream_keras.train_ensemble(
-        "atac_dream_cnn",
-        2,
-        out=out,
-        train=regions,
-        bias=bias_run,
-        overrides=[*MAIN, "trainer.epochs=1", "trainer.steps_per_epoch=40"],
-        progress=False,
+    return once_for_all(
+        "ensemble",
+        lambda out: dream_keras.train_ensemble(
+            "atac_dream_cnn",
+            2,
+            out=out,
+            train=regions,
+            bias=bias_run,
+            overrides=[*MAIN, "trainer.epochs=1", "trainer.steps_per_epoch=40"],
+            progress=False,
+        ),
     )
-    return out

@@ -7,6 +7,7 @@ pytest.importorskip("uvicorn")
 from benchmarks import serving
 
 
+@pytest.mark.slow
 def test_serving(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")  # the quicker one to import
     monkeypatch.setattr(serving, "LARGEST", 20)

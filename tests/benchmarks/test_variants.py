@@ -11,6 +11,7 @@ from benchmarks.settings import Settings
 from benchmarks.variant_work import VariantWork, views_per_variant, write_variants_to_score
 
 
+@pytest.mark.slow
 def test_the_section(tmp_path):
     results = tmp_path / "RESULTS.md"
     words = "--presets dream_cnn --variants 9 --repeats 1 --slim --results"

@@ -378,7 +378,9 @@ HASHING = """\
 
 
 @pytest.mark.usefixtures("without_training")
-@pytest.mark.parametrize("factor", ["2.0", "1.0 + hash('promoter') % 97"])
+@pytest.mark.parametrize(
+    "factor", [pytest.param("2.0", marks=pytest.mark.slow), "1.0 + hash('promoter') % 97"]
+)
 def test_a_fresh_process_loads_a_plugins_block(tmp_path, factor):
     path = tmp_path / "own.py"
     name = f"own{len(factor)}"

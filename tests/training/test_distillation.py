@@ -221,6 +221,17 @@ TINY = [*SLIM, "trainer.batch_size=32", "trainer.steps_per_epoch=40"]
 
 
 @pytest.fixture(scope="module")
+def teacher(training_table, tmp_path_factory):
+    """A run that has hardly been trained."""
+    few = ["trainer.epochs=1", "trainer.steps_per_epoch=2"]
+    out = tmp_path_factory.mktemp("teacher") / "run"
+    dream_keras.train(
+        "dream_cnn", train=training_table, out=out, overrides=[*TINY, *few], progress=False
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
 def school(training_table, tmp_path_factory):
     """An ensemble that has learnt the share of G and C, and a table that says nothing of it."""
     folder = tmp_path_factory.mktemp("school")
@@ -292,13 +303,13 @@ def test_a_student_learns_what_only_its_teacher_knows(
         dream_keras.train(out=tmp_path / "broken", resume=True, progress=False)
 
 
-def test_a_prepared_folder_is_taught(school, tmp_path, training_table):
+def test_a_prepared_folder_is_taught(teacher, tmp_path, training_table):
     dream_keras.prepare(training_table, tmp_path / "rows", config="dream_cnn", shards=1)
     result = dream_keras.train(
         "dream_cnn",
         train=tmp_path / "rows",
         validation=training_table,
-        teacher=school / "teacher",
+        teacher=teacher,
         out=tmp_path / "run",
         overrides=[*TINY, "trainer.epochs=1", "trainer.steps_per_epoch=2"],
         progress=False,
@@ -318,12 +329,12 @@ def test_a_prepared_folder_is_taught(school, tmp_path, training_table):
         (["--set", "distillation.measured=2"], "expected a share between 0 and 1"),
     ],
 )
-def test_a_teacher_that_does_not_fit_is_refused(school, training_table, tmp_path, given, message):
+def test_a_teacher_that_does_not_fit_is_refused(teacher, training_table, tmp_path, given, message):
     arguments = ["--config", "dream_cnn", "--train", str(training_table), *given]
     for override in TINY:
         arguments += ["--set", override]
     if "--teacher" not in given:
-        arguments += ["--teacher", str(school / "teacher")]
+        arguments += ["--teacher", str(teacher)]
     with pytest.raises(UserError, match=message):
         main([*arguments, "--out", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()

@@ -31,6 +31,7 @@ train("dream_cnn", train=sys.argv[1], out=sys.argv[2], overrides=sys.argv[3:], p
 """
 
 
+@pytest.mark.slow
 def test_a_living_run_is_left_alone_and_a_killed_one_goes_on(tmp_path, training_table):
     out = tmp_path / "run"
     process = subprocess.Popen(

@@ -26,7 +26,13 @@ ORDERS = {
 }
 
 
-@pytest.mark.parametrize("name", ORDERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "trace_attn" else [])
+        for name in ORDERS
+    ],
+)
 def test_training_follows_the_published_trace(golden, name):
     arrays, weights = golden(name)
     first, core = ORDERS[name]

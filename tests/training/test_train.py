@@ -377,6 +377,7 @@ LARGE = (
     "any_dream_cnn",
     "any_dream_rnn",
     "any_dream_attn",
+    "any_house",
 )
 BUILT_IN = [
     pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem in LARGE else [])
