@@ -179,6 +179,11 @@ class RunFolder:
         )
         write_text(self.config, dataclasses.replace(experiment, plugins=plugins).to_yaml())
 
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read what ``write_json`` has written; empty if the file is not there."""
+        path = self.path / name
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
     def write_json(self, name: str, content: object) -> None:
         """Write a JSON file atomically."""
         write_text(self.path / name, json.dumps(content, indent=2) + "\n")

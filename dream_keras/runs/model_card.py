@@ -1,6 +1,5 @@
 """Model cards: what a run predicts, how well, and how to use it, with the hub's front matter."""
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -50,7 +49,7 @@ def model_card(run: Run, address: str | None = None, **front: object) -> str:
         ``model_card(load_run("runs/mine"), license="mit")``
     """
     name = run.folder.path.name
-    metrics = _read_json(run, "metrics.json")
+    metrics = run.folder.read_json("metrics.json")
     simulated = SIMULATED if run.has_simulated_rows else ""
     head = yaml.safe_dump({**front, **_front_matter(run, metrics)}, sort_keys=False)
     sections = {
@@ -161,7 +160,7 @@ def _training(run: Run) -> list[str]:
     first = run.members[0]
     if first.experiment.weights_from is not None:
         return ["- Published weights, converted; how they were trained is not recorded here."]
-    found = _read_json(first, "environment.json")
+    found = first.folder.read_json("environment.json")
     trainer = first.experiment.make_trainer()
     rows = found.get("rows", {})
     counted = f", {rows['training']:,} rows, {rows['validation']:,} validated on" if rows else ""
@@ -261,7 +260,7 @@ def _limits(metrics: Mapping[str, Any], run: Run) -> list[str]:
             f"- Least reliable on: {named_poor}; r² in brackets, {max(defined.values()):.2f} on "
             "the best subset."
         )
-    rows = _read_json(run.members[0], "environment.json").get("rows", {})
+    rows = run.members[0].folder.read_json("environment.json").get("rows", {})
     for task, low, high in zip(
         run.task_names, rows.get("lowest", ()), rows.get("highest", ()), strict=False
     ):
@@ -276,8 +275,3 @@ def _limits(metrics: Mapping[str, Any], run: Run) -> list[str]:
         "covered by these scores."
     )
     return lines
-
-
-def _read_json(run: Run, name: str) -> dict[str, Any]:
-    path = run.folder.path / name
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}

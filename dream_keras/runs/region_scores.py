@@ -1,7 +1,6 @@
 """Scores of a run on the regions of a genome that it was not trained on."""
 
 import dataclasses
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,9 +97,7 @@ def seen_regions(run: Run, rows: RegionRows) -> str | None:
     """
     seen = set[str]()
     for member in run.members:
-        file = member.folder.path / "environment.json"
-        if file.is_file():
-            seen.update(json.loads(file.read_text("utf-8")).get("rows", {}).get("chroms", ()))
+        seen.update(member.folder.read_json("environment.json").get("rows", {}).get("chroms", ()))
     both = sorted(seen.intersection(rows.regions.chroms.tolist()))
     if not both:
         return None

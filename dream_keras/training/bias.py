@@ -15,8 +15,6 @@ from dream_keras.runs.prediction import predict_profiles
 from dream_keras.runs.run import Run, load_run
 from dream_keras.runtime.steps import Steps
 
-NONPEAKS = "nonpeaks"
-"""The ``regions.rows`` of bias models."""
 COUNTS_LAYER = "final_counts"
 """The layer whose bias is the log count that a network predicts of any sequence."""
 
@@ -108,7 +106,7 @@ def _open(run: Run) -> Network:
                 f"{source.folder} was trained with processor.{name}={getattr(theirs, name)}, this "
                 f"run has {getattr(ours, name)}: they must be the same"
             )
-    if source.experiment.regions.rows != NONPEAKS:
+    if source.experiment.regions.rows != "nonpeaks":
         log.warning(
             "--bias: %s was trained on peaks, too: what it explains, the network does not learn. "
             "Bias models are trained with --config bpnet_bias",
